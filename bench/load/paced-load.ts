@@ -1,0 +1,107 @@
+/**
+ * The open loop: requests are due at fixed moments whether earlier ones were answered or not, and latency
+ * counts from the moment a request was due, so that a stall shows in every request it held up.
+ *
+ * Timers of the event loop have a grain of a millisecond, as coarse as what is measured here. The beat comes
+ * from a thread that sleeps on a futex instead and wakes this one by a message.
+ */
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
+import { randomBatch } from '../wire/payload.ts'
+import type { PacedJob, PacedReport, Phases } from './jobs.ts'
+import { answerCounter, errorCodePosition, produceRequest } from './kafka-traffic.ts'
+import { LatencyRecorder } from './latency-recorder.ts'
+
+/** What surrounds one record of this kind in a batch: the batch header and the record's own fields. */
+const BATCH_OVERHEAD_BYTES = 61 + 16
+const DRAIN_MS = 2_000
+
+const BEAT_SOURCE = `
+const { parentPort, workerData } = require('node:worker_threads')
+const cell = new Int32Array(new SharedArrayBuffer(4))
+let due = performance.now()
+for (;;) {
+  due += workerData.periodMs
+  const waitMs = due - performance.now()
+  if (waitMs > 0) Atomics.wait(cell, 0, 0, waitMs)
+  parentPort.postMessage(0)
+}`
+
+export async function runPacedLoad(job: PacedJob, phases: Phases): Promise<PacedReport> {
+  const { bytes: batch } = randomBatch(job.recordBytes + BATCH_OVERHEAD_BYTES, job.recordBytes)
+  const requests = Array.from({ length: job.partitions }, (_, partition) =>
+    produceRequest(job.topic, partition, batch),
+  )
+  const latency = new LatencyRecorder()
+  const sendLateness = new LatencyRecorder()
+  let measuring = false
+  let acknowledgements = 0
+  let fail: (error: Error) => void = () => {}
+  const failed = new Promise<never>((_, reject) => {
+    fail = reject
+  })
+
+  const sockets: Socket[] = []
+  const dueTimes: number[][] = []
+  let closing = false
+  for (let index = 0; index < job.connections; index++) {
+    const due: number[] = []
+    const count = answerCounter(errorCodePosition(job.topic))
+    const socket = connect({ host: '127.0.0.1', port: job.port })
+    await once(socket, 'connect')
+    socket.setNoDelay(true)
+    socket.on('error', fail)
+    socket.on('close', () => {
+      if (!closing) fail(new Error('the server closed a connection'))
+    })
+    socket.on('data', (chunk) => {
+      try {
+        const answers = count(chunk)
+        const nowMs = performance.now()
+        for (let answer = 0; answer < answers; answer++) {
+          const dueMs = due.shift()!
+          if (Number.isNaN(dueMs)) continue
+          acknowledgements++
+          latency.add(nowMs - dueMs)
+        }
+      } catch (error) {
+        fail(error as Error)
+      }
+    })
+    sockets.push(socket)
+    dueTimes.push(due)
+  }
+
+  const periodMs = 1000 / job.requestsPerSecond
+  const beat = new Worker(BEAT_SOURCE, { eval: true, workerData: { periodMs } })
+  beat.on('error', fail)
+  let nextDueMs = performance.now() + periodMs
+  let sent = 0
+  beat.on('message', () => {
+    const nowMs = performance.now()
+    for (; nextDueMs <= nowMs; nextDueMs += periodMs) {
+      const index = sent % sockets.length
+      // What was due before the measurement is answered but not counted.
+      dueTimes[index]!.push(measuring ? nextDueMs : Number.NaN)
+      if (measuring) sendLateness.add(nowMs - nextDueMs)
+      sockets[index]!.write(requests[sent % requests.length]!)
+      sent++
+    }
+  })
+  try {
+    await Promise.race([delay(job.warmupMs), failed])
+    measuring = true
+    phases.measuring()
+    await Promise.race([delay(job.measureMs), failed])
+    measuring = false
+    phases.measured()
+    await Promise.race([delay(DRAIN_MS), failed])
+    return { acknowledgements, latency: latency.summary(), sendLateness: sendLateness.summary() }
+  } finally {
+    closing = true
+    await beat.terminate()
+    for (const socket of sockets) socket.destroy()
+  }
+}

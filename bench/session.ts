@@ -1,0 +1,135 @@
+/** One run of the benchmark: its settings, its folder, its samples, and how a measurement is repeated. */
+import { execFileSync } from 'node:child_process'
+import { type Disturbance, disturbanceBetween, type MachineSnapshot } from './machine.ts'
+import { measureRawDisk, type RawDisk } from './raw-disk.ts'
+import { Samples } from './samples.ts'
+import { type SystemName, systemLabels } from './systems.ts'
+
+export interface Settings {
+  readonly rounds: number
+  readonly seconds: number
+  readonly warmupSeconds: number
+  readonly systems: readonly SystemName[]
+  /** Larger data where size matters: 10 GB of log instead of 3, Kafka in every case. */
+  readonly full: boolean
+  /** Smaller data, one round: whether everything runs, not how fast. */
+  readonly quick: boolean
+  /** Cores that others may take before a repetition counts as disturbed. */
+  readonly maxDisturbedCores: number
+}
+
+export interface Measurement {
+  readonly values: Readonly<Record<string, number>>
+  readonly before?: MachineSnapshot
+  readonly after?: MachineSnapshot
+}
+
+/** Disturbed repetitions are tried again this often in total. */
+const MAX_ATTEMPTS = 3
+
+export class Session {
+  readonly settings: Settings
+  readonly folder: string
+  readonly samples = new Samples()
+  readonly rawDisk: (RawDisk & { readonly before: string })[] = []
+  readonly versions = new Map<SystemName, string>()
+  rejected = 0
+  /** False once the page cache could not be emptied where a case asked for it. */
+  pageCacheDropped = true
+  #folders = 0
+
+  constructor(settings: Settings, folder: string) {
+    this.settings = settings
+    this.folder = folder
+  }
+
+  /** The systems of `candidates` that this run compares. */
+  chosen(candidates: readonly SystemName[]): SystemName[] {
+    return candidates.filter((name) => this.settings.systems.includes(name))
+  }
+
+  newFolder(name: string): string {
+    return `${this.folder}/${name}-${++this.#folders}`
+  }
+
+  say(line: string): void {
+    process.stdout.write(`${line}\n`)
+  }
+
+  async measureDisk(before: string): Promise<void> {
+    settleDisk()
+    const disk = await measureRawDisk(this.folder, this.settings.quick ? 0.5 : 1.5)
+    this.rawDisk.push({ before, ...disk })
+    const direct = disk.directMbPerSecond === null ? 'refused' : `${disk.directMbPerSecond.toFixed(0)} MB/s`
+    this.say(
+      `  raw disk: durable direct 1 MiB ${direct}, buffered ${disk.bufferedMbPerSecond.toFixed(0)} MB/s, durable 4 KiB ${disk.smallSyncMicros.toFixed(0)} µs`,
+    )
+  }
+
+  /**
+   * Measures every system in turn, then again from another one on, for each round: what changes slowly on the
+   * machine then changes for all alike.
+   */
+  async alternate(
+    measured: string,
+    systems: readonly SystemName[],
+    rounds: number,
+    measure: (system: SystemName, repetition: string) => Promise<Measurement>,
+  ): Promise<void> {
+    let repetition = 0
+    for (let round = 0; round < rounds; round++) {
+      for (let turn = 0; turn < systems.length; turn++) {
+        const system = systems[(turn + round) % systems.length]!
+        await this.#repeatUntilUndisturbed(measured, system, round, () =>
+          measure(system, `${measured}-${++repetition}`),
+        )
+      }
+    }
+  }
+
+  async #repeatUntilUndisturbed(
+    measured: string,
+    system: SystemName,
+    round: number,
+    measure: () => Promise<Measurement>,
+  ): Promise<void> {
+    let best: { values: Measurement['values']; disturbance: Disturbance | null; cores: number } | undefined
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      settleDisk()
+      const { values, before, after } = await measure()
+      const disturbance = before && after ? disturbanceBetween(before, after) : null
+      const cores = disturbance === null ? 0 : disturbance.stealCores + disturbance.otherCores
+      const disturbed = cores > this.settings.maxDisturbedCores
+      this.say(
+        `  ${systemLabels[system].padEnd(34)} ${describe(values)}${disturbed ? told(disturbance!) : ''}`,
+      )
+      if (best === undefined || cores < best.cores) best = { values, disturbance, cores }
+      if (!disturbed) break
+      this.rejected++
+    }
+    this.samples.add({
+      measured,
+      system,
+      round,
+      values: best!.values,
+      disturbance: best!.disturbance,
+      disturbed: best!.cores > this.settings.maxDisturbedCores,
+    })
+  }
+}
+
+/** Writes of earlier measurements that still wait in the page cache would be paid for by the next one. */
+function settleDisk(): void {
+  execFileSync('sync')
+}
+
+function told({ stealCores, otherCores, worst }: Disturbance): string {
+  const who = worst === null ? '' : ` (${worst.name})`
+  return ` [disturbed: steal ${stealCores.toFixed(2)}, others ${otherCores.toFixed(2)} cores${who}]`
+}
+
+function describe(values: Measurement['values']): string {
+  return Object.entries(values)
+    .map(([name, value]) => `${name} ${value >= 100 ? value.toFixed(0) : value.toPrecision(3)}`)
+    .join(', ')
+}

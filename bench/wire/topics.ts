@@ -1,0 +1,66 @@
+/** Topics made, removed and asked about over a bare connection, the same way on every Kafka broker. */
+import { createTopics, deleteTopics, errorByCode, listOffsets } from '@streambus/protocol'
+import type { RawConnection } from './raw-connection.ts'
+
+const TIMEOUT_MS = 120_000
+const CREATE_VERSION = 7
+const DELETE_VERSION = 6
+const LIST_OFFSETS_VERSION = 7
+const LATEST = -1n
+
+/** Makes one topic with `partitions` partitions and returns its id. */
+export async function createTopic(
+  connection: RawConnection,
+  name: string,
+  partitions: number,
+): Promise<string> {
+  const { topics } = await connection.request(createTopics, CREATE_VERSION, {
+    topics: [{ name, numPartitions: partitions, replicationFactor: 1, assignments: [], configs: [] }],
+    timeoutMs: TIMEOUT_MS,
+    validateOnly: false,
+  })
+  const [topic] = topics
+  assertNoError(topic?.errorCode, `creating ${name}`)
+  return topic!.topicId
+}
+
+export async function deleteTopic(connection: RawConnection, name: string): Promise<void> {
+  const { responses } = await connection.request(deleteTopics, DELETE_VERSION, {
+    topics: [{ name, topicId: 'AAAAAAAAAAAAAAAAAAAAAA' }],
+    timeoutMs: TIMEOUT_MS,
+  })
+  assertNoError(responses[0]?.errorCode, `deleting ${name}`)
+}
+
+/** The offset after the last record, by partition. */
+export async function endOffsets(
+  connection: RawConnection,
+  topic: string,
+  partitions: number,
+): Promise<number[]> {
+  const { topics } = await connection.request(listOffsets, LIST_OFFSETS_VERSION, {
+    replicaId: -1,
+    isolationLevel: 0,
+    topics: [
+      {
+        name: topic,
+        partitions: Array.from({ length: partitions }, (_, partitionIndex) => ({
+          partitionIndex,
+          currentLeaderEpoch: -1,
+          timestamp: LATEST,
+        })),
+      },
+    ],
+  })
+  const offsets = new Array<number>(partitions).fill(0)
+  for (const partition of topics[0]?.partitions ?? []) {
+    assertNoError(partition.errorCode, `asking for the end of ${topic}-${partition.partitionIndex}`)
+    offsets[partition.partitionIndex] = Number(partition.offset)
+  }
+  return offsets
+}
+
+export function assertNoError(code: number | undefined, doing: string): void {
+  if (code === 0) return
+  throw new Error(`${doing}: ${code === undefined ? 'no answer for it' : (errorByCode(code)?.name ?? code)}`)
+}

@@ -1,0 +1,33 @@
+/** What the ledger asks of a foreign client, whatever language it is written in. */
+import type { ConsumeCommand, ProduceCommand, Produced } from './node/worker.ts'
+import type { Consumed, HeaderStyle } from './records.ts'
+
+export interface InteropClient {
+  readonly name: string
+  readonly version: string
+  /** How it is run here, where that needs saying; printed in the ledger. */
+  readonly remarks: readonly string[]
+  /** Compression codecs it can produce and consume, `none` not counted. */
+  readonly codecs: readonly string[]
+  /** Codecs it lacks, with the reason. */
+  readonly missingCodecs: Readonly<Record<string, string>>
+  readonly headers: HeaderStyle
+  /** False where the client always writes the time of sending. */
+  readonly choosesTimestamps: boolean
+  createTopic(topic: string, partitions: number): Promise<void>
+  produce(command: ProduceCommand): Promise<Produced>
+  consume(command: ConsumeCommand): Promise<Consumed>
+  /** The first offset whose timestamp is at least `timestampMs`. */
+  offsetForTime(topic: string, partition: number, timestampMs: number): Promise<number>
+  /** The timestamp of one record, as the client reads it; only where it does not choose timestamps. */
+  timestampAt?(topic: string, partition: number, offset: number): Promise<number>
+  close(): Promise<void>
+}
+
+/** Prepares a client: installs it when it is not in the cache yet. The result is started against a broker. */
+export interface ClientSource {
+  readonly name: string
+  install(): Promise<(bootstrap: string, logFile: string) => Promise<InteropClient>>
+}
+
+export const allCodecs = ['gzip', 'snappy', 'lz4', 'zstd'] as const

@@ -1,0 +1,77 @@
+/** kafkajs and @platformatic/kafka, installed from npm into the cache, never into the workspace. */
+import { access, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { runCommand } from '../peers/command.ts'
+import { versions } from '../peers/versions.ts'
+import { cacheDir } from '../peers/workspace.ts'
+import { allCodecs, type ClientSource } from './client.ts'
+import { WorkerClient } from './worker-client.ts'
+
+const NPM_TIMEOUT_MS = 240_000
+
+interface NpmClient {
+  name: string
+  worker: string
+  dependencies: Readonly<Record<string, string>>
+  remarks: readonly string[]
+}
+
+function npmClient({ name, worker, dependencies, remarks }: NpmClient): ClientSource {
+  return {
+    name,
+    async install() {
+      const folder = `${cacheDir}/npm/${worker}`
+      const node = await installed(folder, { ...dependencies, node: versions.node })
+      const version = dependencies[name]!
+      return async (bootstrap, logFile) =>
+        new WorkerClient({
+          name,
+          version,
+          remarks: [`Runs on Node ${versions.node}.`, ...remarks],
+          codecs: allCodecs,
+          command: node,
+          args: [fileURLToPath(new URL(`./node/${worker}.ts`, import.meta.url)), folder, bootstrap],
+          env: { NODE_NO_WARNINGS: '1' },
+          logFile,
+        })
+    },
+  }
+}
+
+/** Installs exactly these versions, unless they are there already. Returns the path of the `node` among them. */
+async function installed(folder: string, dependencies: Readonly<Record<string, string>>): Promise<string> {
+  const node = `${folder}/node_modules/node/bin/node`
+  const manifest = JSON.stringify({ private: true, dependencies }, null, 2)
+  const current = await readFile(`${folder}/installed.json`, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return ''
+    throw error
+  })
+  if (current === manifest) return node
+  await mkdir(folder, { recursive: true })
+  await writeFile(`${folder}/package.json`, manifest)
+  const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
+  await runCommand('npm', ['install', ...quiet, '--no-workspaces'], {
+    cwd: folder,
+    timeoutMs: NPM_TIMEOUT_MS,
+  })
+  await access(node)
+  await writeFile(`${folder}/installed.json`, manifest)
+  return node
+}
+
+export const kafkajs = npmClient({
+  name: 'kafkajs',
+  worker: 'kafkajs',
+  dependencies: { kafkajs: versions.kafkajs, 'kafkajs-snappy': '1.1.0', 'kafkajs-lz4': '1.2.1' },
+  remarks: [
+    'Its consumer works only in groups: records are fetched through the connection and record decoding that its consumer is built on.',
+    'Brings gzip; snappy and LZ4 are the plug-ins kafkajs-snappy and kafkajs-lz4, zstd is plugged in from node:zlib.',
+  ],
+})
+
+export const platformatic = npmClient({
+  name: '@platformatic/kafka',
+  worker: 'platformatic',
+  dependencies: { '@platformatic/kafka': versions.platformaticKafka },
+  remarks: ['Its consumer stream works only in groups: records are fetched through its public `fetch`.'],
+})

@@ -1,0 +1,155 @@
+/**
+ * The interop ledger: unmodified foreign clients against the built broker. See `--help`.
+ *
+ * Every client runs its cases, the broker is killed with -9 and started again, every client continues with the
+ * producers and connections it had, then each reads what the others wrote, then Kafka's tools have their turn.
+ */
+import { mkdir, rm } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import { versions } from '../peers/versions.ts'
+import { cacheDir, workspaceDir } from '../peers/workspace.ts'
+import type { ClientSource, InteropClient } from './client.ts'
+import { expectedFailures } from './expected.ts'
+import { javaClient } from './java-client.ts'
+import { kcat } from './kcat.ts'
+import { Ledger, type LedgerClient, machine } from './ledger.ts'
+import { kafkajs, platformatic } from './npm-clients.ts'
+import { kafkaPython } from './python-client.ts'
+import { RecordCases } from './record-cases.ts'
+import { startTarget, type Target } from './target.ts'
+import { newRunName, TOOLS_NAME, ToolCases } from './tool-cases.ts'
+
+const sources: readonly ClientSource[] = [kcat, kafkajs, platformatic, javaClient, kafkaPython]
+const TOOLS_OPTION = 'tools'
+/** Records are dated back this far: younger than any retention, older than now. */
+const RECORDS_AGE_MS = 3_600_000
+
+const help = `npm run interop -- [options]
+
+Runs foreign Kafka clients against the broker built in this workspace and writes compat/LEDGER.md.
+
+  --client <name>   only this client: ${sources.map(({ name }) => name).join(', ')} or ${TOOLS_OPTION};
+                    may be given several times. The ledger is then written to .cache/interop only.
+  --against kafka   the same cases against Apache Kafka ${versions.kafka}, to prove the cases themselves right.
+                    The ledger is then written to .cache/interop only.
+
+What the broker and the clients log is in .cache/interop/*.log.`
+
+const { values } = parseArgs({
+  options: {
+    client: { type: 'string', multiple: true },
+    against: { type: 'string', default: 'streambus' },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+})
+
+if (values.help) console.log(help)
+else process.exitCode = await main()
+
+async function main(): Promise<number> {
+  const { against } = values
+  if (against !== 'streambus' && against !== 'kafka') throw new Error('--against takes streambus or kafka')
+  const names = [...sources.map(({ name }) => name), TOOLS_OPTION]
+  const unknown = values.client?.find((name) => !names.includes(name))
+  if (unknown !== undefined) throw new Error(`no client ${unknown}; there are ${names.join(', ')}`)
+  const wanted = (name: string): boolean => values.client?.includes(name) ?? true
+
+  const startedAt = performance.now()
+  const workDir = `${cacheDir}/interop`
+  const dataDir = `${workDir}/data-${against}`
+  await rm(dataDir, { recursive: true, force: true })
+  await mkdir(workDir, { recursive: true })
+  for (const source of sources) await rm(clientLog(workDir, source.name), { force: true })
+  const logFile = `${workDir}/${against}.log`
+  await rm(logFile, { force: true })
+
+  const starts = []
+  for (const source of sources.filter(({ name }) => wanted(name))) {
+    console.log(`installing ${source.name}`)
+    starts.push({ name: source.name, start: await source.install() })
+  }
+  const target = await startTarget(against, dataDir, logFile)
+  console.log(`${target.name} ${target.version} on ${target.bootstrap}`)
+  const ledger = new Ledger(against === 'streambus' ? expectedFailures : [])
+  const clients: InteropClient[] = []
+  try {
+    for (const { name, start } of starts) {
+      clients.push(await start(target.bootstrap, clientLog(workDir, name)))
+    }
+    await runCases(target, ledger, clients, wanted(TOOLS_OPTION))
+  } finally {
+    await Promise.all(clients.map((client) => client.close()))
+    await ledger.run('the broker', 'ends by itself on SIGTERM', () => target.stop())
+    await rm(dataDir, { recursive: true, force: true })
+  }
+
+  const described: LedgerClient[] = [...clients]
+  if (wanted(TOOLS_OPTION)) {
+    described.push({
+      name: TOOLS_NAME,
+      version: versions.kafkaTools,
+      remarks: ['Each is a process of its own.'],
+    })
+  }
+  described.push({
+    name: 'the broker',
+    version: target.version,
+    remarks: ['Killed with -9 once during the run.'],
+  })
+  const complete = values.client === undefined && against === 'streambus'
+  const ledgerFile = complete ? `${workspaceDir}/compat/LEDGER.md` : `${workDir}/ledger-${against}.md`
+  const title = [
+    '# Which foreign clients work',
+    '',
+    'Written by `npm run interop`, never by hand. Each case runs an unmodified client from its registry against',
+    'the broker in a process of its own, and checks offsets, order and content of every record.',
+    '',
+    `${new Date().toISOString().slice(0, 10)} · ${target.name} ${target.version} · ${machine()}`,
+  ]
+  await ledger.write(ledgerFile, title, described)
+  console.log(`${Math.round((performance.now() - startedAt) / 1000)} s, ledger in ${ledgerFile}`)
+  console.log(`${ledger.passed} passed, ${ledger.failed} failed`)
+  return ledger.failed === 0 ? 0 : 1
+}
+
+async function runCases(
+  target: Target,
+  ledger: Ledger,
+  clients: readonly InteropClient[],
+  withTools: boolean,
+): Promise<void> {
+  const run = newRunName()
+  const baseTimestampMs = Date.now() - RECORDS_AGE_MS
+  const cases = clients.map((client) => new RecordCases(client, ledger, run, baseTimestampMs))
+  for (const each of cases) {
+    await each.beforeKill()
+    await keepRunning(target, ledger)
+  }
+  await ledger.run('the broker', 'starts again after kill -9', async () => {
+    await target.kill9()
+    await target.restart()
+  })
+  for (const each of cases) {
+    await each.afterKill()
+    await keepRunning(target, ledger)
+  }
+  for (const each of cases) {
+    for (const reader of clients) if (reader !== each.client) await each.readBy(reader)
+  }
+  if (withTools) {
+    await new ToolCases(ledger, target.bootstrap, run).all(cases.flatMap((each) => [...each.filledTopics()]))
+  }
+}
+
+/** A broker that ended by itself is a failure of its own; it is started again so that the rest can be told. */
+async function keepRunning(target: Target, ledger: Ledger): Promise<void> {
+  if (target.running) return
+  await ledger.run('the broker', 'keeps running', async () => {
+    await target.restart()
+    throw new Error('it ended by itself, see its log')
+  })
+}
+
+function clientLog(workDir: string, client: string): string {
+  return `${workDir}/${client.replace(/[^a-zA-Z-]+/g, '-')}.log`
+}

@@ -1,0 +1,218 @@
+/** Kafka's own command-line tools. */
+import { randomUUID } from 'node:crypto'
+import { runTool, type ToolOptions } from '../peers/kafka.ts'
+import type { Ledger } from './ledger.ts'
+
+export const TOOLS_NAME = 'Kafka command-line tools'
+const LINES = 10_000
+const PERFORMANCE_RECORDS = 50_000
+
+const mainClasses = {
+  'kafka-topics': 'org.apache.kafka.tools.TopicCommand',
+  'kafka-configs': 'kafka.admin.ConfigCommand',
+  'kafka-get-offsets': 'org.apache.kafka.tools.GetOffsetShell',
+  'kafka-console-producer': 'org.apache.kafka.tools.ConsoleProducer',
+  'kafka-console-consumer': 'org.apache.kafka.tools.consumer.ConsoleConsumer',
+  'kafka-producer-perf-test': 'org.apache.kafka.tools.ProducerPerformance',
+  'kafka-verifiable-producer': 'org.apache.kafka.tools.VerifiableProducer',
+  'kafka-cluster': 'org.apache.kafka.tools.ClusterTool',
+  'kafka-log-dirs': 'org.apache.kafka.tools.LogDirsCommand',
+  'kafka-broker-api-versions': 'org.apache.kafka.tools.BrokerApiVersionsCommand',
+} as const
+
+export class ToolCases {
+  readonly #ledger: Ledger
+  readonly #bootstrap: string
+  readonly #run: string
+
+  constructor(ledger: Ledger, bootstrap: string, run: string) {
+    this.#ledger = ledger
+    this.#bootstrap = bootstrap
+    this.#run = `${run}-tools`
+  }
+
+  /** `filled`: topics of other cases, with the records each partition must hold. */
+  async all(filled: readonly { topic: string; partition: number; records: number }[]): Promise<void> {
+    await this.#topics()
+    await this.#configs()
+    await this.#consoles()
+    await this.#case('kafka-producer-perf-test', async () => {
+      const topic = `${this.#run}-performance`
+      const count = String(PERFORMANCE_RECORDS)
+      const { stdout } = await this.#tool(
+        'kafka-producer-perf-test',
+        ['--topic', topic, '--num-records', count, '--record-size', '200', '--throughput', '-1'],
+        { jvmOptions: [] },
+      )
+      contains(stdout, `${count} records sent`)
+      await this.#checkEndOffsets([{ topic, partition: 0, records: PERFORMANCE_RECORDS }])
+    })
+    this.#ledger.notApplicable(TOOLS_NAME, 'kafka-consumer-perf-test', 'it works only as a member of a group')
+    await this.#case('kafka-verifiable-producer', () => this.#verifiableProducer())
+    await this.#case('kafka-cluster cluster-id', async () => {
+      const { stdout } = await this.#tool('kafka-cluster', ['cluster-id'])
+      matches(stdout, /Cluster ID: [\w-]{22}\b/)
+    })
+    await this.#case('kafka-broker-api-versions', async () => {
+      const { stdout } = await this.#tool('kafka-broker-api-versions', [])
+      matches(stdout, /Produce\(0\): 0 to \d+ \[usable: \d+\]/)
+    })
+    await this.#case('kafka-log-dirs --describe', async () => {
+      const { stdout } = await this.#tool('kafka-log-dirs', ['--describe'])
+      matches(stdout, /"partition":"[\w.-]+-0","size":\d+/)
+    })
+    await this.#case('kafka-get-offsets: the end of every topic of this run', () =>
+      this.#checkEndOffsets(filled),
+    )
+  }
+
+  async #topics(): Promise<void> {
+    const topic = `${this.#run}-topics`
+    const describe = async (): Promise<string> =>
+      (await this.#tool('kafka-topics', ['--describe', '--topic', topic])).stdout
+    await this.#case('kafka-topics --create', async () => {
+      const args = ['--create', '--topic', topic, '--partitions', '2', '--config', 'retention.ms=3600000']
+      contains((await this.#tool('kafka-topics', args)).stdout, `Created topic ${topic}`)
+    })
+    await this.#case('kafka-topics --create of a topic that exists', async () => {
+      const args = ['--create', '--topic', topic, '--partitions', '2']
+      const { exitCode, stdout, stderr } = await this.#tool('kafka-topics', args, { allowedExitCodes: [1] })
+      contains(`${exitCode} ${stdout} ${stderr}`, 'already exists')
+    })
+    await this.#case('kafka-topics --list', async () => {
+      contains((await this.#tool('kafka-topics', ['--list'])).stdout, topic)
+    })
+    await this.#case('kafka-topics --describe', async () => {
+      const output = await describe()
+      matches(output, /PartitionCount: 2\s+ReplicationFactor: 1\s+Configs:.*retention\.ms=3600000/)
+      matches(output, /Partition: 1\s+Leader: (\d+)\s+Replicas: \1\s+Isr: \1/)
+    })
+    await this.#case('kafka-topics --alter --partitions', async () => {
+      await this.#tool('kafka-topics', ['--alter', '--topic', topic, '--partitions', '4'])
+      matches(await describe(), /PartitionCount: 4/)
+    })
+    await this.#case('kafka-topics --delete', async () => {
+      await this.#tool('kafka-topics', ['--delete', '--topic', topic])
+      const { stdout } = await this.#tool('kafka-topics', ['--list'])
+      if (stdout.split('\n').includes(topic)) throw new Error('the topic is still listed')
+    })
+  }
+
+  async #configs(): Promise<void> {
+    const topic = `${this.#run}-configs`
+    const entity = ['--entity-type', 'topics', '--entity-name', topic]
+    await this.#case('kafka-configs --describe --all of a topic', async () => {
+      await this.#tool('kafka-topics', ['--create', '--topic', topic])
+      const { stdout } = await this.#tool('kafka-configs', ['--describe', ...entity, '--all'])
+      matches(stdout, /^ {2}cleanup\.policy=delete sensitive=false synonyms=\{.*\}/m)
+      matches(stdout, /^ {2}max\.message\.bytes=\d+ /m)
+    })
+    await this.#case('kafka-configs --alter --add-config', async () => {
+      await this.#tool('kafka-configs', ['--alter', ...entity, '--add-config', 'retention.ms=123456'])
+      const { stdout } = await this.#tool('kafka-configs', ['--describe', ...entity])
+      matches(stdout, /^ {2}retention\.ms=123456 sensitive=false synonyms=\{DYNAMIC_TOPIC_CONFIG:/m)
+    })
+    await this.#case('kafka-configs --alter --delete-config', async () => {
+      await this.#tool('kafka-configs', ['--alter', ...entity, '--delete-config', 'retention.ms'])
+      const { stdout } = await this.#tool('kafka-configs', ['--describe', ...entity])
+      if (stdout.includes('retention.ms')) throw new Error(`still set: ${stdout}`)
+    })
+    await this.#case('kafka-configs --describe --all of the broker', async () => {
+      const { stdout: description } = await this.#tool('kafka-topics', ['--describe', '--topic', topic])
+      const node = /Leader: (\d+)/.exec(description)?.[1]
+      if (node === undefined) throw new Error(`no leader in ${description}`)
+      const broker = ['--entity-type', 'brokers', '--entity-name', node]
+      const { stdout } = await this.#tool('kafka-configs', ['--describe', ...broker, '--all'])
+      matches(stdout, /^ {2}[\w.]+=\S* sensitive=(true|false) synonyms=/m)
+    })
+  }
+
+  async #consoles(): Promise<void> {
+    const topic = `${this.#run}-console`
+    const lines = Array.from({ length: LINES }, (_, i) => `index:${i},run:interop\tkey-${i % 50}\tline ${i}`)
+    await this.#case('kafka-console-producer, keys and headers', async () => {
+      const properties = ['--property', 'parse.headers=true', '--property', 'parse.key=true']
+      await this.#tool('kafka-console-producer', ['--topic', topic, ...properties], {
+        stdin: `${lines.join('\n')}\n`,
+      })
+      await this.#checkEndOffsets([{ topic, partition: 0, records: LINES }])
+    })
+    const consume = async (offset: string, count: number, expected: readonly string[]): Promise<void> => {
+      const shown = ['key', 'headers', 'offset'].flatMap((field) => ['--property', `print.${field}=true`])
+      const args = ['--topic', topic, '--partition', '0', '--offset', offset, '--timeout-ms', '15000']
+      const { stdout } = await this.#tool('kafka-console-consumer', [
+        ...args,
+        '--max-messages',
+        String(count),
+        ...shown,
+      ])
+      const found = stdout.trimEnd().split('\n')
+      if (found.length !== count) throw new Error(`${found.length} lines instead of ${count}`)
+      const wrong = found.findIndex((line, i) => line !== expected[i])
+      if (wrong !== -1) throw new Error(`line ${wrong}: ${found[wrong]} instead of ${expected[wrong]}`)
+    }
+    const printed = lines.map((line, offset) => `Offset:${offset}\t${line}`)
+    await this.#case('kafka-console-consumer from the beginning', () => consume('earliest', LINES, printed))
+    await this.#case('kafka-console-consumer from an offset', () =>
+      consume(String(LINES / 2), 10, printed.slice(LINES / 2, LINES / 2 + 10)),
+    )
+  }
+
+  async #verifiableProducer(): Promise<void> {
+    const topic = `${this.#run}-verifiable`
+    const args = ['--topic', topic, '--max-messages', String(LINES), '--acks', '-1', '--throughput', '-1']
+    const { stdout } = await this.#tool('kafka-verifiable-producer', args)
+    const events = stdout
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map(
+        (line) => JSON.parse(line) as { name: string; partition?: number; offset?: number; acked?: number },
+      )
+    const offsets = events.filter(({ name }) => name === 'producer_send_success').map(({ offset }) => offset)
+    if (offsets.length !== LINES) throw new Error(`${offsets.length} acknowledgements instead of ${LINES}`)
+    const wrong = offsets.findIndex((offset, i) => offset !== i)
+    if (wrong !== -1) throw new Error(`acknowledgement ${wrong} has offset ${offsets[wrong]}`)
+    await this.#checkEndOffsets([{ topic, partition: 0, records: LINES }])
+  }
+
+  async #checkEndOffsets(expected: readonly { topic: string; partition: number; records: number }[]) {
+    const { stdout } = await this.#tool('kafka-get-offsets', ['--time', 'latest'])
+    const ends = new Map(
+      stdout.split('\n').map((line) => {
+        const [topic, partition, offset] = line.split(':')
+        return [`${topic}/${partition}`, Number(offset)] as const
+      }),
+    )
+    if (expected.length === 0) throw new Error('no topic was filled')
+    for (const { topic, partition, records } of expected) {
+      const end = ends.get(`${topic}/${partition}`)
+      if (end !== records) throw new Error(`${topic}/${partition} ends at ${end} instead of ${records}`)
+    }
+  }
+
+  #tool(name: keyof typeof mainClasses, args: readonly string[], options: ToolOptions = {}) {
+    const tool = name === 'kafka-cluster' ? [...args, '--bootstrap-server'] : ['--bootstrap-server']
+    const connect =
+      name === 'kafka-producer-perf-test'
+        ? ['--producer-props', `bootstrap.servers=${this.#bootstrap}`, ...args]
+        : [...tool, this.#bootstrap, ...(name === 'kafka-cluster' ? [] : args)]
+    return runTool(mainClasses[name], connect, options)
+  }
+
+  async #case(name: string, body: () => Promise<void>): Promise<void> {
+    await this.#ledger.run(TOOLS_NAME, name, body)
+  }
+}
+
+/** A name for the topics of one run, so that a run can repeat against a broker that keeps its data. */
+export function newRunName(): string {
+  return `run-${randomUUID().slice(0, 8)}`
+}
+
+function contains(text: string, part: string): void {
+  if (!text.includes(part)) throw new Error(`no "${part}" in: ${text}`)
+}
+
+function matches(text: string, pattern: RegExp): void {
+  if (!pattern.test(text)) throw new Error(`no ${pattern} in: ${text}`)
+}

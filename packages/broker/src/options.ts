@@ -1,0 +1,123 @@
+import type { LogStore } from '@streambus/storage'
+import { BrokerError } from './broker-error.ts'
+import { type Logger, silentLogger } from './logger.ts'
+import { MAX_PARTITIONS_PER_TOPIC } from './topics/partition-count.ts'
+
+const MEBIBYTE = 1024 * 1024
+
+export interface HostAndPort {
+  host: string
+  port: number
+}
+
+/** What `Broker.start` takes. Everything has a default; without `dataDir` and `store` records live in memory. */
+export interface BrokerOptions {
+  /** Address to listen on. `0.0.0.0` is every IPv4 address, `::` every address. Default 127.0.0.1. */
+  host?: string
+  /** 0 takes a free port. Default 9092. */
+  port?: number
+  /** Folder of the records. Created when missing. */
+  dataDir?: string
+  /**
+   * What an acknowledgement means with a `dataDir`: `fsync`, the record is on disk; `os`, the operating
+   * system has it. Default fsync.
+   */
+  durability?: 'fsync' | 'os'
+  /** A store to use instead of one opened from `dataDir`. The broker closes it when it closes. */
+  store?: LogStore
+  /** Address that clients are told to connect to. Default: the one the broker listens on. */
+  advertise?: HostAndPort
+  /** Whether asking for a missing topic creates it. Default true. */
+  autoCreateTopics?: boolean
+  /** Partitions of a topic whose creator names no number. Default 1. */
+  defaultPartitions?: number
+  /** Largest request taken. Default 100 MiB. */
+  maxFrameBytes?: number
+  /**
+   * Request bytes read but not yet answered, over all connections. Above it sockets are not read, and
+   * resumed in the order in which they stopped. Default 32 MiB.
+   */
+  maxInFlightBytes?: number
+  /** A connection that sends nothing and waits for nothing is closed after this long. Default 10 minutes. */
+  connectionIdleMs?: number
+  /** Connections at once; further ones are closed at once. Default 10,000. */
+  maxConnections?: number
+  /** Response bytes in memory on their way to sockets, over all connections. Default 64 MiB. */
+  maxResponseBufferBytes?: number
+  /** Incremental fetch sessions (KIP-227) kept; the one unused for longest makes room. Default 1,000. */
+  maxFetchSessions?: number
+  /** How long `close` waits for requests in flight. Default 10 seconds. */
+  shutdownTimeoutMs?: number
+  /** Default: silent. */
+  log?: Logger
+  /** Milliseconds since the Unix epoch. Default Date.now. */
+  clock?: () => number
+}
+
+/** The options with every default filled in. */
+export interface ResolvedOptions {
+  readonly host: string
+  readonly port: number
+  readonly dataDir: string | undefined
+  readonly durability: 'fsync' | 'os'
+  readonly store: LogStore | undefined
+  readonly advertise: Readonly<HostAndPort> | undefined
+  readonly autoCreateTopics: boolean
+  readonly defaultPartitions: number
+  readonly maxFrameBytes: number
+  readonly maxInFlightBytes: number
+  readonly connectionIdleMs: number
+  readonly maxConnections: number
+  readonly maxResponseBufferBytes: number
+  readonly maxFetchSessions: number
+  readonly shutdownTimeoutMs: number
+  readonly log: Logger
+  readonly clock: () => number
+}
+
+/** Fills in the defaults. Throws BrokerError INVALID_OPTION naming the option and what it may be. */
+export function resolveOptions(options: BrokerOptions): ResolvedOptions {
+  const integer = (name: keyof BrokerOptions, fallback: number, least: number, most: number): number => {
+    const value = options[name] ?? fallback
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
+      throw new BrokerError(
+        'INVALID_OPTION',
+        `Option ${name} must be an integer from ${least} to ${most}, not ${String(value)}.`,
+      )
+    }
+    return value
+  }
+  const durability = options.durability ?? 'fsync'
+  if (durability !== 'fsync' && durability !== 'os') {
+    throw new BrokerError('INVALID_OPTION', `Option durability must be fsync or os, not ${String(durability)}.`)
+  }
+  if (options.store !== undefined && options.dataDir !== undefined) {
+    throw new BrokerError('INVALID_OPTION', 'Options store and dataDir exclude each other: give one of them.')
+  }
+  const { advertise } = options
+  if (advertise !== undefined && !(advertise.host !== '' && advertise.port > 0 && advertise.port < 65_536)) {
+    throw new BrokerError(
+      'INVALID_OPTION',
+      'Option advertise must have a host and a port from 1 to 65535 that clients can reach.',
+    )
+  }
+  return {
+    host: options.host ?? '127.0.0.1',
+    port: integer('port', 9092, 0, 65_535),
+    dataDir: options.dataDir,
+    durability,
+    store: options.store,
+    advertise,
+    autoCreateTopics: options.autoCreateTopics ?? true,
+    defaultPartitions: integer('defaultPartitions', 1, 1, MAX_PARTITIONS_PER_TOPIC),
+    maxFrameBytes: integer('maxFrameBytes', 100 * MEBIBYTE, 1024, 1024 * MEBIBYTE),
+    maxInFlightBytes: integer('maxInFlightBytes', 32 * MEBIBYTE, 1024, Number.MAX_SAFE_INTEGER),
+    connectionIdleMs: integer('connectionIdleMs', 600_000, 1, 2 ** 31 - 1),
+    maxConnections: integer('maxConnections', 10_000, 1, 2 ** 31 - 1),
+    maxResponseBufferBytes: integer('maxResponseBufferBytes', 64 * MEBIBYTE, MEBIBYTE, Number.MAX_SAFE_INTEGER),
+    maxFetchSessions: integer('maxFetchSessions', 1000, 0, 1_000_000),
+    shutdownTimeoutMs: integer('shutdownTimeoutMs', 10_000, 0, 2 ** 31 - 1),
+    log: options.log ?? silentLogger,
+    clock: options.clock ?? Date.now,
+  }
+}

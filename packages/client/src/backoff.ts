@@ -1,0 +1,34 @@
+import { abortedError } from './errors.ts'
+
+export interface BackoffOptions {
+  initialMs: number
+  maxMs: number
+}
+
+/**
+ * How long to wait before attempt number `attempt` (0 = the first retry): doubles up to a bound, and spreads
+ * over the upper half of it so that clients which lost the same broker do not come back at the same moment.
+ */
+export function backoffMs(attempt: number, { initialMs, maxMs }: BackoffOptions): number {
+  const ceiling = Math.min(maxMs, initialMs * 2 ** Math.min(attempt, 30))
+  return ceiling / 2 + (Math.random() * ceiling) / 2
+}
+
+/** Resolves after `ms`; rejects with ABORTED when the signal fires first. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(abortedError(signal))
+      return
+    }
+    const onAbort = () => {
+      clearTimeout(timer)
+      reject(abortedError(signal as AbortSignal))
+    }
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', onAbort)
+      resolve()
+    }, ms)
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}

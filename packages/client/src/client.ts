@@ -1,0 +1,71 @@
+import { Admin } from './admin.ts'
+import { Cluster } from './cluster.ts'
+import { Consumer, type ConsumerOptions } from './consumer/consumer.ts'
+import { type ConnectOptions, clientSettings } from './options.ts'
+import { Producer, type ProducerOptions } from './producer/producer.ts'
+
+/**
+ * Connects to a cluster: StreamBus, Apache Kafka 2.8 or later, or Redpanda.
+ *
+ *     const bus = await connect('localhost:9092')
+ *     await bus.producer().send('orders', { id: 42 })
+ *     for await (const message of bus.consumer('orders')) console.log(message.offset, message.json())
+ *     await bus.close()
+ *
+ * Every address is tried once; rejects with BROKER_UNREACHABLE where none answers within `connectTimeoutMs`,
+ * with PROTOCOL_ERROR where something else than a broker answers.
+ */
+export async function connect(to: string | readonly string[] | ConnectOptions = {}): Promise<StreamBus> {
+  const options = isAddresses(to) ? { brokers: to } : to
+  const cluster = new Cluster(clientSettings(options))
+  try {
+    await cluster.connect(options.signal)
+  } catch (error) {
+    cluster.close()
+    throw error
+  }
+  return new StreamBus(cluster)
+}
+
+function isAddresses(to: string | readonly string[] | ConnectOptions): to is string | readonly string[] {
+  return typeof to === 'string' || Array.isArray(to)
+}
+
+/** A connected client. Connections are shared by what it makes, and opened when they are needed. */
+export class StreamBus {
+  readonly #cluster: Cluster
+  readonly #admin: Admin
+  readonly #producers = new Set<Producer>()
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster
+    this.#admin = new Admin(cluster)
+  }
+
+  /** A producer of its own buffer and order. */
+  producer(options: ProducerOptions = {}): Producer {
+    const producer = new Producer(this.#cluster, options)
+    this.#producers.add(producer)
+    return producer
+  }
+
+  /** Reads one or more topics; nothing happens before it is iterated. */
+  consumer(topics: string | readonly string[], options: ConsumerOptions = {}): Consumer {
+    return new Consumer(this.#cluster, topics, options)
+  }
+
+  get admin(): Admin {
+    return this.#admin
+  }
+
+  /** Waits for what producers have not delivered yet, then closes every connection. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#producers].map((producer) => producer.close()))
+    this.#producers.clear()
+    this.#cluster.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}

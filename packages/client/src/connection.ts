@@ -1,0 +1,422 @@
+/**
+ * One TCP connection to one broker.
+ *
+ * Requests are pipelined: they leave in the order of the calls and are answered in that order, so the answer
+ * that arrives belongs to the oldest request without one. A request whose answer does not come in time
+ * therefore makes the whole connection worthless: it is closed, and everything behind the missing answer
+ * fails with CONNECTION_LOST.
+ */
+import net from 'node:net'
+import {
+  type Api,
+  apiVersions,
+  decodeResponse,
+  encodeRequest,
+  FrameDecoder,
+  type Part,
+} from '@streambus/protocol'
+import { abortedError, brokerError, StreamBusError, sentenceOf } from './errors.ts'
+import { type BrokerAddress, formatAddress } from './options.ts'
+import { version } from './version.ts'
+
+export interface ConnectionOptions {
+  address: BrokerAddress
+  clientId: string
+  connectTimeoutMs: number
+  requestTimeoutMs: number
+  maxFrameBytes: number
+  /** Requests on the wire without an answer; more wait their turn. Default 64. */
+  maxInFlightRequests?: number
+  signal?: AbortSignal | undefined
+}
+
+export interface RequestOptions {
+  /** Default: the connection's `requestTimeoutMs`. Counts from the call, time spent waiting included. */
+  timeoutMs?: number
+  /** Highest version to use, where the caller relies on a field that a later one dropped. */
+  maxVersion?: number
+}
+
+export interface VersionRange {
+  readonly min: number
+  readonly max: number
+}
+
+interface Pending {
+  readonly api: Api
+  readonly version: number
+  readonly body: unknown
+  readonly correlationId: number
+  readonly resolve: (body: never) => void
+  readonly reject: (error: StreamBusError) => void
+  timer: NodeJS.Timeout | undefined
+  answered: boolean
+}
+
+const UNSUPPORTED_VERSION = 35
+
+export class Connection {
+  readonly address: BrokerAddress
+  readonly #options: ConnectionOptions
+  readonly #socket: net.Socket
+  readonly #decoder: FrameDecoder
+  readonly #maxInFlightRequests: number
+  #versions: ReadonlyMap<number, VersionRange> = new Map([[apiVersions.key, { min: 0, max: 3 }]])
+  #inFlight: Pending[] = []
+  /** Index of the oldest unanswered request in `#inFlight`; the array is cut when it is empty. */
+  #oldest = 0
+  #waiting: Pending[] = []
+  #nextCorrelationId = 1
+  #corked = false
+  #ended: StreamBusError | undefined
+  readonly #onEnd = new Set<(error: StreamBusError) => void>()
+
+  /** Connects and agrees on versions. Rejects with BROKER_UNREACHABLE, PROTOCOL_ERROR or ABORTED. */
+  static async open(options: ConnectionOptions): Promise<Connection> {
+    const deadlineMs = performance.now() + options.connectTimeoutMs
+    const connection = new Connection(options, await connectSocket(options))
+    const onAbort = () => connection.#end(abortedError(options.signal as AbortSignal))
+    options.signal?.addEventListener('abort', onAbort, { once: true })
+    try {
+      await connection.#negotiate(Math.max(1, deadlineMs - performance.now()))
+    } catch (error) {
+      connection.close()
+      throw error
+    } finally {
+      options.signal?.removeEventListener('abort', onAbort)
+    }
+    return connection
+  }
+
+  private constructor(options: ConnectionOptions, socket: net.Socket) {
+    this.address = options.address
+    this.#options = options
+    this.#socket = socket
+    this.#maxInFlightRequests = options.maxInFlightRequests ?? 64
+    this.#decoder = new FrameDecoder({ maxFrameBytes: options.maxFrameBytes })
+    const onFrame = (frame: Uint8Array) => this.#onFrame(frame)
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        this.#decoder.push(chunk, onFrame)
+      } catch (error) {
+        this.#end(this.#protocolError(error))
+      }
+    })
+    socket.on('error', (error) => this.#end(this.#lost(sentenceOf(error), error)))
+    socket.on('close', () => this.#end(this.#lost('the broker closed it')))
+  }
+
+  get isOpen(): boolean {
+    return this.#ended === undefined
+  }
+
+  /** Requests on the wire or waiting for their turn. */
+  get pendingRequests(): number {
+    return this.#inFlight.length - this.#oldest + this.#waiting.length
+  }
+
+  /** What the broker offers, by API key. */
+  get versions(): ReadonlyMap<number, VersionRange> {
+    return this.#versions
+  }
+
+  /** Called once, when the connection is over for whatever reason. */
+  onEnd(listener: (error: StreamBusError) => void): void {
+    if (this.#ended !== undefined) listener(this.#ended)
+    else this.#onEnd.add(listener)
+  }
+
+  /** The highest version both sides know, or undefined. */
+  versionOf(api: Api, maxVersion = Number.POSITIVE_INFINITY): number | undefined {
+    const theirs = this.#versions.get(api.key)
+    if (theirs === undefined) return undefined
+    const version = Math.min(theirs.max, api.request.maxVersion, maxVersion)
+    return version >= Math.max(theirs.min, api.request.minVersion) ? version : undefined
+  }
+
+  /**
+   * Sends a request and resolves with the decoded answer, error codes included. Rejects with REQUEST_TIMEOUT,
+   * CONNECTION_LOST, UNSUPPORTED_API, PROTOCOL_ERROR or CLOSED.
+   */
+  request<Res, Input>(
+    api: Api<unknown, Res, Input>,
+    body: Input,
+    options: RequestOptions = {},
+  ): Promise<Res> {
+    return new Promise<Res>((resolve, reject) => {
+      const version = this.#versionOrError(api, options.maxVersion)
+      if (version instanceof StreamBusError) {
+        reject(version)
+        return
+      }
+      const pending: Pending = {
+        api,
+        version,
+        body,
+        correlationId: this.#nextCorrelationId,
+        resolve: resolve as (body: never) => void,
+        reject,
+        timer: undefined,
+        answered: false,
+      }
+      this.#nextCorrelationId = (this.#nextCorrelationId + 1) & 0x7fffffff
+      pending.timer = setTimeout(
+        (timeoutMs: number) => this.#onTimeout(pending, timeoutMs),
+        options.timeoutMs ?? this.#options.requestTimeoutMs,
+        options.timeoutMs ?? this.#options.requestTimeoutMs,
+      )
+      if (this.#inFlight.length - this.#oldest < this.#maxInFlightRequests && this.#waiting.length === 0) {
+        this.#transmit(pending)
+      } else {
+        this.#waiting.push(pending)
+      }
+    })
+  }
+
+  /** Sends a request that has no answer (Produce with acks=0). Resolves when the kernel took the bytes. */
+  post<Input>(
+    api: Api<unknown, unknown, Input>,
+    body: Input,
+    options: { maxVersion?: number } = {},
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const version = this.#versionOrError(api, options.maxVersion)
+      if (version instanceof StreamBusError) {
+        reject(version)
+        return
+      }
+      const correlationId = this.#nextCorrelationId
+      this.#nextCorrelationId = (correlationId + 1) & 0x7fffffff
+      const parts = encodeRequest(api, version, { correlationId, clientId: this.#options.clientId }, body)
+      this.#write(parts, (error) => {
+        if (error) reject(this.#lost(error.message, error))
+        else resolve()
+      })
+    })
+  }
+
+  /** Closes at once; requests without an answer fail with CLOSED. */
+  close(): void {
+    this.#end(new StreamBusError('CLOSED', `The connection to ${formatAddress(this.address)} was closed.`))
+  }
+
+  #versionOrError(api: Api, maxVersion: number | undefined): number | StreamBusError {
+    if (this.#ended !== undefined) return this.#ended
+    const version = this.versionOf(api, maxVersion)
+    if (version !== undefined) return version
+    const theirs = this.#versions.get(api.key)
+    const offered =
+      theirs === undefined ? 'does not offer it' : `offers versions ${theirs.min} to ${theirs.max}`
+    return new StreamBusError(
+      'UNSUPPORTED_API',
+      `${formatAddress(this.address)} cannot serve ${api.name}: it ${offered}, this client knows ${api.request.minVersion} to ${api.request.maxVersion}.`,
+    )
+  }
+
+  /**
+   * KIP-511: an ApiVersions request newer than the broker knows is answered in version 0 with error 35 and the
+   * range the broker has, and the connection stays usable.
+   */
+  async #negotiate(timeoutMs: number): Promise<void> {
+    const body = { clientSoftwareName: 'streambus', clientSoftwareVersion: version }
+    let answer = await this.request(apiVersions, body, { timeoutMs })
+    if (answer.errorCode === UNSUPPORTED_VERSION) {
+      const offered = answer.apiKeys.find(({ apiKey }) => apiKey === apiVersions.key)
+      answer = await this.request(apiVersions, body, { timeoutMs, maxVersion: offered?.maxVersion ?? 0 })
+    }
+    if (answer.errorCode !== 0) {
+      throw brokerError(answer.errorCode, `${formatAddress(this.address)} refuses to name its versions`)
+    }
+    this.#versions = new Map(
+      answer.apiKeys.map(({ apiKey, minVersion, maxVersion }) => [
+        apiKey,
+        { min: minVersion, max: maxVersion },
+      ]),
+    )
+  }
+
+  #transmit(pending: Pending): void {
+    const header = { correlationId: pending.correlationId, clientId: this.#options.clientId }
+    let parts: Part[]
+    try {
+      parts = encodeRequest(pending.api, pending.version, header, pending.body)
+    } catch (error) {
+      clearTimeout(pending.timer)
+      const message = `${pending.api.name} cannot be encoded: ${sentenceOf(error)}`
+      pending.reject(new StreamBusError('INVALID_ARGUMENT', message, { cause: error }))
+      return
+    }
+    this.#inFlight.push(pending)
+    this.#write(parts)
+  }
+
+  /** Everything written in one turn of the event loop leaves in one system call. */
+  #write(parts: readonly Part[], onWritten?: (error?: Error | null) => void): void {
+    if (!this.#corked) {
+      this.#corked = true
+      this.#socket.cork()
+      process.nextTick(() => {
+        this.#corked = false
+        this.#socket.uncork()
+      })
+    }
+    const last = parts.length - 1
+    for (let index = 0; index <= last; index++) {
+      const part = parts[index]
+      if (!(part instanceof Uint8Array)) throw new TypeError('a client request holds only bytes of its own')
+      this.#socket.write(part, index === last ? onWritten : undefined)
+    }
+  }
+
+  #onFrame(frame: Uint8Array): void {
+    const pending = this.#inFlight[this.#oldest]
+    if (pending === undefined) {
+      this.#end(this.#protocolError(new Error('an answer came without a request')))
+      return
+    }
+    let answer: { correlationId: number; body: unknown }
+    try {
+      answer = decodeResponse(pending.api, answerVersion(pending, frame), frame)
+    } catch (error) {
+      this.#end(this.#protocolError(error))
+      return
+    }
+    if (answer.correlationId !== pending.correlationId) {
+      this.#end(
+        this.#protocolError(
+          new Error(`answer ${answer.correlationId} came where ${pending.correlationId} was due`),
+        ),
+      )
+      return
+    }
+    this.#oldest++
+    if (this.#oldest === this.#inFlight.length) {
+      this.#inFlight = []
+      this.#oldest = 0
+    } else if (this.#oldest >= 256) {
+      this.#inFlight = this.#inFlight.slice(this.#oldest)
+      this.#oldest = 0
+    }
+    clearTimeout(pending.timer)
+    pending.answered = true
+    pending.resolve(answer.body as never)
+    const next = this.#waiting.shift()
+    if (next !== undefined) this.#transmit(next)
+  }
+
+  #onTimeout(pending: Pending, timeoutMs: number): void {
+    const error = new StreamBusError(
+      'REQUEST_TIMEOUT',
+      `${formatAddress(this.address)} did not answer ${pending.api.name} within ${Math.round(timeoutMs)} ms.`,
+    )
+    const waitingAt = this.#waiting.indexOf(pending)
+    if (waitingAt >= 0) {
+      this.#waiting.splice(waitingAt, 1)
+      pending.reject(error)
+      return
+    }
+    pending.answered = true
+    pending.reject(error)
+    this.#end(this.#lost(`it did not answer ${pending.api.name} within ${Math.round(timeoutMs)} ms`, error))
+  }
+
+  #lost(reason: string, cause?: unknown): StreamBusError {
+    return new StreamBusError(
+      'CONNECTION_LOST',
+      `The connection to ${formatAddress(this.address)} was lost: ${reason}.`,
+      { cause },
+    )
+  }
+
+  #protocolError(cause: unknown): StreamBusError {
+    return new StreamBusError(
+      'PROTOCOL_ERROR',
+      `${formatAddress(this.address)} does not speak the Kafka protocol as expected: ${sentenceOf(cause)}.`,
+      { cause },
+    )
+  }
+
+  #end(error: StreamBusError): void {
+    if (this.#ended !== undefined) return
+    this.#ended = error
+    this.#socket.destroy()
+    const unanswered = [...this.#inFlight.slice(this.#oldest), ...this.#waiting]
+    this.#inFlight = []
+    this.#oldest = 0
+    this.#waiting = []
+    for (const pending of unanswered) {
+      clearTimeout(pending.timer)
+      if (!pending.answered) pending.reject(error)
+    }
+    for (const listener of this.#onEnd) listener(error)
+    this.#onEnd.clear()
+  }
+}
+
+/** An ApiVersions answer that refuses the version is written in version 0, whatever was asked (KIP-511). */
+function answerVersion(pending: Pending, frame: Uint8Array): number {
+  if (pending.api.key !== apiVersions.key || frame.byteLength < 6) return pending.version
+  const errorCode = ((frame[4] as number) << 8) | (frame[5] as number)
+  return errorCode === UNSUPPORTED_VERSION ? 0 : pending.version
+}
+
+function connectSocket(options: ConnectionOptions): Promise<net.Socket> {
+  const { address, connectTimeoutMs, signal } = options
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(abortedError(signal))
+      return
+    }
+    const socket = net.connect({ host: address.host, port: address.port, noDelay: true, keepAlive: true })
+    const settle = (error?: StreamBusError) => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+      socket.removeListener('error', onError)
+      socket.removeListener('connect', onConnect)
+      if (error === undefined) {
+        resolve(socket)
+      } else {
+        // A socket that fails after it was given up must not become an uncaught 'error' event.
+        socket.on('error', () => {})
+        socket.destroy()
+        reject(error)
+      }
+    }
+    const unreachable = (reason: string, cause?: unknown) =>
+      settle(
+        new StreamBusError(
+          'BROKER_UNREACHABLE',
+          `No broker answers at ${formatAddress(address)} (${reason}).`,
+          {
+            cause,
+          },
+        ),
+      )
+    const onError = (error: Error) => unreachable(connectFailure(error), error)
+    const onConnect = () => settle()
+    const onAbort = () => settle(abortedError(signal as AbortSignal))
+    const timer = setTimeout(
+      () => unreachable(`no connection within ${connectTimeoutMs} ms`),
+      connectTimeoutMs,
+    )
+    socket.once('error', onError)
+    socket.once('connect', onConnect)
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}
+
+/** `localhost` stands for several addresses; where all fail, Node reports them together without a message. */
+function connectFailure(error: Error & { code?: string; errors?: Error[] }): string {
+  switch (error.code) {
+    case 'ECONNREFUSED':
+      return 'connection refused'
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'the host name is not known'
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+      return 'the host cannot be reached'
+    default:
+      return error.message || error.errors?.[0]?.message || error.code || 'the connection failed'
+  }
+}

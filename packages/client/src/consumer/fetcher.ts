@@ -1,0 +1,340 @@
+/**
+ * Reads partitions ahead of the consumer: one Fetch request per leading broker is out at any time, as long as
+ * what has arrived and is not consumed stays below `prefetchBytes`.
+ *
+ * Never silent: what cannot be read is tried again with growing pauses, with the view of the cluster renewed,
+ * and past `retryTimeoutMs` without success the consumer gets the error. So it does when the broker reports
+ * records but sends none.
+ */
+import { batchesIn, batchHeader, type FetchResponse, fetch } from '@streambus/protocol'
+import { backoffMs } from '../backoff.ts'
+import type { Cluster } from '../cluster.ts'
+import { brokerError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
+import { findOffsets, noLeader } from '../list-offsets.ts'
+import type { ReadingRange } from './start-position.ts'
+
+export interface FetchSettings {
+  readonly maxWaitMs: number
+  readonly minBytes: number
+  /** Of one answer. */
+  readonly maxBytes: number
+  readonly maxPartitionBytes: number
+  readonly prefetchBytes: number
+}
+
+/** Whole record batches of one partition, as they arrived. */
+export interface FetchedRecords {
+  readonly topic: string
+  readonly partition: number
+  readonly bytes: Uint8Array
+  /** Records outside `from` (inclusive) to `end` (exclusive) were not asked for: batches come whole. */
+  readonly from: number
+  readonly end: number
+  readonly highWatermark: number
+}
+
+interface Cursor {
+  readonly topic: string
+  readonly partition: number
+  readonly end: number
+  position: number
+  maxBytes: number
+  resumeAtMs: number
+  failedAttempts: number
+  /** Since when there is no progress although there should be; undefined while all is well. */
+  failingSinceMs: number | undefined
+}
+
+type PartitionAnswer = FetchResponse['responses'][number]['partitions'][number]
+
+/** Fetch by topic name; from version 13 on topics are named by id. */
+const maxFetchVersion = 12
+const OFFSET_OUT_OF_RANGE = 1
+/** A topic that is deleted while it is read is reported after this time. */
+const unknownTopicPatienceMs = 3_000
+
+export class Fetcher {
+  readonly #cluster: Cluster
+  readonly #lane: string
+  readonly #settings: FetchSettings
+  /** What is still to be read; those served move to the end, so that all get their turn. */
+  #cursors: Cursor[]
+  readonly #fetching = new Set<number>()
+  readonly #arrived: FetchedRecords[] = []
+  #bufferedBytes = 0
+  #failure: StreamBusError | undefined
+  #waiter: (() => void) | undefined
+  #wake: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(cluster: Cluster, lane: string, settings: FetchSettings, ranges: readonly ReadingRange[]) {
+    this.#cluster = cluster
+    this.#lane = lane
+    this.#settings = settings
+    this.#cursors = ranges
+      .filter(({ start, end }) => start < end)
+      .map(({ topic, partition, start, end }) => ({
+        topic,
+        partition,
+        end,
+        position: start,
+        maxBytes: settings.maxPartitionBytes,
+        resumeAtMs: 0,
+        failedAttempts: 0,
+        failingSinceMs: undefined,
+      }))
+  }
+
+  /**
+   * The next records; undefined when every partition is read to its end or the fetcher was closed. What arrived
+   * before a failure is given out before the failure is thrown.
+   */
+  async next(): Promise<FetchedRecords | undefined> {
+    for (;;) {
+      const records = this.#arrived.shift()
+      if (records !== undefined) {
+        this.#bufferedBytes -= records.bytes.byteLength
+        this.#pump()
+        return records
+      }
+      if (this.#failure !== undefined) throw this.#failure
+      if (this.#closed || this.#cursors.length === 0) return undefined
+      this.#pump()
+      await new Promise<void>((resolve) => {
+        this.#waiter = resolve
+      })
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#arrived.length = 0
+    clearTimeout(this.#wake)
+    this.#cluster.closeLane(this.#lane)
+    this.#notify()
+  }
+
+  fail(error: StreamBusError): void {
+    this.#failure ??= error
+    this.#notify()
+  }
+
+  #notify(): void {
+    const waiter = this.#waiter
+    this.#waiter = undefined
+    waiter?.()
+  }
+
+  /** Starts every fetch that can be started now. */
+  #pump(): void {
+    if (this.#closed || this.#failure !== undefined || this.#bufferedBytes >= this.#settings.prefetchBytes)
+      return
+    const nowMs = performance.now()
+    const byLeader = new Map<number, Cursor[]>()
+    let wakeAtMs = Number.POSITIVE_INFINITY
+    for (const cursor of this.#cursors) {
+      if (cursor.resumeAtMs > nowMs) {
+        wakeAtMs = Math.min(wakeAtMs, cursor.resumeAtMs)
+        continue
+      }
+      const leader = this.#cluster.leaderOf(cursor.topic, cursor.partition)
+      if (leader < 0) {
+        this.#onFailure([cursor], noLeader(cursor.topic, cursor.partition))
+        wakeAtMs = Math.min(wakeAtMs, cursor.resumeAtMs)
+      } else if (!this.#fetching.has(leader)) {
+        const cursors = byLeader.get(leader)
+        if (cursors === undefined) byLeader.set(leader, [cursor])
+        else cursors.push(cursor)
+      }
+    }
+    for (const [leader, cursors] of byLeader) {
+      this.#fetching.add(leader)
+      void this.#fetch(leader, cursors)
+    }
+    clearTimeout(this.#wake)
+    if (wakeAtMs < Number.POSITIVE_INFINITY) {
+      this.#wake = setTimeout(() => this.#pump(), Math.ceil(wakeAtMs - nowMs))
+    }
+  }
+
+  /** Never rejects: what goes wrong becomes the failure of the cursors. */
+  async #fetch(leader: number, cursors: readonly Cursor[]): Promise<void> {
+    try {
+      const connection = await this.#cluster.connectionTo(leader, this.#lane)
+      const byTopic = new Map<string, Cursor[]>()
+      for (const cursor of cursors) {
+        const ofTopic = byTopic.get(cursor.topic)
+        if (ofTopic === undefined) byTopic.set(cursor.topic, [cursor])
+        else ofTopic.push(cursor)
+      }
+      const answer = await connection.request(
+        fetch,
+        {
+          maxWaitMs: this.#settings.maxWaitMs,
+          minBytes: this.#settings.minBytes,
+          maxBytes: this.#settings.maxBytes,
+          topics: [...byTopic].map(([topic, ofTopic]) => ({
+            topic,
+            partitions: ofTopic.map(({ partition, position, maxBytes }) => ({
+              partition,
+              fetchOffset: BigInt(position),
+              partitionMaxBytes: maxBytes,
+            })),
+          })),
+          forgottenTopicsData: [],
+        },
+        {
+          maxVersion: maxFetchVersion,
+          timeoutMs: this.#settings.maxWaitMs + this.#cluster.settings.requestTimeoutMs,
+        },
+      )
+      if (this.#closed) return
+      if (answer.errorCode !== 0) throw brokerError(answer.errorCode, 'Cannot fetch')
+      this.#onAnswer(cursors, answer)
+    } catch (error) {
+      if (this.#closed) return
+      this.#onFailure(
+        cursors,
+        isStreamBusError(error)
+          ? error
+          : new StreamBusError('CORRUPT_DATA', `An answer cannot be read: ${sentenceOf(error)}.`, {
+              cause: error,
+            }),
+      )
+    } finally {
+      this.#fetching.delete(leader)
+      this.#pump()
+    }
+  }
+
+  #onAnswer(cursors: readonly Cursor[], answer: FetchResponse): void {
+    const asked = new Map(cursors.map((cursor) => [`${cursor.topic}/${cursor.partition}`, cursor]))
+    let anyRecords = false
+    const held: Cursor[] = []
+    for (const { topic, partitions } of answer.responses) {
+      for (const partition of partitions) {
+        const cursor = asked.get(`${topic}/${partition.partitionIndex}`)
+        if (cursor === undefined) continue
+        if (partition.errorCode === OFFSET_OUT_OF_RANGE) {
+          void this.#onOutOfRange(cursor)
+        } else if (partition.errorCode !== 0) {
+          const doing = `Cannot read ${cursor.topic}/${cursor.partition} at offset ${cursor.position}`
+          this.#onFailure([cursor], brokerError(partition.errorCode, doing))
+        } else if ((partition.records?.byteLength ?? 0) > 0) {
+          anyRecords = true
+          this.#onRecords(cursor, partition)
+        } else if (Number(partition.highWatermark) > cursor.position) {
+          held.push(cursor)
+        } else {
+          cursor.failingSinceMs = undefined
+        }
+      }
+    }
+    // An answer is bounded, so a partition may go empty-handed when others got something, but not when none did.
+    if (anyRecords || held.length === 0) return
+    for (const cursor of held) {
+      const place = `${cursor.topic}/${cursor.partition} at offset ${cursor.position}`
+      const message = `The broker has records of ${place} but does not send them.`
+      this.#onFailure([cursor], new StreamBusError('NO_PROGRESS', message, { retriable: true }))
+    }
+  }
+
+  #onRecords(cursor: Cursor, { records, highWatermark }: PartitionAnswer): void {
+    const bytes = records as Uint8Array
+    let wholeBytes = 0
+    let nextOffset = cursor.position
+    for (const { position, byteLength } of batchesIn(bytes)) {
+      nextOffset = batchHeader.baseOffset(bytes, position) + batchHeader.lastOffsetDelta(bytes, position) + 1
+      wholeBytes = position + byteLength
+    }
+    if (!Number.isSafeInteger(nextOffset)) {
+      const place = `${cursor.topic}/${cursor.partition}`
+      this.fail(new StreamBusError('OFFSET_NOT_EXACT', `Offsets of ${place} are above 2^53 - 1.`))
+      return
+    }
+    if (wholeBytes === 0) {
+      this.#growFor(cursor, bytes.byteLength)
+      return
+    }
+    if (nextOffset <= cursor.position) {
+      const place = `${cursor.topic}/${cursor.partition} at offset ${cursor.position}`
+      this.fail(new StreamBusError('NO_PROGRESS', `The broker answers ${place} with records before it.`))
+      return
+    }
+    const { topic, partition, end } = cursor
+    this.#arrived.push({
+      topic,
+      partition,
+      bytes: bytes.subarray(0, wholeBytes),
+      from: cursor.position,
+      end,
+      highWatermark: Number(highWatermark),
+    })
+    this.#bufferedBytes += wholeBytes
+    cursor.position = nextOffset
+    cursor.failedAttempts = 0
+    cursor.failingSinceMs = undefined
+    this.#cursors = this.#cursors.filter((one) => one !== cursor)
+    if (nextOffset < end) this.#cursors.push(cursor)
+    this.#notify()
+  }
+
+  /** Brokers older than KIP-74 cut a batch that is larger than what was asked for: ask for more. */
+  #growFor(cursor: Cursor, arrivedBytes: number): void {
+    if (cursor.maxBytes * 2 > this.#cluster.settings.maxFrameBytes) {
+      const place = `${cursor.topic}/${cursor.partition} at offset ${cursor.position}`
+      const message = `The batch of ${place} is larger than ${arrivedBytes} bytes; raise maxFrameBytes.`
+      this.fail(new StreamBusError('MESSAGE_TOO_LARGE', message))
+      return
+    }
+    cursor.maxBytes *= 2
+  }
+
+  async #onOutOfRange(cursor: Cursor): Promise<void> {
+    const { topic, partition, position } = cursor
+    this.#cursors = this.#cursors.filter((one) => one !== cursor)
+    let range = ''
+    try {
+      const at = ['earliest', 'latest'] as const
+      const [earliest, latest] = await findOffsets(
+        this.#cluster,
+        this.#lane,
+        at.map((one) => ({ topic, partition, at: one })),
+        { timeoutMs: 2_000 },
+      )
+      range = `: its log holds offsets ${earliest!.offset} to ${latest!.offset! - 1}, the next one is ${latest!.offset}`
+      if (earliest!.offset === latest!.offset)
+        range = `: its log is empty, the next offset is ${latest!.offset}`
+    } catch (error) {
+      this.#cluster.settings.logger.debug(
+        `The range of ${topic}/${partition} is not known: ${sentenceOf(error)}`,
+      )
+    }
+    const message = `Offset ${position} of ${topic}/${partition} is out of range${range}.`
+    this.fail(new StreamBusError('OFFSET_OUT_OF_RANGE', message, { brokerError: 'OFFSET_OUT_OF_RANGE' }))
+  }
+
+  #onFailure(cursors: readonly Cursor[], error: StreamBusError): void {
+    if (!error.retriable) {
+      this.fail(error)
+      return
+    }
+    const nowMs = performance.now()
+    const { retryTimeoutMs } = this.#cluster.settings
+    const patienceMs =
+      error.code === 'UNKNOWN_TOPIC' ? Math.min(unknownTopicPatienceMs, retryTimeoutMs) : retryTimeoutMs
+    for (const cursor of cursors) {
+      cursor.failingSinceMs ??= nowMs
+      if (nowMs - cursor.failingSinceMs > patienceMs) {
+        this.fail(error)
+        return
+      }
+      cursor.resumeAtMs = nowMs + backoffMs(cursor.failedAttempts++, this.#cluster.settings.backoff)
+    }
+    const topics = [...new Set(cursors.map(({ topic }) => topic))]
+    this.#cluster.refresh(topics).then(
+      () => this.#pump(),
+      (failure: unknown) => this.#cluster.settings.logger.debug(sentenceOf(failure)),
+    )
+  }
+}

@@ -1,0 +1,57 @@
+import type { Cluster } from '../cluster.ts'
+import { StreamBusError } from '../errors.ts'
+import { findOffsets, type OffsetQuery, type TopicPartition } from '../list-offsets.ts'
+
+/**
+ * Where reading begins: the first message still held, the end of the log, an offset (0, 1, 2, …), that many
+ * messages before the end (-1, -2, …), or the first message of that time or later.
+ */
+export type StartPosition = 'earliest' | 'latest' | number | Date
+
+export interface ReadingRange extends TopicPartition {
+  readonly start: number
+  /** Reading ends before this offset; infinite when it goes on for ever. */
+  readonly end: number
+}
+
+export function checkStartPosition(from: StartPosition): void {
+  const valid =
+    from === 'earliest' ||
+    from === 'latest' ||
+    (typeof from === 'number' && Number.isSafeInteger(from)) ||
+    (from instanceof Date && !Number.isNaN(from.getTime()))
+  if (!valid) {
+    throw new StreamBusError('INVALID_ARGUMENT', `${String(from)} is not a position to start from.`)
+  }
+}
+
+/** Turns a position into offsets, asking the brokers only for what the position needs. */
+export async function readingRanges(
+  cluster: Cluster,
+  lane: string,
+  partitions: readonly TopicPartition[],
+  from: StartPosition,
+  untilEnd: boolean,
+): Promise<ReadingRange[]> {
+  const ask = async (at: OffsetQuery) => {
+    const found = await findOffsets(
+      cluster,
+      lane,
+      partitions.map((one) => ({ ...one, at })),
+    )
+    return found.map(({ offset }) => offset)
+  }
+  const fromEnd = from === 'latest' || (typeof from === 'number' && from < 0)
+  const latest = fromEnd || untilEnd || from instanceof Date ? await ask('latest') : []
+  const earliest = from === 'earliest' || (fromEnd && from !== 'latest') ? await ask('earliest') : []
+  const ofTime = from instanceof Date ? await ask({ timestampMs: from.getTime() }) : []
+  return partitions.map((one, index) => {
+    const last = latest[index] ?? 0
+    let start: number
+    if (from === 'earliest') start = earliest[index] ?? 0
+    else if (from === 'latest') start = last
+    else if (from instanceof Date) start = ofTime[index] ?? last
+    else start = from >= 0 ? from : Math.max(earliest[index] ?? 0, last + from)
+    return { ...one, start, end: untilEnd ? last : Number.POSITIVE_INFINITY }
+  })
+}

@@ -1,0 +1,226 @@
+/**
+ * Every error the SDK raises is a `StreamBusError` with a code from the table below. Codes are stable: they
+ * are part of the public API. What a broker refuses arrives under one of these codes too, with Kafka's own
+ * name for it in `brokerError`.
+ */
+import { errorByCode } from '@streambus/protocol'
+
+interface ErrorRow {
+  /** True when the same call may succeed later without a change by the caller. */
+  readonly retriable: boolean
+  /** What happened. */
+  readonly meaning: string
+  /** What the caller can do about it. */
+  readonly remedy: string
+}
+
+export const errorTable = {
+  BROKER_UNREACHABLE: {
+    retriable: true,
+    meaning: 'No connection to a broker could be made.',
+    remedy: 'Check the address, and that the broker runs and is not behind a firewall.',
+  },
+  CONNECTION_LOST: {
+    retriable: true,
+    meaning: 'The connection ended before the answer came; whether the request took effect is unknown.',
+    remedy: 'Try again; idempotent producers do so by themselves.',
+  },
+  REQUEST_TIMEOUT: {
+    retriable: true,
+    meaning: 'The broker did not answer within requestTimeoutMs.',
+    remedy: 'Check the load of the broker, or raise requestTimeoutMs.',
+  },
+  DELIVERY_TIMEOUT: {
+    retriable: false,
+    meaning: 'A message could not be delivered within deliveryTimeoutMs; it may or may not be in the log.',
+    remedy: 'Look at the cause; check that the brokers are reachable and have a leader for the partition.',
+  },
+  PROTOCOL_ERROR: {
+    retriable: false,
+    meaning: 'The peer answered with bytes that are not the Kafka protocol.',
+    remedy: 'Check that the address and port are those of a broker and that TLS matches.',
+  },
+  UNSUPPORTED_API: {
+    retriable: false,
+    meaning: 'The broker does not offer this request in a version the SDK knows.',
+    remedy: 'Use a newer broker (Apache Kafka 2.8 or later), or do without the feature.',
+  },
+  UNKNOWN_TOPIC: {
+    retriable: true,
+    meaning: 'The topic does not exist on this cluster.',
+    remedy: 'Create it, or check its name.',
+  },
+  UNKNOWN_PARTITION: {
+    retriable: false,
+    meaning: 'The topic has no partition with this number.',
+    remedy: 'Partitions are numbered from 0; describe the topic to see how many there are.',
+  },
+  TOPIC_EXISTS: {
+    retriable: false,
+    meaning: 'A topic with this name exists already.',
+    remedy: 'Use it, or choose another name.',
+  },
+  INVALID_TOPIC: {
+    retriable: false,
+    meaning: 'The topic name is not allowed.',
+    remedy: 'Use 1 to 249 letters, digits, dots, underscores and hyphens, but neither "." nor "..".',
+  },
+  INVALID_PARTITIONS: {
+    retriable: false,
+    meaning: 'The number of partitions is not allowed.',
+    remedy: 'Ask for at least one partition, and never for fewer than there are.',
+  },
+  INVALID_REPLICATION_FACTOR: {
+    retriable: false,
+    meaning: 'The cluster cannot keep this many copies.',
+    remedy: 'Ask for no more copies than there are brokers, or leave the factor out.',
+  },
+  INVALID_CONFIG: {
+    retriable: false,
+    meaning: 'A setting is unknown or its value is not allowed.',
+    remedy: 'Check the name and the value of the setting.',
+  },
+  LEADER_UNAVAILABLE: {
+    retriable: true,
+    meaning: 'The partition has no leader at the moment.',
+    remedy: 'Check that the brokers that hold the partition run.',
+  },
+  OFFSET_OUT_OF_RANGE: {
+    retriable: false,
+    meaning: 'The log does not hold this offset: it was deleted already, or is not written yet.',
+    remedy: "Start from 'earliest', 'latest' or an offset in the range named.",
+  },
+  OFFSET_NOT_EXACT: {
+    retriable: false,
+    meaning: 'An offset is above 2^53 - 1 and cannot be a JavaScript number without loss.',
+    remedy: 'Read this log with a client that has 64-bit offsets.',
+  },
+  MESSAGE_TOO_LARGE: {
+    retriable: false,
+    meaning: 'A message is larger than the topic, the broker or the buffer of the client takes.',
+    remedy: 'Send smaller messages, or raise max.message.bytes of the topic.',
+  },
+  NO_PROGRESS: {
+    retriable: false,
+    meaning: 'The broker reports records but does not send them.',
+    remedy: 'Check the log of the broker for damaged segments.',
+  },
+  CORRUPT_DATA: {
+    retriable: false,
+    meaning: 'A record batch does not match its checksum or its own description.',
+    remedy: 'Check the network and the disk of the broker; skip the batch by its offset if it stays damaged.',
+  },
+  NOT_AUTHORIZED: {
+    retriable: false,
+    meaning: 'The broker does not allow this.',
+    remedy: 'Ask an administrator of the cluster for the right.',
+  },
+  STORAGE_FAILED: {
+    retriable: true,
+    meaning: 'The broker could not write to its disk.',
+    remedy: 'Check the disk of the broker: it may be full.',
+  },
+  BROKER_ERROR: {
+    retriable: false,
+    meaning: 'The broker refused the request for a reason without a code of its own here.',
+    remedy: 'See brokerError for its name in the Kafka protocol.',
+  },
+  INVALID_ARGUMENT: {
+    retriable: false,
+    meaning: 'An argument of the call is wrong; nothing was sent.',
+    remedy: 'Correct the argument the message names.',
+  },
+  CLOSED: {
+    retriable: false,
+    meaning: 'The client, producer or consumer was closed.',
+    remedy: 'Make a new one.',
+  },
+  ABORTED: {
+    retriable: false,
+    meaning: 'The AbortSignal of the call fired.',
+    remedy: 'Nothing: this is what was asked for.',
+  },
+} as const satisfies Record<string, ErrorRow>
+
+export type StreamBusErrorCode = keyof typeof errorTable
+
+const brand = Symbol.for('streambus.error')
+
+export interface StreamBusErrorOptions {
+  cause?: unknown
+  /** Kafka's name of the error, where a broker reported it. */
+  brokerError?: string
+  /** Where it differs from what the table says of the code. */
+  retriable?: boolean
+}
+
+export class StreamBusError extends Error {
+  override readonly name = 'StreamBusError'
+  readonly code: StreamBusErrorCode
+  readonly retriable: boolean
+  /** Kafka's name of the error (`NOT_LEADER_OR_FOLLOWER`), where a broker reported it. */
+  readonly brokerError: string | undefined
+
+  constructor(code: StreamBusErrorCode, message: string, options: StreamBusErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.retriable = options.retriable ?? errorTable[code].retriable
+    this.brokerError = options.brokerError
+    Object.defineProperty(this, brand, { value: true })
+  }
+}
+
+/** Recognises the error also where two copies of the SDK are installed side by side. */
+export function isStreamBusError(error: unknown): error is StreamBusError {
+  return typeof error === 'object' && error !== null && brand in error
+}
+
+const codeByBrokerError: Readonly<Record<string, StreamBusErrorCode>> = {
+  UNKNOWN_TOPIC_OR_PARTITION: 'UNKNOWN_TOPIC',
+  UNKNOWN_TOPIC_ID: 'UNKNOWN_TOPIC',
+  TOPIC_ALREADY_EXISTS: 'TOPIC_EXISTS',
+  INVALID_TOPIC_EXCEPTION: 'INVALID_TOPIC',
+  INVALID_PARTITIONS: 'INVALID_PARTITIONS',
+  INVALID_REPLICATION_FACTOR: 'INVALID_REPLICATION_FACTOR',
+  INVALID_CONFIG: 'INVALID_CONFIG',
+  LEADER_NOT_AVAILABLE: 'LEADER_UNAVAILABLE',
+  NOT_LEADER_OR_FOLLOWER: 'LEADER_UNAVAILABLE',
+  OFFSET_OUT_OF_RANGE: 'OFFSET_OUT_OF_RANGE',
+  MESSAGE_TOO_LARGE: 'MESSAGE_TOO_LARGE',
+  RECORD_LIST_TOO_LARGE: 'MESSAGE_TOO_LARGE',
+  CORRUPT_MESSAGE: 'CORRUPT_DATA',
+  REQUEST_TIMED_OUT: 'REQUEST_TIMEOUT',
+  UNSUPPORTED_VERSION: 'UNSUPPORTED_API',
+  TOPIC_AUTHORIZATION_FAILED: 'NOT_AUTHORIZED',
+  CLUSTER_AUTHORIZATION_FAILED: 'NOT_AUTHORIZED',
+  GROUP_AUTHORIZATION_FAILED: 'NOT_AUTHORIZED',
+  TRANSACTIONAL_ID_AUTHORIZATION_FAILED: 'NOT_AUTHORIZED',
+  KAFKA_STORAGE_ERROR: 'STORAGE_FAILED',
+  INVALID_REQUEST: 'BROKER_ERROR',
+}
+
+/**
+ * Turns an error code of a response into a typed error.
+ *
+ * @param doing what was attempted, as the beginning of a sentence: "Cannot create topic 'a'"
+ * @param detail the broker's own sentence, where it sent one
+ */
+export function brokerError(code: number, doing: string, detail?: string | null): StreamBusError {
+  const row = errorByCode(code)
+  const { name } = row
+  const reason = (detail || row.message).replace(/\.$/, '')
+  return new StreamBusError(codeByBrokerError[name] ?? 'BROKER_ERROR', `${doing}: ${reason} (${name}).`, {
+    brokerError: name,
+    retriable: row.retriable,
+  })
+}
+
+/** The error a call ends with when its signal fired. */
+export function abortedError(signal: AbortSignal): StreamBusError {
+  return new StreamBusError('ABORTED', 'The operation was aborted.', { cause: signal.reason })
+}
+
+/** One sentence for people, out of whatever was thrown. */
+export function sentenceOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,28 @@
+export {
+  Admin,
+  type ClusterDescription,
+  type ConfigEntry,
+  type CreateTopicOptions,
+  type PartitionDescription,
+  type TopicDescription,
+} from './admin.ts'
+export { connect, StreamBus } from './client.ts'
+export type { BrokerInfo, ClusterInfo, PartitionInfo, TopicInfo } from './cluster.ts'
+export type { VersionRange } from './connection.ts'
+export { Consumer, type ConsumerOptions } from './consumer/consumer.ts'
+export type { StartPosition } from './consumer/start-position.ts'
+export { errorTable, isStreamBusError, StreamBusError, type StreamBusErrorCode } from './errors.ts'
+export type { FoundOffset, OffsetQuery, TopicPartition } from './list-offsets.ts'
+export {
+  type HeaderInput,
+  Message,
+  type MessageBatch,
+  type MessageHeader,
+  type OutgoingMessage,
+  type Sendable,
+  type SendOptions,
+  type SentMessage,
+} from './message.ts'
+export { type BrokerAddress, type ConnectOptions, type Logger, parseBrokers } from './options.ts'
+export { murmur2, partitionOfKey } from './producer/murmur2.ts'
+export { Producer, type ProducerOptions } from './producer/producer.ts'

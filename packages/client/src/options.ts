@@ -1,0 +1,94 @@
+import { StreamBusError } from './errors.ts'
+
+/** Where the SDK says what it does by itself: reconnecting, retrying. `console` and pino loggers fit. */
+export interface Logger {
+  debug(message: string): void
+  warn(message: string): void
+}
+
+export interface ConnectOptions {
+  /** Addresses of one or more brokers, `host:port`; the others are found through them. Default localhost:9092. */
+  brokers?: string | readonly string[]
+  /** Name of this application in the logs and quotas of the brokers. Default `streambus`. */
+  clientId?: string
+  /** How long to wait for a connection to open. Default 4,000. */
+  connectTimeoutMs?: number
+  /** How long to wait for an answer. Default 30,000. */
+  requestTimeoutMs?: number
+  /** How long an operation is retried while no broker answers or no leader is known. Default 30,000. */
+  retryTimeoutMs?: number
+  /** First and longest pause between retries. Default 50 and 1,000. */
+  retryBackoffMs?: number
+  maxRetryBackoffMs?: number
+  /** Largest response accepted. Default 128 MiB. */
+  maxFrameBytes?: number
+  /** Age after which the view of topics and leaders is renewed. Default 300,000. */
+  metadataMaxAgeMs?: number
+  logger?: Logger
+  /** Ends `connect` early. */
+  signal?: AbortSignal
+}
+
+export interface BrokerAddress {
+  readonly host: string
+  readonly port: number
+}
+
+export interface ClientSettings {
+  readonly brokers: readonly BrokerAddress[]
+  readonly clientId: string
+  readonly connectTimeoutMs: number
+  readonly requestTimeoutMs: number
+  readonly retryTimeoutMs: number
+  readonly backoff: { readonly initialMs: number; readonly maxMs: number }
+  readonly maxFrameBytes: number
+  readonly metadataMaxAgeMs: number
+  readonly logger: Logger
+}
+
+const silent: Logger = { debug: () => {}, warn: () => {} }
+
+/** Checks the options and fills in what was left out. */
+export function clientSettings(options: ConnectOptions): ClientSettings {
+  return {
+    brokers: parseBrokers(options.brokers ?? 'localhost:9092'),
+    clientId: options.clientId ?? 'streambus',
+    connectTimeoutMs: positive('connectTimeoutMs', options.connectTimeoutMs ?? 4_000),
+    requestTimeoutMs: positive('requestTimeoutMs', options.requestTimeoutMs ?? 30_000),
+    retryTimeoutMs: positive('retryTimeoutMs', options.retryTimeoutMs ?? 30_000),
+    backoff: {
+      initialMs: positive('retryBackoffMs', options.retryBackoffMs ?? 50),
+      maxMs: positive('maxRetryBackoffMs', options.maxRetryBackoffMs ?? 1_000),
+    },
+    maxFrameBytes: positive('maxFrameBytes', options.maxFrameBytes ?? 128 * 1024 * 1024),
+    metadataMaxAgeMs: positive('metadataMaxAgeMs', options.metadataMaxAgeMs ?? 300_000),
+    logger: options.logger ?? silent,
+  }
+}
+
+/** Reads `host`, `host:port`, `[ipv6]:port`, several of them separated by commas. The default port is 9092. */
+export function parseBrokers(brokers: string | readonly string[]): BrokerAddress[] {
+  const texts = (typeof brokers === 'string' ? brokers.split(',') : [...brokers]).map((text) => text.trim())
+  if (texts.length === 0 || texts.some((text) => text === '')) {
+    throw new StreamBusError('INVALID_ARGUMENT', `The list of brokers is empty or has an empty entry.`)
+  }
+  return texts.map((text) => {
+    const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]\s/]+))(?::(\d{1,5}))?$/.exec(text)
+    const port = Number(match?.[3] ?? 9092)
+    if (match === null || port < 1 || port > 65_535) {
+      throw new StreamBusError('INVALID_ARGUMENT', `'${text}' is not a broker address; write host:port.`)
+    }
+    return { host: (match[1] ?? match[2]) as string, port }
+  })
+}
+
+export function positive(name: string, value: number): number {
+  if (typeof value !== 'number' || !(value > 0) || value > Number.MAX_SAFE_INTEGER) {
+    throw new StreamBusError('INVALID_ARGUMENT', `${name} must be a number above 0, not ${String(value)}.`)
+  }
+  return value
+}
+
+export function formatAddress({ host, port }: BrokerAddress): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}

@@ -1,0 +1,363 @@
+import { type CompressionName, compressionNames, loadCodec } from '@streambus/protocol'
+import { type Cluster, closedError } from '../cluster.ts'
+import { StreamBusError, sentenceOf } from '../errors.ts'
+import { unknownPartition } from '../list-offsets.ts'
+import {
+  headerList,
+  keyBytes,
+  type OutgoingMessage,
+  type Sendable,
+  type SendOptions,
+  type SentMessage,
+  timestampOf,
+  valueBytes,
+} from '../message.ts'
+import { positive } from '../options.ts'
+import { Delivery } from './delivery.ts'
+import { partitionOfKey } from './murmur2.ts'
+import { PartitionQueue, type QueuedRecord, recordBytes } from './partition-queue.ts'
+import { ProduceSender } from './produce-sender.ts'
+
+export interface ProducerOptions {
+  /** `all`: every in-sync replica has it (default); 1: the leader has it; 0: it was handed to the network. */
+  acks?: 'all' | 1 | 0
+  /**
+   * Whether the broker drops what a retry sends twice (KIP-98). Default: true with acks `all`, where the broker
+   * can do it; saying true makes it an error where it cannot.
+   */
+  idempotent?: boolean
+  compression?: CompressionName
+  /** How long a batch waits for more messages. Default 0: it leaves as soon as a request can take it. */
+  lingerMs?: number
+  /** Size at which a batch is full, before compression. Default 256 KiB. */
+  maxBatchBytes?: number
+  /** Bytes held until they are acknowledged; `send` waits beyond. Default 32 MiB. */
+  maxBufferedBytes?: number
+  /** A message that is not acknowledged by then fails with DELIVERY_TIMEOUT. Default 120,000. */
+  deliveryTimeoutMs?: number
+}
+
+export interface ProducerSettings {
+  readonly acks: -1 | 1 | 0
+  readonly idempotent: boolean
+  readonly idempotenceRequired: boolean
+  readonly compression: CompressionName
+  readonly lingerMs: number
+  readonly maxBatchBytes: number
+  readonly maxBufferedBytes: number
+  readonly deliveryTimeoutMs: number
+}
+
+/** A call that waits for its topic to be looked up or for room in the buffer. */
+interface Admission {
+  readonly records: readonly QueuedRecord[]
+  readonly partitions: readonly (number | undefined)[]
+  readonly delivery: Delivery
+  readonly deadlineMs: number
+  /** Index of the first record that is not in a queue yet. */
+  next: number
+}
+
+interface TopicQueues {
+  readonly name: string
+  /** Index = partition; empty until the topic has been looked up. */
+  queues: PartitionQueue[]
+  readonly waiting: Admission[]
+  looking: boolean
+  /** Where messages without a key go until the batch there is closed. */
+  sticky: number
+}
+
+/**
+ * Sends messages. Calls made at the same time share batches; each resolves when its message is acknowledged.
+ * The order of calls is the order in the partition, across retries too. Key and value bytes must not change
+ * until then.
+ */
+export class Producer {
+  readonly #cluster: Cluster
+  readonly #settings: ProducerSettings
+  readonly #sender: ProduceSender
+  readonly #topics = new Map<string, TopicQueues>()
+  /** Topics with calls that wait. */
+  readonly #waiting = new Set<TopicQueues>()
+  readonly #outstanding = new Set<Delivery>()
+  readonly #roomWaiters: { resolve: () => void; reject: (error: StreamBusError) => void }[] = []
+  #codec: Promise<unknown> | undefined
+  #codecLoaded: boolean
+  #bufferedBytes = 0
+  #watch: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(cluster: Cluster, options: ProducerOptions = {}) {
+    this.#cluster = cluster
+    this.#settings = producerSettings(options)
+    this.#codecLoaded = this.#settings.compression === 'none'
+    this.#sender = new ProduceSender(cluster, this.#settings, (batch) => this.#release(batch.bytes))
+    cluster.closed.addEventListener('abort', () => this.#abandon(), { once: true })
+  }
+
+  /** Bytes of messages that are not acknowledged, those that still wait for room not counted. */
+  get bufferedBytes(): number {
+    return this.#bufferedBytes
+  }
+
+  /**
+   * Sends one message. Rejects with UNKNOWN_TOPIC, MESSAGE_TOO_LARGE, DELIVERY_TIMEOUT, INVALID_ARGUMENT,
+   * CLOSED, or what the broker refused it with.
+   */
+  async send(topic: string, value: Sendable, options: SendOptions = {}): Promise<SentMessage> {
+    const record = queuedRecord(value, options)
+    const [sent] = await this.#admit(topic, [record], [options.partition])
+    return sent as SentMessage
+  }
+
+  /**
+   * Sends several messages; resolves with where each went when all are acknowledged. Where some fail, it rejects
+   * with the first failure; the others may have been written.
+   */
+  async sendBatch(topic: string, messages: readonly OutgoingMessage[]): Promise<SentMessage[]> {
+    if (messages.length === 0) return []
+    const records = new Array<QueuedRecord>(messages.length)
+    const partitions = new Array<number | undefined>(messages.length)
+    const now = timestampOf(undefined)
+    for (let index = 0; index < messages.length; index++) {
+      const message = messages[index] as OutgoingMessage
+      records[index] = queuedRecord(message.value, message, now)
+      partitions[index] = message.partition
+    }
+    return await this.#admit(topic, records, partitions)
+  }
+
+  /**
+   * Resolves when there is room for more. A caller that does not await every `send` awaits this one between
+   * them, so that what it holds itself stays bounded.
+   */
+  waitForRoom(): Promise<void> {
+    if (this.#closed) return Promise.reject(closedError())
+    if (this.#hasRoomFor(1) && this.#waiting.size === 0) return Promise.resolve()
+    return new Promise((resolve, reject) => this.#roomWaiters.push({ resolve, reject }))
+  }
+
+  /** Resolves when everything sent before this call is acknowledged or has failed. */
+  async flush(): Promise<void> {
+    const settled = Promise.allSettled([...this.#outstanding].map(({ promise }) => promise))
+    const release = this.#sender.hurry()
+    try {
+      await settled
+    } finally {
+      release()
+    }
+  }
+
+  /** Flushes, then lets go of the connections. Further calls fail with CLOSED. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    await this.flush()
+    this.#abandon()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #admit(
+    topic: string,
+    records: readonly QueuedRecord[],
+    partitions: readonly (number | undefined)[],
+  ): Promise<SentMessage[]> {
+    if (this.#closed) return Promise.reject(new StreamBusError('CLOSED', 'The producer was closed.'))
+    const tooLarge = records.find((record) => recordBytes(record) > this.#settings.maxBufferedBytes)
+    if (tooLarge !== undefined) {
+      const message = `A message of ${recordBytes(tooLarge)} bytes does not fit the buffer of ${this.#settings.maxBufferedBytes} bytes (maxBufferedBytes).`
+      return Promise.reject(new StreamBusError('MESSAGE_TOO_LARGE', message))
+    }
+    const delivery = new Delivery(records.length)
+    this.#outstanding.add(delivery)
+    const forget = () => this.#outstanding.delete(delivery)
+    delivery.promise.then(forget, forget)
+    const queues = this.#topicQueues(topic)
+    const deadlineMs = performance.now() + this.#settings.deliveryTimeoutMs
+    queues.waiting.push({ records, partitions, delivery, deadlineMs, next: 0 })
+    this.#waiting.add(queues)
+    if (queues.queues.length === 0 || !this.#codecLoaded) this.#lookUp(queues)
+    else this.#fill(queues)
+    if (this.#waiting.size > 0) this.#watch ??= setInterval(() => this.#giveUpLate(), 500)
+    return delivery.promise
+  }
+
+  #topicQueues(name: string): TopicQueues {
+    let queues = this.#topics.get(name)
+    if (queues === undefined) {
+      queues = { name, queues: [], waiting: [], looking: false, sticky: 0 }
+      this.#topics.set(name, queues)
+    }
+    return queues
+  }
+
+  #lookUp(topic: TopicQueues): void {
+    if (topic.looking) return
+    topic.looking = true
+    this.#codec ??= loadCodec(this.#settings.compression).then(() => {
+      this.#codecLoaded = true
+    })
+    Promise.all([
+      this.#cluster.topic(topic.name, { create: true, timeoutMs: this.#settings.deliveryTimeoutMs }),
+      this.#codec,
+    ]).then(
+      ([{ partitions }]) => {
+        topic.looking = false
+        this.#extend(topic, partitions.length)
+        this.#fill(topic)
+      },
+      (error: unknown) => {
+        topic.looking = false
+        const failure =
+          error instanceof StreamBusError
+            ? error
+            : new StreamBusError('INVALID_ARGUMENT', sentenceOf(error), { cause: error })
+        this.#waiting.delete(topic)
+        for (const { delivery } of topic.waiting.splice(0)) delivery.fail(failure)
+      },
+    )
+  }
+
+  #extend(topic: TopicQueues, partitions: number): void {
+    for (let partition = topic.queues.length; partition < partitions; partition++) {
+      topic.queues.push(new PartitionQueue(topic.name, partition, this.#settings))
+    }
+  }
+
+  /** Moves what waits into the partitions' queues, in order, while there is room. */
+  #fill(topic: TopicQueues): void {
+    const nowMs = performance.now()
+    const current = this.#cluster.cachedTopic(topic.name)
+    if (current !== undefined) this.#extend(topic, current.partitions.length)
+    else this.#lookUp(topic)
+    let admission = topic.waiting[0]
+    while (admission !== undefined) {
+      const { records, partitions, delivery } = admission
+      while (admission.next < records.length) {
+        const record = records[admission.next] as QueuedRecord
+        const bytes = recordBytes(record)
+        if (!this.#hasRoomFor(bytes)) return
+        const queue = this.#queueFor(topic, record, partitions[admission.next])
+        if (queue === undefined) {
+          const partition = partitions[admission.next] as number
+          delivery.fail(unknownPartition(topic.name, partition, topic.queues.length))
+        } else {
+          queue.append(record, bytes, delivery, admission.next, nowMs)
+          this.#bufferedBytes += bytes
+          this.#sender.notify(queue)
+        }
+        admission.next++
+      }
+      topic.waiting.shift()
+      admission = topic.waiting[0]
+    }
+    this.#waiting.delete(topic)
+  }
+
+  #queueFor(
+    topic: TopicQueues,
+    { key }: QueuedRecord,
+    partition: number | undefined,
+  ): PartitionQueue | undefined {
+    if (partition !== undefined) return topic.queues[partition]
+    if (key !== null) return topic.queues[partitionOfKey(key, topic.queues.length)]
+    if (!topic.queues[topic.sticky]!.hasOpenBatch) topic.sticky = this.#nextSticky(topic)
+    return topic.queues[topic.sticky]
+  }
+
+  /** Any partition that has a leader; any at all where none has. */
+  #nextSticky(topic: TopicQueues): number {
+    const count = topic.queues.length
+    const start = Math.floor(Math.random() * count)
+    for (let step = 0; step < count; step++) {
+      const partition = (start + step) % count
+      if (this.#cluster.leaderOf(topic.name, partition) >= 0) return partition
+    }
+    return start
+  }
+
+  #hasRoomFor(bytes: number): boolean {
+    return this.#bufferedBytes === 0 || this.#bufferedBytes + bytes <= this.#settings.maxBufferedBytes
+  }
+
+  #release(bytes: number): void {
+    this.#bufferedBytes -= bytes
+    for (const topic of this.#waiting) {
+      if (topic.queues.length > 0 && this.#codecLoaded) this.#fill(topic)
+    }
+    while (this.#roomWaiters.length > 0 && this.#hasRoomFor(1) && this.#waiting.size === 0) {
+      this.#roomWaiters.shift()!.resolve()
+    }
+  }
+
+  #giveUpLate(): void {
+    const nowMs = performance.now()
+    for (const topic of this.#waiting) {
+      while (topic.waiting[0] !== undefined && nowMs >= topic.waiting[0].deadlineMs) {
+        const message = `No room in the buffer within ${this.#settings.deliveryTimeoutMs} ms: earlier messages are not acknowledged.`
+        topic.waiting.shift()!.delivery.fail(new StreamBusError('DELIVERY_TIMEOUT', message))
+      }
+      if (topic.waiting.length === 0) this.#waiting.delete(topic)
+    }
+    if (this.#waiting.size > 0) return
+    clearInterval(this.#watch)
+    this.#watch = undefined
+  }
+
+  #abandon(): void {
+    if (this.#closed) return
+    this.#closed = true
+    clearInterval(this.#watch)
+    const error = new StreamBusError('CLOSED', 'The producer was closed before the broker acknowledged.')
+    for (const { waiting } of this.#topics.values()) {
+      for (const { delivery } of waiting.splice(0)) delivery.fail(error)
+    }
+    this.#sender.close()
+    for (const { reject } of this.#roomWaiters.splice(0)) reject(error)
+  }
+}
+
+function queuedRecord(value: Sendable, options: SendOptions, now?: number): QueuedRecord {
+  const { key, headers, timestamp, partition } = options
+  if (partition !== undefined && (!Number.isInteger(partition) || partition < 0)) {
+    throw new StreamBusError('INVALID_ARGUMENT', `${String(partition)} is not a partition number.`)
+  }
+  return {
+    key: keyBytes(key),
+    value: valueBytes(value),
+    headers: headerList(headers),
+    timestamp: timestamp === undefined && now !== undefined ? now : timestampOf(timestamp),
+  }
+}
+
+function producerSettings(options: ProducerOptions): ProducerSettings {
+  const acks = options.acks ?? 'all'
+  if (acks !== 'all' && acks !== 1 && acks !== 0) {
+    throw new StreamBusError('INVALID_ARGUMENT', `acks must be 'all', 1 or 0, not ${String(acks)}.`)
+  }
+  if (options.idempotent === true && acks !== 'all') {
+    throw new StreamBusError('INVALID_ARGUMENT', `An idempotent producer needs acks 'all', not ${acks}.`)
+  }
+  const compression = options.compression ?? 'none'
+  if (!compressionNames.includes(compression)) {
+    const known = compressionNames.join(', ')
+    throw new StreamBusError('INVALID_ARGUMENT', `'${compression}' is not a compression; there are ${known}.`)
+  }
+  const lingerMs = options.lingerMs ?? 0
+  if (!(lingerMs >= 0)) {
+    throw new StreamBusError('INVALID_ARGUMENT', `lingerMs must not be negative, and is ${lingerMs}.`)
+  }
+  return {
+    acks: acks === 'all' ? -1 : acks,
+    idempotent: options.idempotent ?? acks === 'all',
+    idempotenceRequired: options.idempotent === true,
+    compression,
+    lingerMs,
+    maxBatchBytes: positive('maxBatchBytes', options.maxBatchBytes ?? 256 * 1024),
+    maxBufferedBytes: positive('maxBufferedBytes', options.maxBufferedBytes ?? 32 * 1024 * 1024),
+    deliveryTimeoutMs: positive('deliveryTimeoutMs', options.deliveryTimeoutMs ?? 120_000),
+  }
+}

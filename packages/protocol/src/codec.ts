@@ -1,0 +1,193 @@
+/**
+ * Requests and responses as frames. A frame on the wire is a 4-byte length, a header, and a body:
+ *
+ *     request:  int32 length | int16 apiKey, int16 apiVersion, int32 correlationId, string clientId, [tags] | body
+ *     response: int32 length | int32 correlationId, [tags] | body
+ *
+ * The tags are there when the body's version is flexible, except in the answer to ApiVersions: a client must
+ * be able to read it before it knows which versions the broker has (KIP-511). The client id keeps its
+ * two-byte length in every version for the same reason.
+ */
+import { apiByKey } from './apis.ts'
+import { ByteReader } from './byte-reader.ts'
+import { ByteWriter, type Part } from './byte-writer.ts'
+import { messageDecoder } from './message-decoder.ts'
+import { messageEncoder } from './message-encoder.ts'
+import { apiVersions } from './messages/18-api-versions.ts'
+import { ProtocolError } from './protocol-error.ts'
+import type { Api, MessageSchema } from './schema.ts'
+
+export type { Part } from './byte-writer.ts'
+
+export interface RequestHeader {
+  apiKey: number
+  apiVersion: number
+  correlationId: number
+  clientId: string | null
+}
+
+/**
+ * Reads the header of a request frame (without its length). Keys that have no schema here are read as not
+ * flexible; a version above those known is read as flexible if the newest known one is.
+ */
+export function decodeRequestHeader(frame: Uint8Array): { header: RequestHeader; bodyOffset: number } {
+  const reader = new ByteReader(frame)
+  return decoding('request header', reader, () => {
+    const apiKey = reader.int16()
+    const apiVersion = reader.int16()
+    const correlationId = reader.int32()
+    const clientIdLength = reader.int16()
+    if (clientIdLength < -1) {
+      throw new ProtocolError('INVALID_LENGTH', `client id of ${clientIdLength} bytes`, { position: 8 })
+    }
+    const clientId = clientIdLength === -1 ? null : reader.text(clientIdLength)
+    const api = apiByKey(apiKey)
+    if (api !== undefined && apiVersion >= api.request.flexibleFrom) reader.skipTaggedFields()
+    return { header: { apiKey, apiVersion, correlationId, clientId }, bodyOffset: reader.position }
+  })
+}
+
+/** Reads the body of a request whose header ended at `bodyOffset`. */
+export function decodeRequest<Req>(
+  api: Api<Req, any, any, any>,
+  version: number,
+  frame: Uint8Array,
+  bodyOffset: number,
+): Req {
+  return decodeBody(api.name, 'request', api.request, version, new ByteReader(frame, bodyOffset)) as Req
+}
+
+export function encodeRequest<ReqInput>(
+  api: Api<any, any, ReqInput, any>,
+  version: number,
+  header: { readonly correlationId: number; readonly clientId: string | null },
+  body: ReqInput,
+): Part[] {
+  checkVersion(api.name, 'request', api.request, version)
+  return encodeFrame(`${api.name} v${version} request`, (writer) => {
+    writer.int16(api.key)
+    writer.int16(version)
+    writer.int32(header.correlationId)
+    if (header.clientId === null) writer.nullString(false)
+    else writer.string(header.clientId, false)
+    if (version >= api.request.flexibleFrom) writer.unsignedVarint(0)
+    messageEncoder(api.request, version)(writer, body)
+  })
+}
+
+/** Reads the header of the response to a request of this API and version. */
+export function decodeResponseHeader(
+  api: Api,
+  version: number,
+  frame: Uint8Array,
+): { correlationId: number; bodyOffset: number } {
+  const reader = new ByteReader(frame)
+  return decoding(`${api.name} v${version} response header`, reader, () => {
+    const correlationId = reader.int32()
+    if (hasTaggedHeader(api, version)) reader.skipTaggedFields()
+    return { correlationId, bodyOffset: reader.position }
+  })
+}
+
+/**
+ * Reads the response to a request of this API and version. A broker that does not know the version of an
+ * ApiVersions request answers in version 0 with UNSUPPORTED_VERSION; that is read as such.
+ */
+export function decodeResponse<Res>(
+  api: Api<any, Res, any, any>,
+  version: number,
+  frame: Uint8Array,
+): { correlationId: number; body: Res } {
+  const { correlationId, bodyOffset } = decodeResponseHeader(api, version, frame)
+  const reader = new ByteReader(frame, bodyOffset)
+  const bodyVersion = isApiVersionsFallback(api, frame, bodyOffset) ? 0 : version
+  return { correlationId, body: decodeBody(api.name, 'response', api.response, bodyVersion, reader) as Res }
+}
+
+export function encodeResponse<ResInput>(
+  api: Api<any, any, any, ResInput>,
+  version: number,
+  correlationId: number,
+  body: ResInput,
+): Part[] {
+  checkVersion(api.name, 'response', api.response, version)
+  return encodeFrame(`${api.name} v${version} response`, (writer) => {
+    writer.int32(correlationId)
+    if (hasTaggedHeader(api, version)) writer.unsignedVarint(0)
+    messageEncoder(api.response, version)(writer, body)
+  })
+}
+
+function hasTaggedHeader(api: Api, version: number): boolean {
+  return version >= api.response.flexibleFrom && api.key !== apiVersions.key
+}
+
+const unsupportedVersion = 35
+
+function isApiVersionsFallback(api: Api, frame: Uint8Array, bodyOffset: number): boolean {
+  return (
+    api.key === apiVersions.key && frame[bodyOffset] === 0 && frame[bodyOffset + 1] === unsupportedVersion
+  )
+}
+
+function checkVersion(name: string, kind: string, schema: MessageSchema, version: number): void {
+  if (version >= schema.minVersion && version <= schema.maxVersion) return
+  throw new ProtocolError(
+    'UNSUPPORTED_VERSION',
+    `${name} ${kind} has versions ${schema.minVersion} to ${schema.maxVersion}, not ${version}`,
+  )
+}
+
+function decodeBody(
+  name: string,
+  kind: string,
+  schema: MessageSchema,
+  version: number,
+  reader: ByteReader,
+): unknown {
+  checkVersion(name, kind, schema, version)
+  const decode = messageDecoder(schema, version)
+  return decoding(`${name} v${version} ${kind}`, reader, () => {
+    const body = decode(reader)
+    if (reader.remaining > 0) {
+      reader.field = ''
+      throw new ProtocolError('TRAILING_BYTES', `${reader.remaining} bytes left`, {
+        position: reader.position,
+      })
+    }
+    return body
+  })
+}
+
+/** Adds to an error what was being read. */
+function decoding<T>(what: string, reader: ByteReader, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw inField(what, reader.field, error)
+  }
+}
+
+let idleWriter: ByteWriter | undefined
+
+function encodeFrame(what: string, write: (writer: ByteWriter) => void): Part[] {
+  const writer = idleWriter ?? new ByteWriter()
+  // Taken for the time of this message: a getter in a message may encode another one.
+  idleWriter = undefined
+  try {
+    writer.reset()
+    writer.int32(0)
+    write(writer)
+    writer.setInt32(0, writer.byteLength - 4)
+    return writer.parts()
+  } catch (error) {
+    throw inField(what, writer.field, error)
+  } finally {
+    idleWriter = writer
+  }
+}
+
+function inField(what: string, field: string, error: unknown): unknown {
+  if (!(error instanceof ProtocolError)) return error
+  return error.during(field === '' ? what : `${what}, ${field}`)
+}

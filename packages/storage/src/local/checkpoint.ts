@@ -1,0 +1,159 @@
+import { join } from 'node:path'
+import { crc32c } from '@streambus/protocol'
+import { newKafkaId } from '../kafka-id.ts'
+import { type LogId, StorageError, type TopicId } from '../log-store.ts'
+import type { ProducerEntry } from '../producer-table.ts'
+import { StoreState } from '../store-state.ts'
+import type { FileSystem } from './file-system.ts'
+
+/**
+ * The checkpoint: everything a store knows at one place in the log, so that a start replays only what follows.
+ *
+ * One file, `checkpoint`, replaced atomically: a first line `streambus-checkpoint VERSION CRC LENGTH`, with
+ * the CRC-32C in hexadecimal and the length in bytes of what follows, then JSON. It is written when a log
+ * file is full and when the store closes. A folder without one has no log to read, or is damaged.
+ */
+export const CHECKPOINT_VERSION = 1
+const NAME = 'checkpoint'
+
+/** Where replay begins: after the group with this sequence and chain, which ends at this position. */
+export interface LogPosition {
+  readonly fileNumber: number
+  readonly position: number
+  readonly sequence: number
+  readonly chain: number
+}
+
+export interface Checkpoint {
+  readonly clusterId: string
+  readonly end: LogPosition
+  readonly nextLogId: number
+  readonly nextProducerId: number
+  readonly topics: readonly {
+    readonly name: string
+    readonly id: TopicId
+    readonly logs: readonly LogId[]
+    readonly configs: Readonly<Record<string, string>>
+    readonly createdAtMs: number
+  }[]
+  /** log id, start offset, end offset, bytes, owner epoch */
+  readonly logs: readonly (readonly [LogId, number, number, number, number])[]
+  /** log id, producer id, epoch, last timestamp, and per batch: first and last sequence, first and last offset */
+  readonly producers: readonly (readonly [LogId, number, number, number, readonly number[]])[]
+}
+
+export function emptyCheckpoint(): Checkpoint {
+  return {
+    clusterId: newKafkaId(),
+    end: { fileNumber: 1, position: 0, sequence: 0, chain: 0 },
+    nextLogId: 1,
+    nextProducerId: 1,
+    topics: [],
+    logs: [],
+    producers: [],
+  }
+}
+
+/** A checkpoint of what is durable: batches that have an offset but are not on disk yet are left out. */
+export function takeCheckpoint(clusterId: string, end: LogPosition, state: StoreState): Checkpoint {
+  const producers: [LogId, number, number, number, number[]][] = []
+  for (const log of state.logs.values()) {
+    for (const [producerId, entry] of log.producers.entries()) {
+      const durable = entry.window.filter((batch) => batch.lastOffset < log.highWatermark)
+      // All of its batches are still on their way: the replay will find those that arrive.
+      if (durable.length === 0 && entry.window.length > 0) continue
+      const window = durable.flatMap((batch) => [
+        batch.firstSequence,
+        batch.lastSequence,
+        batch.baseOffset,
+        batch.lastOffset,
+      ])
+      producers.push([log.id, producerId, entry.epoch, entry.lastTimestampMs, window])
+    }
+  }
+  return {
+    clusterId,
+    end,
+    nextLogId: state.nextLogId,
+    nextProducerId: state.nextProducerId,
+    topics: [...state.topics.all()],
+    logs: [...state.logs.values()].map((log) => [
+      log.id,
+      log.startOffset,
+      log.highWatermark,
+      log.sizeBytes,
+      log.ownerEpoch,
+    ]),
+    producers,
+  }
+}
+
+export function restoreState(checkpoint: Checkpoint): StoreState {
+  const state = new StoreState()
+  for (const topic of checkpoint.topics) state.apply({ type: 'topic-created', ...topic })
+  for (const [logId, startOffset, endOffset, sizeBytes, ownerEpoch] of checkpoint.logs) {
+    const log = state.logs.get(logId)
+    if (log === undefined) throw new Error(`invariant: the checkpoint has log ${logId} without a topic`)
+    log.startOffset = startOffset
+    log.nextOffset = endOffset
+    log.ownerEpoch = ownerEpoch
+    log.commit(endOffset, sizeBytes)
+  }
+  for (const [logId, producerId, epoch, lastTimestampMs, numbers] of checkpoint.producers) {
+    const window: ProducerEntry['window'][number][] = []
+    for (let at = 0; at < numbers.length; at += 4) {
+      window.push({
+        firstSequence: numbers[at]!,
+        lastSequence: numbers[at + 1]!,
+        baseOffset: numbers[at + 2]!,
+        lastOffset: numbers[at + 3]!,
+      })
+    }
+    state.logs.get(logId)?.producers.restore(producerId, { epoch, window, lastTimestampMs })
+  }
+  state.nextLogId = checkpoint.nextLogId
+  state.nextProducerId = checkpoint.nextProducerId
+  return state
+}
+
+export async function writeCheckpoint(
+  fileSystem: FileSystem,
+  folder: string,
+  checkpoint: Checkpoint,
+): Promise<void> {
+  const body = Buffer.from(JSON.stringify(checkpoint))
+  const crc = crc32c(body).toString(16).padStart(8, '0')
+  const firstLine = Buffer.from(`streambus-checkpoint ${CHECKPOINT_VERSION} ${crc} ${body.byteLength}\n`)
+  await fileSystem.replaceFile(join(folder, NAME), Buffer.concat([firstLine, body]))
+}
+
+/** Null when the folder has none. */
+export async function readCheckpoint(fileSystem: FileSystem, folder: string): Promise<Checkpoint | null> {
+  const path = join(folder, NAME)
+  const content = await fileSystem.readFile(path)
+  if (content === null) return null
+  const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength)
+  const lineEnd = bytes.indexOf('\n')
+  const fields = /^streambus-checkpoint (\d+) ([0-9a-f]{8}) (\d+)$/.exec(
+    bytes.subarray(0, Math.max(0, lineEnd)).toString('latin1'),
+  )
+  if (fields === null) throw damaged(path, 'its first line is not that of a checkpoint')
+  if (Number(fields[1]) > CHECKPOINT_VERSION) {
+    throw new StorageError(
+      'DATA_NEWER_FORMAT',
+      `${path} has format version ${fields[1]}, and this release reads up to ${CHECKPOINT_VERSION}: start it with the newer release that wrote it`,
+    )
+  }
+  const body = bytes.subarray(lineEnd + 1)
+  if (body.byteLength !== Number(fields[3]) || crc32c(body) !== Number.parseInt(fields[2]!, 16)) {
+    throw damaged(path, 'its content does not match its checksum')
+  }
+  return JSON.parse(body.toString('utf8')) as Checkpoint
+}
+
+function damaged(path: string, fault: string): StorageError {
+  return new StorageError(
+    'DATA_DAMAGED',
+    `${path} is damaged (${fault}): restore the data folder from a backup`,
+  )
+}

@@ -1,0 +1,94 @@
+import type { FileSystem } from './file-system.ts'
+import { type LogFile, type LogFileFactory, removeIfPresent, type WritableLogFile } from './log-files.ts'
+
+/**
+ * Where the next log file comes from: created when it is needed, or prepared beforehand.
+ *
+ * Preparing writes every block twice, but off the path of the acknowledgement. Small groups win more by it
+ * (no allocation to make durable with each of them) than the second write costs; large groups run at the
+ * disk's speed either way and are written to files that grow. So the sizes of recent groups decide, and a
+ * file is prepared only once small groups have shown that they keep coming.
+ */
+const SMALL_GROUP_BYTES = 128 * 1024
+/** Small groups in a row before a file is prepared for them. */
+const SMALL_GROUPS_BEFORE_PREPARING = 256
+const FIRST_PREPARED_BYTES = 16 * 1024 ** 2
+
+export type Preparation = 'small-groups' | 'never' | 'always'
+
+export class FileSupply {
+  readonly #factory: LogFileFactory
+  readonly #fileSystem: FileSystem
+  readonly #fileBytes: number
+  readonly #preparation: Preparation
+  #lastNumber: number
+  #prepared: WritableLogFile | null = null
+  #preparing: Promise<void> | null = null
+  #smallGroups = 0
+  #nextPreparedBytes: number
+
+  constructor(
+    factory: LogFileFactory,
+    fileSystem: FileSystem,
+    fileBytes: number,
+    preparation: Preparation,
+    lastNumber: number,
+  ) {
+    this.#factory = factory
+    this.#fileSystem = fileSystem
+    this.#fileBytes = fileBytes
+    this.#preparation = preparation
+    this.#lastNumber = lastNumber
+    this.#nextPreparedBytes = Math.min(FIRST_PREPARED_BYTES, fileBytes)
+  }
+
+  /** The file after the last one, prepared if there is one. */
+  async next(): Promise<WritableLogFile> {
+    if (this.#preparing !== null) await this.#preparing
+    const prepared = this.#prepared
+    this.#prepared = null
+    if (prepared !== null) return prepared
+    const created = await this.#factory.create(this.#lastNumber + 1, 0)
+    this.#lastNumber++
+    return created
+  }
+
+  /** True when `file` has no written blocks left and a prepared one waits. */
+  hasBetterThan(file: LogFile): boolean {
+    return this.#prepared !== null && file.endPosition >= file.preparedBytes
+  }
+
+  /** Tells what was written, and prepares a file when that is worth it. */
+  groupWritten(byteLength: number, current: LogFile): void {
+    if (this.#preparation === 'never') return
+    this.#smallGroups = byteLength <= SMALL_GROUP_BYTES ? this.#smallGroups + 1 : 0
+    const isWorthIt = this.#preparation === 'always' || this.#smallGroups >= SMALL_GROUPS_BEFORE_PREPARING
+    const runsOut = current.endPosition * 2 >= current.preparedBytes
+    if (isWorthIt && runsOut && this.#prepared === null && this.#preparing === null) {
+      this.#preparing = this.#prepare().finally(() => {
+        this.#preparing = null
+      })
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#preparing !== null) await this.#preparing
+    const prepared = this.#prepared
+    this.#prepared = null
+    if (prepared === null) return
+    await prepared.handle.close()
+    await removeIfPresent(this.#fileSystem, prepared.file.path)
+  }
+
+  async #prepare(): Promise<void> {
+    const preparedBytes = this.#nextPreparedBytes
+    try {
+      this.#prepared = await this.#factory.create(this.#lastNumber + 1, preparedBytes)
+      this.#lastNumber++
+      this.#nextPreparedBytes = Math.min(preparedBytes * 2, this.#fileBytes)
+    } catch {
+      // Most likely no room for so much: the write that needs a file will create it and report why it cannot.
+      this.#smallGroups = 0
+    }
+  }
+}

@@ -1,0 +1,495 @@
+import { join, resolve } from 'node:path'
+import { batchHeader } from '@streambus/protocol'
+import type { LogHead } from '../log-head.ts'
+import {
+  type AppendBatch,
+  type AppendResult,
+  type LogId,
+  type MaintenanceBudget,
+  type OffsetAndTimestamp,
+  type ReadLimits,
+  type ReadRequest,
+  type ReadResult,
+  StorageError,
+} from '../log-store.ts'
+import { findRecordByTime } from '../record-by-time.ts'
+import { StoreBase } from '../store-base.ts'
+import type { StoreEvent } from '../store-state.ts'
+import {
+  type Checkpoint,
+  emptyCheckpoint,
+  readCheckpoint,
+  takeCheckpoint,
+  writeCheckpoint,
+} from './checkpoint.ts'
+import { DiskReader, type Extent } from './disk-reader.ts'
+import { FileSupply, type Preparation } from './file-supply.ts'
+import { errorCodeOf, type FileSystem, type FolderLock } from './file-system.ts'
+import { GroupCommit } from './group-commit.ts'
+import { BATCH_FIELDS, decodeDirectory, encodeIndex } from './index-file.ts'
+import { LocalRecordBytes } from './local-record-bytes.ts'
+import { type LogFile, LogFileFactory, type WritableLogFile } from './log-files.ts'
+import { nodeFileSystem } from './node-file-system.ts'
+import type { BatchSlice, OffsetIndex } from './offset-index.ts'
+import { type Recovered, recover } from './recovery.ts'
+import { TailRing } from './tail-ring.ts'
+
+/**
+ * The local engine: one log of groups for all partitions, in one data folder.
+ *
+ * ```
+ * DATA/lock                 held while a process has the folder open
+ * DATA/checkpoint           what the store knew when the last file was full, or when it closed
+ * DATA/log/….log            the groups, in numbered files
+ * DATA/log/….index          beside each full file: where each log's batches lie in it
+ * ```
+ *
+ * The way of a batch: `GroupCommit` places it in the ring and writes its group; then it is indexed, and
+ * `read` finds it through `OffsetIndex` and copies it from the ring or the disk.
+ */
+export interface StoreLog {
+  info(facts: Record<string, unknown>, message: string): void
+  warn(facts: Record<string, unknown>, message: string): void
+  error(facts: Record<string, unknown>, message: string): void
+}
+
+export interface LocalLogStoreOptions {
+  /** Folder for everything the store keeps; made when missing. */
+  dataDir: string
+  /** `fsync`: acknowledged is on disk. `os`: acknowledged is with the operating system. Default `fsync`. */
+  durability?: 'fsync' | 'os'
+  /** Memory for groups on their way to disk and for the newest records. Default 64 MiB. */
+  cacheBytes?: number
+  /** Size at which a log file is full. Default 256 MiB. */
+  fileBytes?: number
+  /** Memory for loaded index parts of full files. Default 16 MiB. */
+  indexCacheBytes?: number
+  /** When the next file is written with zeros beforehand. Default `small-groups`. */
+  prepareFiles?: Preparation
+  /** What to do when acknowledged records are found damaged at start. Default `refuse`. */
+  onDamage?: 'refuse' | 'truncate'
+  log?: StoreLog
+  /** Milliseconds since the epoch. Default Date.now. */
+  clock?: () => number
+  fileSystem?: FileSystem
+}
+
+const MIB = 1024 ** 2
+const DEFAULT_CACHE_BYTES = 64 * MIB
+const DEFAULT_FILE_BYTES = 256 * MIB
+const DEFAULT_INDEX_CACHE_BYTES = 16 * MIB
+const TARGET_GROUP_BYTES = MIB
+const SECOND_WRITE_BYTES = 256 * 1024
+/** A producer that wrote nothing for a day is forgotten (Kafka's producer.id.expiration.ms). */
+const PRODUCER_EXPIRY_MS = 24 * 3600 * 1000
+
+const silent: StoreLog = { info() {}, warn() {}, error() {} }
+
+export class LocalLogStore extends StoreBase {
+  readonly clusterId: string
+  readonly durability: 'fsync' | 'os'
+  readonly location: string
+  readonly maxBatchBytes: number
+  readonly #fileSystem: FileSystem
+  readonly #log: StoreLog
+  readonly #clock: () => number
+  readonly #lock: FolderLock
+  readonly #ring: TailRing
+  readonly #index: OffsetIndex
+  readonly #reader = new DiskReader()
+  readonly #supply: FileSupply
+  readonly #commit: GroupCommit
+  readonly #fullFiles: LogFile[]
+  #currentFile: LogFile
+  /** Files before this one are no longer needed for a recovery. */
+  #checkpointFileNumber: number
+  /** Index files, checkpoints and removals, one after the other. */
+  #background: Promise<void> = Promise.resolve()
+  #closing: Promise<void> | null = null
+
+  private constructor(
+    options: Required<LocalLogStoreOptions>,
+    clusterId: string,
+    lock: FolderLock,
+    files: LogFileFactory,
+    recovered: Recovered,
+    current: WritableLogFile,
+  ) {
+    super(recovered.state)
+    this.clusterId = clusterId
+    this.durability = options.durability
+    this.location = options.dataDir
+    this.#fileSystem = options.fileSystem
+    this.#log = options.log
+    this.#clock = options.clock
+    this.#lock = lock
+    this.#ring = new TailRing(options.cacheBytes)
+    this.maxBatchBytes = Math.floor(Math.min(this.#ring.capacityBytes / 4, options.fileBytes / 2))
+    this.#index = recovered.index
+    this.#fullFiles = recovered.fullFiles
+    this.#currentFile = current.file
+    this.#checkpointFileNumber = 0
+    this.#supply = new FileSupply(
+      files,
+      options.fileSystem,
+      options.fileBytes,
+      options.prepareFiles,
+      current.file.number,
+    )
+    this.#commit = new GroupCommit(
+      {
+        ring: this.#ring,
+        targetGroupBytes: Math.min(TARGET_GROUP_BYTES, this.#ring.capacityBytes / 8),
+        secondWriteBytes: SECOND_WRITE_BYTES,
+        fileBytes: options.fileBytes,
+        durability: options.durability,
+        clock: options.clock,
+        nextFile: () => this.#supply.next(),
+        shouldLeave: (file) => this.#supply.hasBetterThan(file),
+        onBatch: (batch, filePosition) => {
+          const { log, baseOffset, byteLength, maxTimestampMs } = batch
+          this.#index.add(log.id, baseOffset, filePosition, byteLength, maxTimestampMs)
+          this.waiters.wake(log.id)
+        },
+        onEvent: (event) => this.storeState.apply(event),
+        onFileFull: (full, next) => this.#fileFull(full, next),
+        onGroupDurable: (byteLength) => this.#supply.groupWritten(byteLength, this.#currentFile),
+        onFailure: (error) => this.#log.error({ code: error.code }, error.message),
+      },
+      { current, sequence: recovered.end.sequence, chain: recovered.end.chain },
+    )
+  }
+
+  /**
+   * Opens a data folder, or makes one. Throws StorageError DATA_LOCKED, DATA_NOT_WRITABLE, DATA_NEWER_FORMAT
+   * or DATA_DAMAGED, each with the way out in its message and nothing changed on disk.
+   */
+  static async open(given: LocalLogStoreOptions): Promise<LocalLogStore> {
+    const options: Required<LocalLogStoreOptions> = {
+      durability: 'fsync',
+      cacheBytes: DEFAULT_CACHE_BYTES,
+      fileBytes: DEFAULT_FILE_BYTES,
+      indexCacheBytes: DEFAULT_INDEX_CACHE_BYTES,
+      prepareFiles: 'small-groups',
+      onDamage: 'refuse',
+      log: silent,
+      clock: Date.now,
+      fileSystem: nodeFileSystem,
+      ...given,
+      dataDir: resolve(given.dataDir),
+    }
+    const { dataDir, fileSystem, log } = options
+    const lock = await lockFolder(fileSystem, dataDir)
+    try {
+      const folder = join(dataDir, 'log')
+      const found = await readCheckpoint(fileSystem, dataDir)
+      await fileSystem.makeFolder(folder)
+      const checkpoint = found ?? (await firstCheckpoint(fileSystem, dataDir, folder))
+      const storeId = Buffer.from(checkpoint.clusterId, 'base64url')
+      const files = new LogFileFactory({
+        fileSystem,
+        folder,
+        storeId,
+        durable: options.durability === 'fsync',
+      })
+      await files.probeDirectIo()
+      const recovered = await recover({
+        fileSystem,
+        folder,
+        storeId,
+        checkpoint,
+        files,
+        maxLoadedIndexBytes: options.indexCacheBytes,
+        onDamage: options.onDamage,
+        warn: (facts, message) => log.warn(facts, message),
+      })
+      const { lastFile } = recovered
+      const current =
+        lastFile === null ? await files.create(checkpoint.end.fileNumber, 0) : await files.reopen(lastFile)
+      recovered.index.beginFile(current.file)
+      const store = new LocalLogStore(options, checkpoint.clusterId, lock, files, recovered, current)
+      log.info(
+        {
+          dataDir,
+          directIo: files.direct,
+          files: recovered.fullFiles.length + 1,
+          replayed: recovered.replayedGroups,
+        },
+        'data folder open',
+      )
+      return store
+    } catch (error) {
+      await lock.release()
+      throw asOpenError(error, dataDir)
+    }
+  }
+
+  append(batches: readonly AppendBatch[]): Promise<AppendResult[]> {
+    return this.#commit.append(batches, this.#findLog)
+  }
+
+  readonly #findLog = (batch: AppendBatch): LogHead | StorageError => {
+    if (this.#closing !== null) return new StorageError('CLOSED', 'the store is closed')
+    const log = this.storeState.logs.get(batch.logId)
+    if (log === undefined) return new StorageError('UNKNOWN_LOG', `log ${batch.logId} does not exist`)
+    if (batch.bytes.byteLength > this.maxBatchBytes) {
+      return new StorageError('BATCH_TOO_LARGE', `a batch has at most ${this.maxBatchBytes} bytes`)
+    }
+    return log
+  }
+
+  async read(requests: readonly ReadRequest[], limits: ReadLimits): Promise<ReadResult[]> {
+    const results: ReadResult[] = []
+    let remainingBytes = limits.maxBytes
+    let isFirst = true
+    for (const request of requests) {
+      const log = this.storeState.logs.get(request.logId)
+      if (log === undefined) {
+        const error = new StorageError('UNKNOWN_LOG', `log ${request.logId} does not exist`)
+        results.push({ error, logStartOffset: -1, highWatermark: -1 })
+        continue
+      }
+      const { startOffset, highWatermark } = log
+      if (request.offset < startOffset || request.offset > highWatermark) {
+        const error = new StorageError(
+          'OFFSET_OUT_OF_RANGE',
+          `offset ${request.offset} is outside ${startOffset}–${highWatermark}`,
+        )
+        results.push({ error, logStartOffset: startOffset, highWatermark })
+        continue
+      }
+      const extents: Extent[] = []
+      const budgetBytes = Math.min(request.maxBytes, remainingBytes)
+      if (request.offset < highWatermark && (budgetBytes > 0 || isFirst)) {
+        const plan = new ReadPlan(extents, budgetBytes, isFirst)
+        const tail = this.#index.tail(log.id, request.offset)
+        if (tail !== null) plan.take(tail)
+        else
+          for await (const slice of this.#index.slices(log.id, request.offset)) if (!plan.take(slice)) break
+        remainingBytes -= plan.takenBytes
+        if (plan.takenBytes > 0) isFirst = false
+      }
+      results.push({
+        error: null,
+        highWatermark,
+        lastStableOffset: highWatermark,
+        logStartOffset: startOffset,
+        abortedTransactions: request.readCommitted === true ? [] : null,
+        records: new LocalRecordBytes(extents, this.#ring, this.#reader),
+      })
+    }
+    return results
+  }
+
+  async offsetForTime(id: LogId, timestampMs: number | 'max'): Promise<OffsetAndTimestamp | null> {
+    const log = this.log(id)
+    const least = timestampMs === 'max' ? Number.NEGATIVE_INFINITY : timestampMs
+    let latest: { slice: BatchSlice; at: number; maxTimestampMs: number } | null = null
+    for await (const slice of this.#index.slices(id, log.startOffset, least)) {
+      const { fields } = slice
+      for (let at = slice.first * BATCH_FIELDS; at < fields.length; at += BATCH_FIELDS) {
+        const maxTimestampMs = fields[at + 3]!
+        if (timestampMs === 'max') {
+          if (latest === null || maxTimestampMs > latest.maxTimestampMs)
+            latest = { slice, at, maxTimestampMs }
+        } else if (maxTimestampMs >= timestampMs) {
+          const found = await this.#findInBatch(log, slice, at, timestampMs)
+          if (found !== null) return found
+        }
+      }
+    }
+    return latest === null ? null : this.#findInBatch(log, latest.slice, latest.at, 'max')
+  }
+
+  async #findInBatch(
+    log: LogHead,
+    { file, fields }: BatchSlice,
+    at: number,
+    timestampMs: number | 'max',
+  ): Promise<OffsetAndTimestamp | null> {
+    const batch = new Uint8Array(fields[at + 2]!)
+    const extent = { file, position: fields[at + 1]!, byteLength: batch.byteLength }
+    const records = new LocalRecordBytes([extent], this.#ring, this.#reader)
+    try {
+      for (let filled = 0; filled < batch.byteLength; )
+        filled += await records.readInto(batch.subarray(filled))
+    } finally {
+      records.close()
+    }
+    if (batchHeader.baseOffset(batch, 0) !== fields[at]) {
+      throw new StorageError(
+        'READ_FAILED',
+        `${file.path} has no batch ${fields[at]} at byte ${fields[at + 1]}`,
+      )
+    }
+    return findRecordByTime(batch, timestampMs, log.leaderEpoch, log.startOffset)
+  }
+
+  override async advanceStart(id: LogId, to: number): Promise<number> {
+    const startOffset = await super.advanceStart(id, to)
+    this.#index.trim(id, startOffset)
+    return startOffset
+  }
+
+  /** Removes full files in which no log has anything left. */
+  async maintain(budget: MaintenanceBudget): Promise<void> {
+    let freedBytes = 0
+    for (const file of [...this.#fullFiles]) {
+      if (freedBytes >= budget.maxBytes) return
+      if (file.liveLogs > 0 || file.number >= this.#checkpointFileNumber) continue
+      this.#fullFiles.splice(this.#fullFiles.indexOf(file), 1)
+      await file.remove()
+      freedBytes += file.endPosition
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.waiters.close()
+    try {
+      await this.#commit.idle()
+      await this.#background
+      await this.#supply.close()
+      // After a failed write nobody knows what is on disk: the next start finds out, from the last checkpoint.
+      if (this.#commit.failure === null) await this.#commit.close(() => this.#writeCheckpoint())
+      else await this.#commit.abandon()
+      for (const file of [...this.#fullFiles, this.#currentFile]) await file.close()
+    } finally {
+      await this.#lock.release()
+    }
+  }
+
+  protected commitEvent(event: StoreEvent): Promise<void> {
+    return this.#commit.commitEvent(event)
+  }
+
+  protected logsDeleted(ids: readonly LogId[]): void {
+    this.#index.remove(ids)
+    this.#inBackground('free the space of deleted topics', () =>
+      this.maintain({ maxBytes: Number.POSITIVE_INFINITY }),
+    )
+  }
+
+  protected assertOpen(): void {
+    if (this.#closing !== null) throw new StorageError('CLOSED', 'the store is closed')
+  }
+
+  #fileFull(full: WritableLogFile, next: LogFile): void {
+    const logs = this.#index.seal(next, (logId) => this.storeState.logs.get(logId)!.highWatermark)
+    this.#currentFile = next
+    this.#fullFiles.push(full.file)
+    this.#inBackground('write the index of a full log file', async () => {
+      if (this.durability === 'os') await full.handle.sync()
+      await full.handle.close()
+      const bytes = encodeIndex(full.file.number, logs)
+      await this.#fileSystem.replaceFile(full.file.indexPath, bytes)
+      this.#index.persisted(full.file, decodeDirectory(bytes, full.file.number)!)
+      await this.#writeCheckpoint()
+      await this.maintain({ maxBytes: Number.POSITIVE_INFINITY })
+    })
+  }
+
+  async #writeCheckpoint(): Promise<void> {
+    for (const log of this.storeState.logs.values()) log.producers.expire(this.#clock() - PRODUCER_EXPIRY_MS)
+    const end = this.#commit.durableEnd
+    const checkpoint = takeCheckpoint(this.clusterId, end, this.storeState)
+    // The checkpoint says that the log is on disk up to its end.
+    if (this.durability === 'os') await this.#commit.sync()
+    await writeCheckpoint(this.#fileSystem, this.location, checkpoint)
+    this.#checkpointFileNumber = end.fileNumber
+  }
+
+  #inBackground(what: string, work: () => Promise<void>): void {
+    this.#background = this.#background.then(work).catch((error: unknown) => {
+      // Nothing is lost: a start without it replays more of the log.
+      this.#log.warn({ error: String(error) }, `could not ${what}`)
+    })
+  }
+}
+
+/** Collects the extents of whole batches within a budget. */
+class ReadPlan {
+  takenBytes = 0
+  readonly #extents: Extent[]
+  readonly #budgetBytes: number
+  readonly #atLeastOne: boolean
+
+  constructor(extents: Extent[], budgetBytes: number, atLeastOne: boolean) {
+    this.#extents = extents
+    this.#budgetBytes = budgetBytes
+    this.#atLeastOne = atLeastOne
+  }
+
+  /** False when the budget is used up. */
+  take({ file, fields, first }: BatchSlice): boolean {
+    for (let at = first * BATCH_FIELDS; at < fields.length; at += BATCH_FIELDS) {
+      const position = fields[at + 1]!
+      const byteLength = fields[at + 2]!
+      const isTooMuch = this.takenBytes + byteLength > this.#budgetBytes
+      if (isTooMuch && !(this.#atLeastOne && this.takenBytes === 0)) return false
+      const last = this.#extents.at(-1)
+      if (last !== undefined && last.file === file && last.position + last.byteLength === position) {
+        last.byteLength += byteLength
+      } else {
+        this.#extents.push({ file, position, byteLength })
+      }
+      this.takenBytes += byteLength
+    }
+    return true
+  }
+}
+
+async function lockFolder(fileSystem: FileSystem, dataDir: string): Promise<FolderLock> {
+  try {
+    await fileSystem.makeFolder(dataDir)
+    const lock = await fileSystem.lock(join(dataDir, 'lock'))
+    if (lock !== null) return lock
+  } catch (error) {
+    throw asOpenError(error, dataDir)
+  }
+  throw new StorageError(
+    'DATA_LOCKED',
+    `the data folder ${dataDir} is in use by another broker: stop that one, or choose another folder`,
+  )
+}
+
+async function firstCheckpoint(fileSystem: FileSystem, dataDir: string, folder: string): Promise<Checkpoint> {
+  if ((await fileSystem.list(folder)).some((name) => name.endsWith('.log'))) {
+    throw new StorageError(
+      'DATA_DAMAGED',
+      `${dataDir} has log files but no checkpoint: restore the folder from a backup, or choose another one`,
+    )
+  }
+  const checkpoint = emptyCheckpoint()
+  await writeCheckpoint(fileSystem, dataDir, checkpoint)
+  return checkpoint
+}
+
+const NOT_WRITABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EISDIR'])
+
+function asOpenError(error: unknown, dataDir: string): unknown {
+  if (error instanceof StorageError) return error
+  const code = errorCodeOf(error) ?? ''
+  const reason = error instanceof Error ? error.message : String(error)
+  if (NOT_WRITABLE.has(code)) {
+    return new StorageError(
+      'DATA_NOT_WRITABLE',
+      `the data folder ${dataDir} cannot be written (${reason}): change its permissions, or choose another folder`,
+      { cause: error },
+    )
+  }
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new StorageError(
+      'DISK_FULL',
+      `no room to open the data folder ${dataDir} (${reason}): free some space`,
+      {
+        cause: error,
+      },
+    )
+  }
+  return error
+}

@@ -1,0 +1,208 @@
+import { join } from 'node:path'
+import { alignedMemory } from './aligned-memory.ts'
+import { errorCodeOf, type FileSystem, type StorageFile } from './file-system.ts'
+import { BLOCK_BYTES, FILE_HEADER_BYTES, writeFileHeader } from './log-format.ts'
+
+/**
+ * The log files of a data folder: `log/00000000000000000001.log` and so on, each with an index beside it once
+ * it is full. Files are numbered without gaps in the order of writing and are never renamed.
+ */
+const NUMBER_DIGITS = 20
+const PROBE_NAME = 'direct-io.probe'
+const PREPARE_STEP_BYTES = 1024 ** 2
+
+export function logFileName(fileNumber: number): string {
+  return `${String(fileNumber).padStart(NUMBER_DIGITS, '0')}.log`
+}
+
+export function fileNumberOf(name: string): number | null {
+  const match = /^(\d{20})\.log$/.exec(name)
+  return match === null ? null : Number(match[1])
+}
+
+/**
+ * One log file. Readers hold it while they read, so that a file whose records are all gone is removed at once
+ * from the folder but stays readable for those who had begun.
+ */
+export class LogFile {
+  readonly number: number
+  readonly path: string
+  /** Bytes of whole groups, from the start of the file: where the next group goes. */
+  endPosition: number
+  /** Bytes already written, with zeros, beyond which a write extends the file. */
+  preparedBytes: number
+  /** Logs with live records in this file; at 0 the file can go. Known once the file is full. */
+  liveLogs = 0
+  readonly #fileSystem: FileSystem
+  readonly #direct: boolean
+  #readHandle: Promise<StorageFile> | null = null
+  #readers = 0
+  #removed = false
+
+  constructor(
+    fileSystem: FileSystem,
+    path: string,
+    number: number,
+    direct: boolean,
+    endPosition: number,
+    preparedBytes: number,
+  ) {
+    this.#fileSystem = fileSystem
+    this.path = path
+    this.number = number
+    this.#direct = direct
+    this.endPosition = endPosition
+    this.preparedBytes = preparedBytes
+  }
+
+  get indexPath(): string {
+    return this.path.replace(/\.log$/, '.index')
+  }
+
+  hold(): void {
+    this.#readers++
+  }
+
+  release(): void {
+    this.#readers--
+    if (this.#removed && this.#readers === 0) void this.#closeReadHandle()
+  }
+
+  /** Reads aligned blocks. The caller holds the file. */
+  async readBlocks(target: Uint8Array, position: number): Promise<number> {
+    this.#readHandle ??= this.#fileSystem.open(this.path, {
+      access: 'read',
+      direct: this.#direct,
+      writesAreDurable: false,
+    })
+    const handle = await this.#readHandle
+    return handle.read(target, position)
+  }
+
+  /** Opens the file for reading now, so that it can still be read after it is removed. */
+  async remove(): Promise<void> {
+    this.#removed = true
+    if (this.#readers > 0 && this.#readHandle === null) {
+      await this.readBlocks(alignedMemory(BLOCK_BYTES), 0)
+    }
+    await this.#fileSystem.remove(this.path)
+    await removeIfPresent(this.#fileSystem, this.indexPath)
+    if (this.#readers === 0) await this.#closeReadHandle()
+  }
+
+  /** Closes the read handle when nobody reads; it is opened again when needed. */
+  async close(): Promise<void> {
+    if (this.#readers === 0) await this.#closeReadHandle()
+  }
+
+  async #closeReadHandle(): Promise<void> {
+    const handle = this.#readHandle
+    this.#readHandle = null
+    if (handle !== null) await (await handle).close()
+  }
+}
+
+export async function removeIfPresent(fileSystem: FileSystem, path: string): Promise<void> {
+  try {
+    await fileSystem.remove(path)
+  } catch (error) {
+    if (errorCodeOf(error) !== 'ENOENT') throw error
+  }
+}
+
+/** How log files are opened in one data folder. */
+export interface LogFileOptions {
+  readonly fileSystem: FileSystem
+  /** The `log` folder. */
+  readonly folder: string
+  readonly storeId: Uint8Array
+  readonly durable: boolean
+}
+
+/** A log file open for appending. */
+export interface WritableLogFile {
+  readonly file: LogFile
+  readonly handle: StorageFile
+}
+
+/** Creates and opens the log files of one data folder, with direct I/O where the filesystem takes it. */
+export class LogFileFactory {
+  readonly #options: LogFileOptions
+  /** Whether files are opened past the page cache. */
+  direct = false
+
+  constructor(options: LogFileOptions) {
+    this.#options = options
+  }
+
+  pathOf(fileNumber: number): string {
+    return join(this.#options.folder, logFileName(fileNumber))
+  }
+
+  /** Finds out whether the filesystem takes direct I/O: some refuse it when opening, some at the first write. */
+  async probeDirectIo(): Promise<void> {
+    const { fileSystem, folder } = this.#options
+    const path = join(folder, PROBE_NAME)
+    await removeIfPresent(fileSystem, path)
+    try {
+      const handle = await fileSystem.open(path, { access: 'create', direct: true, writesAreDurable: false })
+      await handle.write(alignedMemory(BLOCK_BYTES), 0).finally(() => handle.close())
+      this.direct = true
+    } catch (error) {
+      if (errorCodeOf(error) !== 'EINVAL') throw error
+    }
+    await removeIfPresent(fileSystem, path)
+  }
+
+  /**
+   * Creates a file with its header, durably, and writes `preparedBytes` of zeros after it. Overwriting blocks
+   * that were written before needs no allocation to be made durable, which makes small writes about twice as
+   * fast as extending; for large ones it is not worth writing twice.
+   */
+  async create(fileNumber: number, preparedBytes: number): Promise<WritableLogFile> {
+    const { fileSystem, folder, storeId, durable } = this.#options
+    const path = this.pathOf(fileNumber)
+    // A crash may have left a file that was created but never written to.
+    await removeIfPresent(fileSystem, path)
+    const header = alignedMemory(FILE_HEADER_BYTES)
+    writeFileHeader(header, fileNumber, storeId)
+    const preparing = await fileSystem.open(path, {
+      access: 'create',
+      direct: this.direct,
+      writesAreDurable: false,
+    })
+    let prepared = FILE_HEADER_BYTES
+    try {
+      await preparing.write(header, 0)
+      if (preparedBytes > 0) {
+        const zeros = alignedMemory(PREPARE_STEP_BYTES)
+        for (; prepared + zeros.byteLength <= preparedBytes; prepared += zeros.byteLength) {
+          await preparing.write(zeros, prepared)
+        }
+      }
+      if (durable) await preparing.sync()
+    } finally {
+      await preparing.close()
+    }
+    if (durable) await fileSystem.syncFolder(folder)
+    const file = new LogFile(fileSystem, path, fileNumber, this.direct, FILE_HEADER_BYTES, prepared)
+    return this.reopen(file)
+  }
+
+  /** Opens an existing file to go on writing at `endPosition`. */
+  async reopen(file: LogFile): Promise<WritableLogFile> {
+    const { fileSystem, durable } = this.#options
+    const handle = await fileSystem.open(file.path, {
+      access: 'write',
+      direct: this.direct,
+      writesAreDurable: durable,
+    })
+    return { file, handle }
+  }
+
+  /** Registers a file found in the folder. */
+  existing(fileNumber: number, endPosition: number): LogFile {
+    const { fileSystem } = this.#options
+    return new LogFile(fileSystem, this.pathOf(fileNumber), fileNumber, this.direct, endPosition, endPosition)
+  }
+}

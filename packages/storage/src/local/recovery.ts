@@ -1,0 +1,397 @@
+import { join } from 'node:path'
+import { batchHeader } from '@streambus/protocol'
+import { type LogId, StorageError } from '../log-store.ts'
+import type { StoreEvent, StoreState } from '../store-state.ts'
+import { alignedMemory } from './aligned-memory.ts'
+import { type Checkpoint, type LogPosition, restoreState } from './checkpoint.ts'
+import type { FileSystem } from './file-system.ts'
+import { GroupScan, type ScannedGroup } from './group-scan.ts'
+import {
+  type DirectoryEntry,
+  decodeBatches,
+  decodeDirectory,
+  encodeIndex,
+  type IndexedLog,
+} from './index-file.ts'
+import { fileNumberOf, type LogFile, type LogFileFactory } from './log-files.ts'
+import { EntryKind, entryIsIntact, FILE_HEADER_BYTES, fileHeaderFault } from './log-format.ts'
+import { OffsetIndex } from './offset-index.ts'
+
+/**
+ * From a data folder to a running store: the checkpoint, and every group written after it.
+ *
+ * The end of the log is the first place where no group continues the one before. That is where a crash cut
+ * the last writes, unless a group further on says that what is missing had been on disk: each group names the
+ * highest sequence known to be durable when it was written. Then acknowledged records were damaged, and the
+ * store refuses to start rather than give their offsets again.
+ */
+export interface RecoveryOptions {
+  readonly fileSystem: FileSystem
+  /** The `log` folder. */
+  readonly folder: string
+  readonly storeId: Uint8Array
+  readonly checkpoint: Checkpoint
+  readonly files: LogFileFactory
+  readonly maxLoadedIndexBytes: number
+  /** `truncate`: keep what precedes the damage, set the rest aside as `….damaged` files, and start. */
+  readonly onDamage: 'refuse' | 'truncate'
+  warn(facts: Record<string, unknown>, message: string): void
+}
+
+export interface Recovered {
+  readonly state: StoreState
+  readonly index: OffsetIndex
+  /** The last file, null in an empty folder. Its `endPosition` is the end of the log. */
+  readonly lastFile: LogFile | null
+  readonly fullFiles: LogFile[]
+  readonly end: LogPosition
+  /** Groups replayed after the checkpoint. */
+  readonly replayedGroups: number
+}
+
+export async function recover(options: RecoveryOptions): Promise<Recovered> {
+  return new Recovery(options).run()
+}
+
+class Recovery {
+  readonly #options: RecoveryOptions
+  readonly #state: StoreState
+  readonly #fullFiles: LogFile[] = []
+  #end: LogPosition
+  #replayedGroups = 0
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options
+    this.#state = restoreState(options.checkpoint)
+    this.#end = options.checkpoint.end
+  }
+
+  async run(): Promise<Recovered> {
+    const { fileSystem, folder, files, checkpoint, maxLoadedIndexBytes } = this.#options
+    const numbers = (await fileSystem.list(folder))
+      .map(fileNumberOf)
+      .filter((number) => number !== null)
+      .sort((a, b) => a - b)
+    const start = checkpoint.end
+    const loadBatches = (range: { file: LogFile; directory: DirectoryEntry }) => this.#loadBatches(range)
+    const first = files.existing(start.fileNumber, start.position)
+    const index = new OffsetIndex(first, maxLoadedIndexBytes, loadBatches)
+    const isEmpty = start.position <= FILE_HEADER_BYTES
+    if (!numbers.includes(start.fileNumber) && !isEmpty) {
+      throw this.#damage(first.path, 0, 'the file is missing')
+    }
+    for (const number of numbers) {
+      if (number < start.fileNumber) await this.#addFullFile(index, number)
+    }
+    if (!numbers.includes(start.fileNumber)) return this.#result(index, null)
+    const last = await this.#replay(index, first, new Set(numbers))
+    return this.#result(index, last)
+  }
+
+  #result(index: OffsetIndex, lastFile: LogFile | null): Recovered {
+    return {
+      state: this.#state,
+      index,
+      lastFile,
+      fullFiles: this.#fullFiles,
+      end: this.#end,
+      replayedGroups: this.#replayedGroups,
+    }
+  }
+
+  async #replay(index: OffsetIndex, first: LogFile, numbers: ReadonlySet<number>): Promise<LogFile | null> {
+    const { checkpoint, files } = this.#options
+    let file = first
+    let previous: LogFile | null = null
+    for (;;) {
+      const scan = await this.#openScan(file)
+      if (scan === null) {
+        // Created, but the crash came before its header was on disk: there is nothing in it.
+        if (file === first && checkpoint.end.position > FILE_HEADER_BYTES) {
+          throw this.#damage(file.path, 0, 'the file header is missing')
+        }
+        return previous
+      }
+      let position = FILE_HEADER_BYTES
+      while (file === first && position < checkpoint.end.position) {
+        const group = await scan.groupAt(position)
+        if (group === null)
+          throw this.#damage(file.path, position, 'a group before the checkpoint is damaged')
+        this.#index(index, group)
+        position += group.header.lengthBytes
+      }
+      for (;;) {
+        const group = await scan.groupAt(position)
+        if (group === null || !this.#continues(group)) break
+        this.#replayGroup(index, group)
+        position += group.header.lengthBytes
+        this.#end = {
+          fileNumber: file.number,
+          position,
+          sequence: group.header.sequence,
+          chain: group.crc,
+        }
+      }
+      file.endPosition = position
+      const next = files.existing(file.number + 1, FILE_HEADER_BYTES)
+      if (!numbers.has(next.number) || !(await this.#beginsHere(next))) {
+        await this.#checkForDamage(file, scan, position, numbers)
+        if (this.#end.fileNumber !== file.number)
+          this.#end = { ...this.#end, fileNumber: file.number, position }
+        return file
+      }
+      await this.#seal(index, file, next)
+      previous = file
+      file = next
+    }
+  }
+
+  #continues(group: ScannedGroup): boolean {
+    return (
+      group.header.sequence === this.#end.sequence + 1 &&
+      group.header.chain === this.#end.chain &&
+      group.entries.every((entry) => entryIsIntact(group.bytes, entry))
+    )
+  }
+
+  async #beginsHere(file: LogFile): Promise<boolean> {
+    const scan = await this.#openScan(file)
+    const group = (await scan?.groupAt(FILE_HEADER_BYTES)) ?? null
+    await file.close()
+    return group !== null && this.#continues(group)
+  }
+
+  /** Null when the file has no intact header. Refuses files of a newer format or another store. */
+  async #openScan(file: LogFile): Promise<GroupScan | null> {
+    const { fileSystem, storeId } = this.#options
+    const handle = await fileSystem.open(file.path, {
+      access: 'read',
+      direct: false,
+      writesAreDurable: false,
+    })
+    const sizeBytes = await handle.sizeBytes().finally(() => handle.close())
+    const header = alignedMemory(FILE_HEADER_BYTES)
+    const headerBytes = await file.readBlocks(header, 0)
+    const fault = fileHeaderFault(header.subarray(0, headerBytes), file.number, storeId)
+    if (fault?.newerVersion !== undefined) {
+      throw new StorageError(
+        'DATA_NEWER_FORMAT',
+        `${file.path} has format version ${fault.newerVersion}: start it with the newer release that wrote it`,
+      )
+    }
+    return fault === null ? new GroupScan(file, sizeBytes) : null
+  }
+
+  /** Only the places of the batches: their effects are in the checkpoint. */
+  #index(index: OffsetIndex, group: ScannedGroup): void {
+    for (const entry of group.entries) {
+      if (entry.kind !== EntryKind.batch || !this.#state.logs.has(entry.logId)) continue
+      const maxTimestampMs = batchHeader.maxTimestamp(group.bytes, entry.position)
+      index.add(
+        entry.logId,
+        entry.baseOffset,
+        group.position + entry.position,
+        entry.lengthBytes,
+        maxTimestampMs,
+      )
+    }
+  }
+
+  #replayGroup(index: OffsetIndex, group: ScannedGroup): void {
+    this.#replayedGroups++
+    for (const entry of group.entries) {
+      if (entry.kind === EntryKind.event) {
+        const body = group.bytes.subarray(entry.position, entry.position + entry.lengthBytes)
+        this.#replayEvent(index, JSON.parse(Buffer.from(body).toString('utf8')) as StoreEvent)
+        continue
+      }
+      const log = this.#state.logs.get(entry.logId)
+      // A batch may follow the deletion of its topic in the log; it was never acknowledged.
+      if (log === undefined) continue
+      if (entry.baseOffset !== log.nextOffset) {
+        throw new Error(
+          `invariant: log ${log.id} continues at ${entry.baseOffset} instead of ${log.nextOffset}`,
+        )
+      }
+      log.replay(group.bytes, entry.position, entry.baseOffset, entry.lengthBytes, group.header.writtenAtMs)
+      const maxTimestampMs = batchHeader.maxTimestamp(group.bytes, entry.position)
+      index.add(log.id, entry.baseOffset, group.position + entry.position, entry.lengthBytes, maxTimestampMs)
+    }
+  }
+
+  #replayEvent(index: OffsetIndex, event: StoreEvent): void {
+    const deleted = event.type === 'topic-deleted' ? (this.#state.topics.byId(event.id)?.logs ?? []) : []
+    this.#state.apply(event)
+    index.remove(deleted)
+  }
+
+  async #seal(index: OffsetIndex, file: LogFile, next: LogFile): Promise<void> {
+    const logs = index.seal(next, (logId) => this.#state.logs.get(logId)!.nextOffset)
+    const bytes = encodeIndex(file.number, logs)
+    await this.#options.fileSystem.replaceFile(file.indexPath, bytes)
+    index.persisted(file, decodeDirectory(bytes, file.number)!)
+    this.#fullFiles.push(file)
+    await file.close()
+  }
+
+  async #addFullFile(index: OffsetIndex, number: number): Promise<void> {
+    const { files } = this.#options
+    const file = files.existing(number, 0)
+    const directory = (await this.#readDirectory(file)) ?? (await this.#rebuildIndex(file))
+    index.addFile(file, directory, (entry) => {
+      const log = this.#state.logs.get(entry.logId)
+      return log !== undefined && entry.endOffset > log.startOffset
+    })
+    this.#fullFiles.push(file)
+  }
+
+  async #readDirectory(file: LogFile): Promise<DirectoryEntry[] | null> {
+    const bytes = await this.#options.fileSystem.readFile(file.indexPath)
+    return bytes === null ? null : decodeDirectory(bytes, file.number)
+  }
+
+  /** Reads a full log file again for the index it should have had. */
+  async #rebuildIndex(file: LogFile): Promise<DirectoryEntry[]> {
+    const { warn, fileSystem } = this.#options
+    warn({ file: file.indexPath }, 'index missing or damaged: building it again from the log file')
+    const scan = await this.#openScan(file)
+    if (scan === null) throw this.#damage(file.path, 0, 'the file header is damaged')
+    const logs = new Map<
+      LogId,
+      { fields: number[]; endOffset: number; maxTimestampMs: number; sizeBytes: number }
+    >()
+    let position = FILE_HEADER_BYTES
+    for (let group = await scan.groupAt(position); group !== null; group = await scan.groupAt(position)) {
+      for (const entry of group.entries) {
+        if (entry.kind !== EntryKind.batch) continue
+        const maxTimestampMs = batchHeader.maxTimestamp(group.bytes, entry.position)
+        let log = logs.get(entry.logId)
+        if (log === undefined) {
+          log = { fields: [], endOffset: 0, maxTimestampMs, sizeBytes: 0 }
+          logs.set(entry.logId, log)
+        }
+        log.fields.push(entry.baseOffset, position + entry.position, entry.lengthBytes, maxTimestampMs)
+        log.endOffset = entry.baseOffset + batchHeader.lastOffsetDelta(group.bytes, entry.position) + 1
+        log.maxTimestampMs = Math.max(log.maxTimestampMs, maxTimestampMs)
+        log.sizeBytes += entry.lengthBytes
+      }
+      position += group.header.lengthBytes
+    }
+    const beyond = await scan.nextGroup(position)
+    if (beyond !== null) throw this.#damage(file.path, position, 'a group is damaged')
+    const indexed: IndexedLog[] = [...logs].map(([logId, { fields, ...log }]) => ({
+      logId,
+      firstOffset: fields[0]!,
+      ...log,
+      batches: Float64Array.from(fields),
+    }))
+    const bytes = encodeIndex(
+      file.number,
+      indexed.sort((a, b) => a.logId - b.logId),
+    )
+    await fileSystem.replaceFile(file.indexPath, bytes)
+    await file.close()
+    return decodeDirectory(bytes, file.number)!
+  }
+
+  async #loadBatches({
+    file,
+    directory,
+  }: {
+    file: LogFile
+    directory: DirectoryEntry
+  }): Promise<Float64Array> {
+    const { fileSystem } = this.#options
+    const handle = await fileSystem.open(file.indexPath, {
+      access: 'read',
+      direct: false,
+      writesAreDurable: false,
+    })
+    const bytes = new Uint8Array(directory.batchCount * 32)
+    await handle.read(bytes, directory.position).finally(() => handle.close())
+    const batches = decodeBatches(bytes, directory)
+    if (batches === null) {
+      throw new StorageError(
+        'READ_FAILED',
+        `${file.indexPath} is damaged at byte ${directory.position}: delete it and restart, and it is built again from the log file`,
+      )
+    }
+    return batches
+  }
+
+  /** Nothing continues the log at `position`: was that the last write, or is something missing? */
+  async #checkForDamage(
+    file: LogFile,
+    scan: GroupScan,
+    position: number,
+    numbers: ReadonlySet<number>,
+  ): Promise<void> {
+    const missing = this.#end.sequence + 1
+    let claim: { path: string; position: number } | null = null
+    for (
+      let at = position, group = await scan.nextGroup(at);
+      group !== null;
+      group = await scan.nextGroup(at)
+    ) {
+      if (group.header.durableSequence >= missing) {
+        claim = { path: file.path, position: group.position }
+        break
+      }
+      at = group.position + group.header.lengthBytes
+    }
+    const later = [...numbers].filter((number) => number > file.number).sort((a, b) => a - b)
+    for (const number of later) {
+      if (claim !== null) break
+      const laterFile = this.#options.files.existing(number, 0)
+      const group = await (await this.#openScan(laterFile))?.nextGroup(FILE_HEADER_BYTES)
+      await laterFile.close()
+      if (group != null && group.header.durableSequence >= missing) {
+        claim = { path: laterFile.path, position: group.position }
+      }
+    }
+    if (claim === null) return
+    const fault = `group ${missing} is missing or damaged, and ${claim.path} at byte ${claim.position} says that it had been on disk`
+    if (this.#options.onDamage === 'refuse') throw this.#damage(file.path, position, fault)
+    this.#options.warn({ file: file.path, position }, `damaged log cut: ${fault}`)
+    await this.#setAside(file, position, scan, later)
+  }
+
+  /** Copies what follows the damage, and moves later files away, so that nothing is destroyed. */
+  async #setAside(file: LogFile, position: number, scan: GroupScan, later: readonly number[]): Promise<void> {
+    const { fileSystem, folder, files } = this.#options
+    const path = `${file.path}.from-${position}.damaged`
+    const copy = await fileSystem.open(path, { access: 'create', direct: false, writesAreDurable: false })
+    try {
+      let written = 0
+      for (;;) {
+        const bytes = await scan.bytesAt(position + written, 1024 ** 2)
+        if (bytes.byteLength === 0) break
+        await copy.write(bytes, written)
+        written += bytes.byteLength
+      }
+      await copy.sync()
+    } finally {
+      await copy.close()
+    }
+    for (const number of later) {
+      const laterPath = files.pathOf(number)
+      await fileSystem.rename(laterPath, `${laterPath}.damaged`)
+    }
+    // The damaged blocks must not be found again by the next start.
+    const handle = await fileSystem.open(file.path, {
+      access: 'write',
+      direct: false,
+      writesAreDurable: false,
+    })
+    await handle.truncate(position).finally(() => handle.close())
+    await fileSystem.syncFolder(folder)
+  }
+
+  #damage(path: string, position: number, fault: string): StorageError {
+    return new StorageError(
+      'DATA_DAMAGED',
+      `${path} is damaged at byte ${position}: ${fault}. Restore the data folder ${join(this.#options.folder, '..')} from a backup, ` +
+        'or start once with --truncate-damaged to give up every record from there on (the damaged bytes are kept beside it)',
+    )
+  }
+}

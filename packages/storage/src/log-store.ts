@@ -1,0 +1,261 @@
+/**
+ * LogStore: the seam between the broker and whatever keeps its records.
+ *
+ * Everything above storage is written once against this interface and runs unchanged on every engine: the
+ * local engine (`local/`), the in-memory engine (`memory/`), and engines without local state. The contract
+ * suite in `testing/contract.ts` states the semantics as tests; an engine is correct when it passes.
+ *
+ * Offsets, sizes and timestamps are JavaScript numbers: integers below 2^53. Timestamps are milliseconds
+ * since the Unix epoch.
+ */
+
+/** Identifies one log (one partition of one topic) in a store. Never reused, not even after deletion. */
+export type LogId = number
+
+/** Position of a record in its log: 0, 1, 2, … without gaps or repeats, kept across restarts. */
+export type Offset = number
+
+/** A topic id in Kafka's text form: 16 random bytes as 22 characters of unpadded base64url (KIP-516). */
+export type TopicId = string
+
+export interface TopicSpec {
+  name: string
+  /** Number of partitions, at least 1. */
+  partitions: number
+  /** Settings that differ from the defaults, by Kafka's names. The engine stores them and reads none. */
+  configs?: Readonly<Record<string, string>>
+}
+
+/** One topic as the store knows it. Immutable: a change makes a new object. */
+export interface Topic {
+  readonly name: string
+  readonly id: TopicId
+  /** Index = partition number. */
+  readonly logs: readonly LogId[]
+  readonly configs: Readonly<Record<string, string>>
+  readonly createdAtMs: number
+}
+
+/** The topics a store holds. Synchronous: an engine keeps its view current and never blocks a lookup. */
+export interface TopicCatalog {
+  /** Grows with every change, so that a cache can tell whether it is stale. */
+  readonly version: number
+  byName(name: string): Topic | undefined
+  byId(id: TopicId): Topic | undefined
+  all(): Iterable<Topic>
+}
+
+/** One record batch (magic 2) to append. */
+export interface AppendBatch {
+  logId: LogId
+  /**
+   * The batch exactly as the producer sent it, its CRC and counts already verified by the caller. The engine
+   * copies it before `append` returns, so the caller may reuse the memory at once; it writes the base offset
+   * and leader epoch into its copy, never into this one.
+   */
+  bytes: Uint8Array
+  /** LogAppendTime topics: the engine sets timestamp type and maxTimestamp to this and recomputes the CRC. */
+  logAppendTimeMs?: number
+  /** Only for logs owned through `claim`: an append with an older epoch than the current one is refused. */
+  ownerEpoch?: number
+}
+
+export type AppendResult =
+  | {
+      readonly error: null
+      /** Offset of the batch's first record; of the original when `duplicate`. */
+      readonly baseOffset: Offset
+      readonly logStartOffset: Offset
+      /** True when the producer had sent this batch before: nothing was written again. */
+      readonly duplicate: boolean
+    }
+  | { readonly error: StorageError }
+
+export interface ReadRequest {
+  logId: LogId
+  /** First offset wanted. The answer starts with the batch that contains it. */
+  offset: Offset
+  /** Bytes wanted from this log. */
+  maxBytes: number
+  /** True: nothing at or above the last stable offset, and the aborted transactions are listed. */
+  readCommitted?: boolean
+}
+
+export interface ReadLimits {
+  /** Bytes over all requests. The first non-empty log returns one whole batch despite both limits (KIP-74). */
+  maxBytes: number
+}
+
+export interface AbortedTransaction {
+  readonly producerId: number
+  readonly firstOffset: Offset
+}
+
+export type ReadResult =
+  | {
+      readonly error: null
+      readonly highWatermark: Offset
+      readonly lastStableOffset: Offset
+      readonly logStartOffset: Offset
+      /** Null unless the request said `readCommitted`. */
+      readonly abortedTransactions: readonly AbortedTransaction[] | null
+      readonly records: RecordBytes
+    }
+  | { readonly error: StorageError; readonly logStartOffset: Offset; readonly highWatermark: Offset }
+
+/**
+ * Whole record batches, back to back, not yet loaded. The length is known at once; the bytes are copied piece
+ * by piece into memory of the reader's choice, so that an answer of any size costs a slow consumer's
+ * connection only one piece of memory at a time. Stays readable after the log was deleted, until `close`.
+ */
+export interface RecordBytes {
+  readonly byteLength: number
+  /**
+   * Fills `target` from where the last call ended, as far as the records go. Returns the bytes written, 0
+   * only at the end; a promise where the bytes come from disk. One call at a time.
+   */
+  readInto(target: Uint8Array): number | Promise<number>
+  /** Gives back what the read holds (open files). Safe to call twice and before the end. */
+  close(): void
+}
+
+export interface LogState {
+  readonly logId: LogId
+  readonly logStartOffset: Offset
+  /** End of what is durable: the offset the next record after all acknowledged ones gets. */
+  readonly highWatermark: Offset
+  readonly lastStableOffset: Offset
+  readonly leaderEpoch: number
+  /** Bytes of record batches between start and high watermark. */
+  readonly sizeBytes: number
+}
+
+export interface OffsetAndTimestamp {
+  readonly offset: Offset
+  readonly timestampMs: number
+  readonly leaderEpoch: number
+}
+
+/** Ownership of a log by a coordinator. `epoch` only grows; after `claim` a replay up to `endOffset` is safe. */
+export interface Ownership {
+  readonly epoch: number
+  readonly endOffset: Offset
+}
+
+/** What the log knows of one idempotent producer (KIP-98). */
+export interface ProducerState {
+  readonly producerId: number
+  readonly producerEpoch: number
+  readonly lastSequence: number
+  readonly lastOffset: Offset
+  readonly lastTimestampMs: number
+}
+
+export interface ProducerIdRange {
+  readonly first: number
+  readonly count: number
+}
+
+export interface MaintenanceBudget {
+  /** Stop after about this many bytes of I/O. */
+  maxBytes: number
+}
+
+/**
+ * Why storage refused. `inDoubt` says whether the outcome is unknown: true means the write may or may not
+ * survive a restart, false means it certainly will not.
+ */
+export type StorageErrorCode =
+  | 'UNKNOWN_LOG'
+  | 'UNKNOWN_TOPIC'
+  | 'TOPIC_EXISTS'
+  | 'OFFSET_OUT_OF_RANGE'
+  | 'OUT_OF_ORDER_SEQUENCE'
+  | 'INVALID_PRODUCER_EPOCH'
+  | 'FENCED_OWNER'
+  | 'BATCH_TOO_LARGE'
+  | 'DISK_FULL'
+  | 'WRITER_FAILED'
+  | 'READ_FAILED'
+  | 'CLOSED'
+  | 'DATA_LOCKED'
+  | 'DATA_NOT_WRITABLE'
+  | 'DATA_NEWER_FORMAT'
+  | 'DATA_DAMAGED'
+
+export class StorageError extends Error {
+  override readonly name = 'StorageError'
+  readonly code: StorageErrorCode
+  readonly inDoubt: boolean
+
+  constructor(code: StorageErrorCode, message: string, options: { inDoubt?: boolean; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.inDoubt = options.inDoubt ?? false
+  }
+}
+
+/** How sure an acknowledgement is. `fsync`: on disk. `os`: with the operating system. `memory`: in the process. */
+export type Durability = 'fsync' | 'os' | 'memory'
+
+export interface LogStore {
+  /** Made once per store, kept for its life: Kafka's cluster id (22 characters of base64url). */
+  readonly clusterId: string
+  readonly durability: Durability
+  /** Where the data lies, for people: a folder, or `memory`. */
+  readonly location: string
+  /** Largest batch `append` takes, in bytes. */
+  readonly maxBatchBytes: number
+  readonly topics: TopicCatalog
+
+  /** Durable when resolved. Rejects with TOPIC_EXISTS, or with the write errors of `append`. */
+  createTopic(spec: TopicSpec): Promise<Topic>
+  /** Raises the number of partitions to `partitions`. */
+  createPartitions(id: TopicId, partitions: number): Promise<Topic>
+  /** Replaces the topic's settings. */
+  configureTopic(id: TopicId, configs: Readonly<Record<string, string>>): Promise<Topic>
+  /** The name is free at once; reads in progress end in peace; space is given back in the background. */
+  deleteTopic(id: TopicId): Promise<void>
+
+  /**
+   * Appends batches, also to several logs. Resolves when each one is durable and ordered, or refused; it
+   * never rejects. Order within a log is the order of the calls, and of the batches in one call. Nothing is
+   * atomic across logs. Where memory for waiting batches is full, the promise just takes longer.
+   */
+  append(batches: readonly AppendBatch[]): Promise<AppendResult[]>
+
+  /** Plans a read in request order. Only what is durable is visible. Answers at once, empty at the end. */
+  read(requests: readonly ReadRequest[], limits: ReadLimits): Promise<ReadResult[]>
+
+  /** Unknown ids are left out. */
+  state(ids: readonly LogId[]): Promise<LogState[]>
+
+  /**
+   * Resolves with the logs whose high watermark lies above the offset given for them, or which are gone: at
+   * once when there are any, else when the first one moves, or empty after `maxWaitMs` or on abort.
+   */
+  waitForAppend(after: ReadonlyMap<LogId, Offset>, maxWaitMs: number, signal?: AbortSignal): Promise<LogId[]>
+
+  /**
+   * The first record whose timestamp is at least `timestampMs`; with `'max'`, the record with the largest
+   * timestamp. Null where there is none.
+   */
+  offsetForTime(id: LogId, timestampMs: number | 'max'): Promise<OffsetAndTimestamp | null>
+
+  /** Records before `to` are gone for ever. Returns the new log start; never moves back. */
+  advanceStart(id: LogId, to: Offset): Promise<Offset>
+
+  /** Takes a log over; every earlier owner's appends are refused from now on. Durable when resolved. */
+  claim(id: LogId): Promise<Ownership>
+
+  producers(id: LogId): Promise<ProducerState[]>
+
+  /** A range no caller of any process was or will be given. */
+  allocateProducerIds(count: number): Promise<ProducerIdRange>
+
+  /** One bounded step of background work: gives back the space of deleted topics. */
+  maintain(budget: MaintenanceBudget): Promise<void>
+
+  /** Makes everything acknowledged durable and leaves a clean mark, so that the next start is fast. */
+  close(): Promise<void>
+}

@@ -1,0 +1,188 @@
+import { AppendWaiters } from './append-waiters.ts'
+import { newKafkaId } from './kafka-id.ts'
+import type { LogHead } from './log-head.ts'
+import {
+  type AppendBatch,
+  type AppendResult,
+  type Durability,
+  type LogId,
+  type LogState,
+  type LogStore,
+  type MaintenanceBudget,
+  type Offset,
+  type OffsetAndTimestamp,
+  type Ownership,
+  type ProducerIdRange,
+  type ProducerState,
+  type ReadLimits,
+  type ReadRequest,
+  type ReadResult,
+  StorageError,
+  type Topic,
+  type TopicId,
+  type TopicSpec,
+} from './log-store.ts'
+import type { StoreEvent, StoreState } from './store-state.ts'
+
+/**
+ * What every engine does alike: topics, states, waiting, ownership and producer ids, all as events over
+ * `StoreState`. An engine adds how an event becomes durable and how records are written and read.
+ */
+export abstract class StoreBase implements LogStore {
+  abstract readonly clusterId: string
+  abstract readonly durability: Durability
+  abstract readonly location: string
+  abstract readonly maxBatchBytes: number
+
+  protected readonly storeState: StoreState
+  protected readonly waiters = new AppendWaiters()
+  /** Changes of topics run one after the other: each is checked against the outcome of the one before. */
+  #changes: Promise<unknown> = Promise.resolve()
+
+  protected constructor(storeState: StoreState) {
+    this.storeState = storeState
+  }
+
+  get topics(): LogStore['topics'] {
+    return this.storeState.topics
+  }
+
+  /** Makes the event durable in order with the appends, applies it to `storeState`, then resolves. */
+  protected abstract commitEvent(event: StoreEvent): Promise<void>
+  /** Called after logs were deleted, so that the engine can give their space back. */
+  protected abstract logsDeleted(ids: readonly LogId[]): void
+  /** Throws CLOSED after `close`. */
+  protected abstract assertOpen(): void
+
+  abstract append(batches: readonly AppendBatch[]): Promise<AppendResult[]>
+  abstract read(requests: readonly ReadRequest[], limits: ReadLimits): Promise<ReadResult[]>
+  abstract offsetForTime(id: LogId, timestampMs: number | 'max'): Promise<OffsetAndTimestamp | null>
+  abstract maintain(budget: MaintenanceBudget): Promise<void>
+  abstract close(): Promise<void>
+
+  createTopic(spec: TopicSpec): Promise<Topic> {
+    return this.#inTurn(async () => {
+      if (this.topics.byName(spec.name) !== undefined) {
+        throw new StorageError('TOPIC_EXISTS', `topic '${spec.name}' exists already`)
+      }
+      const id = newKafkaId()
+      await this.commitEvent({
+        type: 'topic-created',
+        name: spec.name,
+        id,
+        logs: this.#newLogIds(spec.partitions),
+        configs: { ...spec.configs },
+        createdAtMs: Date.now(),
+      })
+      return this.#topic(id)
+    })
+  }
+
+  createPartitions(id: TopicId, partitions: number): Promise<Topic> {
+    return this.#inTurn(async () => {
+      const missing = partitions - this.#topic(id).logs.length
+      if (missing > 0) {
+        await this.commitEvent({ type: 'partitions-created', id, logs: this.#newLogIds(missing) })
+      }
+      return this.#topic(id)
+    })
+  }
+
+  configureTopic(id: TopicId, configs: Readonly<Record<string, string>>): Promise<Topic> {
+    return this.#inTurn(async () => {
+      this.#topic(id)
+      await this.commitEvent({ type: 'topic-configured', id, configs: { ...configs } })
+      return this.#topic(id)
+    })
+  }
+
+  deleteTopic(id: TopicId): Promise<void> {
+    return this.#inTurn(async () => {
+      const { logs } = this.#topic(id)
+      await this.commitEvent({ type: 'topic-deleted', id })
+      this.logsDeleted(logs)
+      for (const logId of logs) this.waiters.wake(logId)
+    })
+  }
+
+  async state(ids: readonly LogId[]): Promise<LogState[]> {
+    const states: LogState[] = []
+    for (const id of ids) {
+      const log = this.storeState.logs.get(id)
+      if (log !== undefined) states.push(log.state())
+    }
+    return states
+  }
+
+  waitForAppend(
+    after: ReadonlyMap<LogId, Offset>,
+    maxWaitMs: number,
+    signal?: AbortSignal,
+  ): Promise<LogId[]> {
+    return this.waiters.wait(this.storeState.logs, after, maxWaitMs, signal)
+  }
+
+  advanceStart(id: LogId, to: Offset): Promise<Offset> {
+    return this.#inTurn(async () => {
+      const log = this.log(id)
+      if (to > log.highWatermark) {
+        throw new StorageError(
+          'OFFSET_OUT_OF_RANGE',
+          `log ${id} cannot start at ${to}: it ends at ${log.highWatermark}`,
+        )
+      }
+      if (to > log.startOffset) await this.commitEvent({ type: 'log-start-advanced', logId: id, to })
+      return log.startOffset
+    })
+  }
+
+  claim(id: LogId): Promise<Ownership> {
+    return this.#inTurn(async () => {
+      const log = this.log(id)
+      const epoch = log.ownerEpoch + 1
+      // From here on, not from when the event is durable: an earlier owner's append must not slip in
+      // between the event and the end offset the new owner replays to.
+      log.ownerEpoch = epoch
+      await this.commitEvent({ type: 'log-claimed', logId: id, epoch })
+      return { epoch, endOffset: log.highWatermark }
+    })
+  }
+
+  async producers(id: LogId): Promise<ProducerState[]> {
+    return this.log(id).producers.states()
+  }
+
+  allocateProducerIds(count: number): Promise<ProducerIdRange> {
+    return this.#inTurn(async () => {
+      const first = this.storeState.nextProducerId
+      await this.commitEvent({ type: 'producer-ids-allocated', nextProducerId: first + count })
+      return { first, count }
+    })
+  }
+
+  protected log(id: LogId): LogHead {
+    const log = this.storeState.logs.get(id)
+    if (log === undefined) throw new StorageError('UNKNOWN_LOG', `log ${id} does not exist`)
+    return log
+  }
+
+  #topic(id: TopicId): Topic {
+    const topic = this.topics.byId(id)
+    if (topic === undefined) throw new StorageError('UNKNOWN_TOPIC', `topic ${id} does not exist`)
+    return topic
+  }
+
+  #newLogIds(count: number): LogId[] {
+    return Array.from({ length: count }, (_, index) => this.storeState.nextLogId + index)
+  }
+
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#changes.then(() => {
+      this.assertOpen()
+      return change()
+    })
+    // A change that failed was reported to its caller; the next one starts from the state it left.
+    this.#changes = result.catch(() => undefined)
+    return result
+  }
+}

@@ -1,0 +1,124 @@
+import { LogHead } from './log-head.ts'
+import type { LogId, Offset, Topic, TopicCatalog, TopicId } from './log-store.ts'
+
+/**
+ * The facts of a store that are not records: topics, log starts, owners, producer ids. Each change is an
+ * event; an engine makes the event durable in the same order as its appends and then applies it, so that a
+ * restart which replays the events arrives at the same state.
+ */
+export type StoreEvent =
+  | {
+      readonly type: 'topic-created'
+      readonly name: string
+      readonly id: TopicId
+      readonly logs: readonly LogId[]
+      readonly configs: Readonly<Record<string, string>>
+      readonly createdAtMs: number
+    }
+  | { readonly type: 'partitions-created'; readonly id: TopicId; readonly logs: readonly LogId[] }
+  | {
+      readonly type: 'topic-configured'
+      readonly id: TopicId
+      readonly configs: Readonly<Record<string, string>>
+    }
+  | { readonly type: 'topic-deleted'; readonly id: TopicId }
+  | { readonly type: 'log-start-advanced'; readonly logId: LogId; readonly to: Offset }
+  | { readonly type: 'log-claimed'; readonly logId: LogId; readonly epoch: number }
+  | { readonly type: 'producer-ids-allocated'; readonly nextProducerId: number }
+
+class Catalog implements TopicCatalog {
+  version = 0
+  readonly #byName = new Map<string, Topic>()
+  readonly #byId = new Map<TopicId, Topic>()
+
+  byName(name: string): Topic | undefined {
+    return this.#byName.get(name)
+  }
+
+  byId(id: TopicId): Topic | undefined {
+    return this.#byId.get(id)
+  }
+
+  all(): Iterable<Topic> {
+    return this.#byName.values()
+  }
+
+  put(topic: Topic): void {
+    this.version++
+    this.#byName.set(topic.name, topic)
+    this.#byId.set(topic.id, topic)
+  }
+
+  remove(topic: Topic): void {
+    this.version++
+    this.#byName.delete(topic.name)
+    this.#byId.delete(topic.id)
+  }
+}
+
+export class StoreState {
+  readonly topics = new Catalog()
+  readonly logs = new Map<LogId, LogHead>()
+  /** Log ids below this one have been given out, also to logs that are deleted. */
+  nextLogId = 1
+  nextProducerId = 1
+
+  apply(event: StoreEvent): void {
+    switch (event.type) {
+      case 'topic-created':
+        this.topics.put({
+          name: event.name,
+          id: event.id,
+          logs: event.logs,
+          configs: event.configs,
+          createdAtMs: event.createdAtMs,
+        })
+        this.#addLogs(event.logs, event.id)
+        return
+      case 'partitions-created': {
+        const topic = this.#topic(event.id)
+        this.topics.put({ ...topic, logs: [...topic.logs, ...event.logs] })
+        this.#addLogs(event.logs, event.id)
+        return
+      }
+      case 'topic-configured':
+        this.topics.put({ ...this.#topic(event.id), configs: event.configs })
+        return
+      case 'topic-deleted': {
+        const topic = this.#topic(event.id)
+        this.topics.remove(topic)
+        for (const logId of topic.logs) {
+          const log = this.logs.get(logId)
+          if (log !== undefined) log.deleted = true
+          this.logs.delete(logId)
+        }
+        return
+      }
+      case 'log-start-advanced': {
+        const log = this.logs.get(event.logId)
+        if (log !== undefined && event.to > log.startOffset) log.startOffset = event.to
+        return
+      }
+      case 'log-claimed': {
+        const log = this.logs.get(event.logId)
+        if (log !== undefined && event.epoch > log.ownerEpoch) log.ownerEpoch = event.epoch
+        return
+      }
+      case 'producer-ids-allocated':
+        this.nextProducerId = Math.max(this.nextProducerId, event.nextProducerId)
+    }
+  }
+
+  #addLogs(ids: readonly LogId[], topicId: TopicId): void {
+    for (const id of ids) {
+      this.logs.set(id, new LogHead(id, topicId))
+      this.nextLogId = Math.max(this.nextLogId, id + 1)
+    }
+  }
+
+  #topic(id: TopicId): Topic {
+    const topic = this.topics.byId(id)
+    if (topic === undefined) throw new Error(`invariant: an event names topic ${id}, which does not exist`)
+    return topic
+  }
+}

@@ -1,0 +1,44 @@
+// Builds every package: one bundled JavaScript file per entry point (so that a start loads few files)
+// and type declarations beside it. Third-party packages stay external; the ones a command does not
+// need are loaded lazily by the code itself.
+import { execFileSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const inDependencyOrder = ['protocol', 'storage', 'broker', 'client', 'streambus']
+const shared = { bundle: true, platform: 'node', target: 'node20.19', format: 'esm', sourcemap: true }
+
+for (const name of inDependencyOrder) {
+  rmSync(join(root, 'packages', name, 'dist'), { recursive: true, force: true })
+}
+await Promise.all([
+  ...['protocol', 'storage', 'broker', 'client'].map((name) =>
+    build({
+      ...shared,
+      entryPoints: [join(root, 'packages', name, 'src/index.ts')],
+      outfile: join(root, 'packages', name, 'dist/index.js'),
+      packages: 'external',
+    }),
+  ),
+  build({
+    ...shared,
+    entryPoints: {
+      index: join(root, 'packages/streambus/src/index.ts'),
+      broker: join(root, 'packages/streambus/src/broker.ts'),
+      cli: join(root, 'packages/streambus/src/cli/main.ts'),
+    },
+    outdir: join(root, 'packages/streambus/dist'),
+    splitting: true,
+    // Our own packages go into the bundle; what comes from the registry does not.
+    conditions: ['streambus-source'],
+    external: ['@node-rs/crc32', 'snappy', 'lz4-napi', '@bokuweb/zstd-wasm', 'fs-native-extensions', 'commander', 'yaml', 'zod', 'pino'],
+  }),
+])
+for (const name of inDependencyOrder) {
+  execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'packages', name, 'tsconfig.build.json')], {
+    stdio: 'inherit',
+  })
+}
