@@ -115,12 +115,15 @@ const tables: readonly Table[] = [
 ]
 
 export function goalTable(session: Session): string {
-  const rows = goals.map(({ asked, check }) => {
+  const rows: string[] = []
+  const open: string[] = []
+  for (const { asked, check } of goals) {
     const result = check(session.samples)
-    if (result === null) return `| ${asked} | not measured in this run | – |`
-    return `| ${asked} | ${result.measured} | ${result.met ? 'yes' : '**no**'} |`
-  })
-  return ['| goal | measured (median) | met |', '|---|---|---|', ...rows].join('\n')
+    if (result === null) open.push(asked)
+    else rows.push(`| ${asked} | ${result.measured} | ${result.met ? 'yes' : '**no**'} |`)
+  }
+  const table = ['| goal | measured (median) | met |', '|---|---|---|', ...rows].join('\n')
+  return open.length === 0 ? table : `${table}\n\nNot measured in this run: ${open.join('; ')}.`
 }
 
 export function resultTables(session: Session): string {

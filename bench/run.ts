@@ -130,7 +130,7 @@ function conditions(session: Session, command: string, minutes: number): string 
     `- Command: \`${command}\`, ${minutes} minutes, ${new Date().toISOString().slice(0, 16)}Z`,
     `- Machine: ${describeMachine()}`,
     `- Systems: ${versions.join('; ') || 'as in the tables'}`,
-    `- Medians of ${session.settings.rounds} rounds (lowest–highest); ${session.rejected} repetitions were disturbed and repeated; page cache ${cache}`,
+    `- Medians of ${session.settings.rounds} rounds (lowest–highest); ${session.repeated} repetitions were disturbed and made again (at most twice); page cache ${cache}`,
   ].join('\n')
 }
 

@@ -33,7 +33,8 @@ export class Session {
   readonly samples = new Samples()
   readonly rawDisk: (RawDisk & { readonly before: string })[] = []
   readonly versions = new Map<SystemName, string>()
-  rejected = 0
+  /** Repetitions that were disturbed and made again. */
+  repeated = 0
   /** False once the page cache could not be emptied where a case asked for it. */
   pageCacheDropped = true
   #folders = 0
@@ -105,7 +106,7 @@ export class Session {
       )
       if (best === undefined || cores < best.cores) best = { values, disturbance, cores }
       if (!disturbed) break
-      this.rejected++
+      if (attempt + 1 < MAX_ATTEMPTS) this.repeated++
     }
     this.samples.add({
       measured,

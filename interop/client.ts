@@ -14,6 +14,8 @@ export interface InteropClient {
   readonly headers: HeaderStyle
   /** False where the client always writes the time of sending. */
   readonly choosesTimestamps: boolean
+  /** False where another tool must create a topic with several partitions for it; one partition comes by itself. */
+  readonly createsTopics: boolean
   createTopic(topic: string, partitions: number): Promise<void>
   produce(command: ProduceCommand): Promise<Produced>
   consume(command: ConsumeCommand): Promise<Consumed>

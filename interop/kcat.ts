@@ -26,6 +26,7 @@ class Kcat implements InteropClient {
   readonly missingCodecs = {}
   readonly headers = 'fixed'
   readonly choosesTimestamps = false
+  readonly createsTopics = false
   readonly #bootstrap: string
 
   constructor(version: string, bootstrap: string) {

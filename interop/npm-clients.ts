@@ -62,10 +62,10 @@ async function installed(folder: string, dependencies: Readonly<Record<string, s
 export const kafkajs = npmClient({
   name: 'kafkajs',
   worker: 'kafkajs',
-  dependencies: { kafkajs: versions.kafkajs, 'kafkajs-snappy': '1.1.0', 'kafkajs-lz4': '1.2.1' },
+  dependencies: { kafkajs: versions.kafkajs, 'kafkajs-snappy': '1.1.0', 'lz4-napi': '2.10.0' },
   remarks: [
     'Its consumer works only in groups: records are fetched through the connection and record decoding that its consumer is built on.',
-    'Brings gzip; snappy and LZ4 are the plug-ins kafkajs-snappy and kafkajs-lz4, zstd is plugged in from node:zlib.',
+    'Brings gzip; the plug-ins for the others are kafkajs-snappy, lz4-napi and the zstd of node:zlib (kafkajs-lz4 and @kafkajs/zstd need native builds that fail on this Node).',
   ],
 })
 

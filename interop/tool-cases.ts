@@ -131,14 +131,17 @@ export class ToolCases {
     const topic = `${this.#run}-console`
     const lines = Array.from({ length: LINES }, (_, i) => `index:${i},run:interop\tkey-${i % 50}\tline ${i}`)
     await this.#case('kafka-console-producer, keys and headers', async () => {
-      const properties = ['--property', 'parse.headers=true', '--property', 'parse.key=true']
+      const properties = ['--reader-property', 'parse.headers=true', '--reader-property', 'parse.key=true']
       await this.#tool('kafka-console-producer', ['--topic', topic, ...properties], {
         stdin: `${lines.join('\n')}\n`,
       })
       await this.#checkEndOffsets([{ topic, partition: 0, records: LINES }])
     })
     const consume = async (offset: string, count: number, expected: readonly string[]): Promise<void> => {
-      const shown = ['key', 'headers', 'offset'].flatMap((field) => ['--property', `print.${field}=true`])
+      const shown = ['key', 'headers', 'offset'].flatMap((field) => [
+        '--formatter-property',
+        `print.${field}=true`,
+      ])
       const args = ['--topic', topic, '--partition', '0', '--offset', offset, '--timeout-ms', '15000']
       const { stdout } = await this.#tool('kafka-console-consumer', [
         ...args,
@@ -194,7 +197,7 @@ export class ToolCases {
     const tool = name === 'kafka-cluster' ? [...args, '--bootstrap-server'] : ['--bootstrap-server']
     const connect =
       name === 'kafka-producer-perf-test'
-        ? ['--producer-props', `bootstrap.servers=${this.#bootstrap}`, ...args]
+        ? ['--command-property', `bootstrap.servers=${this.#bootstrap}`, ...args]
         : [...tool, this.#bootstrap, ...(name === 'kafka-cluster' ? [] : args)]
     return runTool(mainClasses[name], connect, options)
   }

@@ -39,6 +39,7 @@ export class WorkerClient implements InteropClient {
   readonly missingCodecs: Readonly<Record<string, string>>
   readonly headers: HeaderStyle = 'varied'
   readonly choosesTimestamps = true
+  readonly createsTopics = true
   readonly #child: ChildProcess
   readonly #pending: Pending[] = []
   #ended: Error | undefined

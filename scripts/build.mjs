@@ -34,11 +34,30 @@ await Promise.all([
     splitting: true,
     // Our own packages go into the bundle; what comes from the registry does not.
     conditions: ['streambus-source'],
-    external: ['@node-rs/crc32', 'snappy', 'lz4-napi', '@bokuweb/zstd-wasm', 'fs-native-extensions', 'commander', 'yaml', 'zod', 'pino'],
+    external: [
+      '@node-rs/crc32',
+      'snappy',
+      'lz4-napi',
+      '@bokuweb/zstd-wasm',
+      'fs-native-extensions',
+      'commander',
+      'yaml',
+      'zod',
+      'pino',
+      'fastest-levenshtein',
+    ],
   }),
 ])
 for (const name of inDependencyOrder) {
-  execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'packages', name, 'tsconfig.build.json')], {
-    stdio: 'inherit',
-  })
+  execFileSync(
+    process.execPath,
+    [
+      join(root, 'node_modules/typescript/bin/tsc'),
+      '-p',
+      join(root, 'packages', name, 'tsconfig.build.json'),
+    ],
+    {
+      stdio: 'inherit',
+    },
+  )
 }

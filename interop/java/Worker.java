@@ -142,6 +142,8 @@ public final class Worker {
             "bootstrap.servers", bootstrap,
             "compression.type", codec,
             "enable.idempotence", idempotent,
+            // Without sequences a retry may overtake the batch behind it.
+            "max.in.flight.requests.per.connection", idempotent.equals("true") ? "5" : "1",
             "acks", "all",
             "linger.ms", "5",
             "delivery.timeout.ms", "30000",

@@ -94,8 +94,14 @@ const { CompressionTypes, CompressionCodecs } = kafkajs
 
 /** kafkajs brings gzip; the others are plugged in as its documentation says. */
 CompressionCodecs[CompressionTypes.Snappy!] = load('kafkajs-snappy') as CodecFactory
-const Lz4Codec = load('kafkajs-lz4') as new () => { codec: CodecFactory }
-CompressionCodecs[CompressionTypes.LZ4!] = new Lz4Codec().codec
+const lz4 = load('lz4-napi') as Record<
+  'compressFrame' | 'decompressFrame',
+  (bytes: Buffer) => Promise<Buffer>
+>
+CompressionCodecs[CompressionTypes.LZ4!] = () => ({
+  compress: (encoder) => lz4.compressFrame(encoder.buffer),
+  decompress: (bytes) => lz4.decompressFrame(bytes),
+})
 const { zstdCompressSync, zstdDecompressSync } = zlib as unknown as Record<string, (bytes: Buffer) => Buffer>
 CompressionCodecs[CompressionTypes.ZSTD!] = () => ({
   compress: async (encoder) => zstdCompressSync!(encoder.buffer),

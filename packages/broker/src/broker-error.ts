@@ -6,7 +6,11 @@
  * - `PORT_NOT_PERMITTED`: the operating system does not let this user listen on the port.
  * - `INVALID_OPTION`: an option has a value it cannot have.
  */
-export type BrokerErrorCode = 'PORT_IN_USE' | 'ADDRESS_NOT_AVAILABLE' | 'PORT_NOT_PERMITTED' | 'INVALID_OPTION'
+export type BrokerErrorCode =
+  | 'PORT_IN_USE'
+  | 'ADDRESS_NOT_AVAILABLE'
+  | 'PORT_NOT_PERMITTED'
+  | 'INVALID_OPTION'
 
 /** Thrown by `Broker.start`. The message is one sentence for people and names the way out. */
 export class BrokerError extends Error {

@@ -1,14 +1,19 @@
 import {
   decodeRequest,
   decodeRequestHeader,
-  encodeResponse,
   ErrorCode,
+  encodeResponse,
   type Part,
   ProtocolError,
 } from '@streambus/protocol'
 import type { Handler, RequestContext } from './handler.ts'
 import { advertisedVersions, apiVersionsHandler } from './handlers/18-api-versions.ts'
-import type { EncodedResponse, RequestExecutor, Requester } from './network/connection.ts'
+import {
+  ConnectionRefusal,
+  type EncodedResponse,
+  type RequestExecutor,
+  type Requester,
+} from './network/connection.ts'
 
 const API_VERSIONS_KEY = 18
 
@@ -29,22 +34,22 @@ export class Dispatch implements RequestExecutor {
   }
 
   execute(frame: Uint8Array, requester: Requester): EncodedResponse | Promise<EncodedResponse> {
-    const { header, bodyOffset } = decodeRequestHeader(frame)
+    const { header, bodyOffset } = decoding(() => decodeRequestHeader(frame))
     const { apiKey, apiVersion: version, correlationId } = header
     const handler = this.#byKey[apiKey]
     if (handler === undefined) {
-      throw new ProtocolError('UNSUPPORTED_VERSION', `it sent a request with API key ${apiKey}, not served here`)
+      throw new ConnectionRefusal(`it sent a request with API key ${apiKey}, which is not served`)
     }
     if (version < handler.minVersion || version > handler.maxVersion) {
       // The one request that may come in a version that is too new: its sender cannot know ours yet.
       if (apiKey === API_VERSIONS_KEY) return this.#apiVersionsFallback(correlationId)
-      throw new ProtocolError(
-        'UNSUPPORTED_VERSION',
-        `it sent ${handler.api.name} version ${version}, served here are ${handler.minVersion}–${handler.maxVersion}`,
+      throw new ConnectionRefusal(
+        `it sent ${handler.api.name} version ${version}, served are ${handler.minVersion}–${handler.maxVersion}`,
       )
     }
     const context: RequestContext = { version, requester }
-    const answer = handler.handle(decodeRequest(handler.api, version, frame, bodyOffset), context)
+    const request = decoding(() => decodeRequest(handler.api, version, frame, bodyOffset))
+    const answer = handler.handle(request, context)
     if (!(answer instanceof Promise)) return encode(handler, version, correlationId, answer)
     return answer.then((body) => encode(handler, version, correlationId, body))
   }
@@ -55,6 +60,16 @@ export class Dispatch implements RequestExecutor {
       errorCode: ErrorCode.UNSUPPORTED_VERSION,
       apiKeys: advertisedVersions([this.#apiVersions]),
     })
+  }
+}
+
+/** What the client got wrong is told apart from what goes wrong here: only this closes without a stack trace. */
+function decoding<T>(decode: () => T): T {
+  try {
+    return decode()
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
+    throw new ConnectionRefusal(`it sent a malformed request: ${error.message}`, { cause: error })
   }
 }
 

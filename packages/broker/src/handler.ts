@@ -5,9 +5,9 @@ import type { Logger } from './logger.ts'
 import type { Requester } from './network/connection.ts'
 import type { HostAndPort, ResolvedOptions } from './options.ts'
 import type { ProducerIds } from './producer-ids.ts'
-import type { AutoCreation } from './topics/auto-creation.ts'
 import type { BrokerSettings } from './settings/broker-settings.ts'
 import type { TopicSettingsTable } from './settings/topic-settings.ts'
+import type { AutoCreation } from './topics/auto-creation.ts'
 import type { TopicChanges } from './topics/topic-changes.ts'
 
 /** What handlers work with. One object per broker; nothing is shared between brokers. */
@@ -35,8 +35,8 @@ export interface RequestContext {
 export type Answer<ResponseInput> = ResponseInput | null | Promise<ResponseInput | null>
 
 /** One API: which versions are advertised and how a request is answered. */
-export interface Handler<Request = any, ResponseInput = any> {
-  readonly api: Api<Request, any, any, ResponseInput>
+export interface Handler<Request = unknown, ResponseInput = unknown> {
+  readonly api: Api<Request, unknown, unknown, ResponseInput>
   /** The range ApiVersions tells. Requests below the schema's own minimum are closed all the same. */
   readonly minVersion: number
   readonly maxVersion: number

@@ -89,7 +89,10 @@ export function resolveOptions(options: BrokerOptions): ResolvedOptions {
   }
   const durability = options.durability ?? 'fsync'
   if (durability !== 'fsync' && durability !== 'os') {
-    throw new BrokerError('INVALID_OPTION', `Option durability must be fsync or os, not ${String(durability)}.`)
+    throw new BrokerError(
+      'INVALID_OPTION',
+      `Option durability must be fsync or os, not ${String(durability)}.`,
+    )
   }
   if (options.store !== undefined && options.dataDir !== undefined) {
     throw new BrokerError('INVALID_OPTION', 'Options store and dataDir exclude each other: give one of them.')
@@ -114,7 +117,12 @@ export function resolveOptions(options: BrokerOptions): ResolvedOptions {
     maxInFlightBytes: integer('maxInFlightBytes', 32 * MEBIBYTE, 1024, Number.MAX_SAFE_INTEGER),
     connectionIdleMs: integer('connectionIdleMs', 600_000, 1, 2 ** 31 - 1),
     maxConnections: integer('maxConnections', 10_000, 1, 2 ** 31 - 1),
-    maxResponseBufferBytes: integer('maxResponseBufferBytes', 64 * MEBIBYTE, MEBIBYTE, Number.MAX_SAFE_INTEGER),
+    maxResponseBufferBytes: integer(
+      'maxResponseBufferBytes',
+      64 * MEBIBYTE,
+      MEBIBYTE,
+      Number.MAX_SAFE_INTEGER,
+    ),
     maxFetchSessions: integer('maxFetchSessions', 1000, 0, 1_000_000),
     shutdownTimeoutMs: integer('shutdownTimeoutMs', 10_000, 0, 2 ** 31 - 1),
     log: options.log ?? silentLogger,

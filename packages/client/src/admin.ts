@@ -134,6 +134,11 @@ export class Admin {
       .sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
+  /** How many partitions a topic has. Rejects with UNKNOWN_TOPIC. */
+  async partitionsOf(name: string): Promise<number> {
+    return (await this.#cluster.topic(name)).partitions.length
+  }
+
   /** Rejects with UNKNOWN_TOPIC. */
   async describeTopic(name: string): Promise<TopicDescription> {
     this.#cluster.forget(name)

@@ -3,6 +3,7 @@
  * connections to them. Any broker tells the view; it is renewed when it is old, and when an answer shows that
  * it is wrong.
  */
+import { setMaxListeners } from 'node:events'
 import { metadata } from '@streambus/protocol'
 import { backoffMs, pause } from './backoff.ts'
 import { Connection } from './connection.ts'
@@ -63,14 +64,22 @@ export class Cluster {
   #opening: Promise<Connection> | undefined
   #refreshing = new Map<string, Promise<ReadonlyMap<string, TopicInfo | StreamBusError>>>()
   readonly #closing = new AbortController()
+  readonly #closeListeners = new Set<() => void>()
 
   constructor(settings: ClientSettings) {
     this.settings = settings
+    // Every operation that waits listens; how many there are is bounded by the operations of the caller.
+    setMaxListeners(0, this.#closing.signal)
   }
 
-  /** Fires when the client is closed. */
-  get closed(): AbortSignal {
-    return this.#closing.signal
+  get isClosed(): boolean {
+    return this.#closing.signal.aborted
+  }
+
+  /** Calls the listener when the client is closed, until the function returned is called. */
+  onClose(listener: () => void): () => void {
+    this.#closeListeners.add(listener)
+    return () => this.#closeListeners.delete(listener)
   }
 
   /** Makes the first connection: tries every address once and rejects with BROKER_UNREACHABLE if none answers. */
@@ -107,7 +116,13 @@ export class Cluster {
       const forget = () => {
         if (this.#connections.get(key) === connecting) this.#connections.delete(key)
       }
-      connecting.then((connection) => connection.onEnd(forget), forget)
+      connecting.then(
+        (connection) => connection.onEnd(forget),
+        (error: StreamBusError) => {
+          forget()
+          if (!this.isClosed) this.settings.logger.warn(error.message)
+        },
+      )
     }
     return await connecting
   }
@@ -264,11 +279,16 @@ export class Cluster {
     if (this.#closing.signal.aborted) return
     this.#closing.abort(closedError())
     for (const connection of this.#open) connection.close()
+    for (const listener of this.#closeListeners) listener()
     this.#connections.clear()
   }
 
-  async #openConnection(address: BrokerAddress, signal?: AbortSignal): Promise<Connection> {
-    const { clientId, connectTimeoutMs, requestTimeoutMs, maxFrameBytes } = this.settings
+  async #openConnection(
+    address: BrokerAddress,
+    signal?: AbortSignal,
+    connectTimeoutMs = this.settings.connectTimeoutMs,
+  ): Promise<Connection> {
+    const { clientId, requestTimeoutMs, maxFrameBytes } = this.settings
     const connection = await Connection.open({
       address,
       clientId,
@@ -295,10 +315,12 @@ export class Cluster {
     for (const address of [...this.#brokers.values(), ...this.settings.brokers]) {
       candidates.set(formatAddress(address), address)
     }
+    // All of them together take no longer than one: a caller waits once, however many it named.
+    const timeoutMs = Math.max(500, this.settings.connectTimeoutMs / candidates.size)
     let failure: unknown
     for (const address of candidates.values()) {
       try {
-        this.#control = await this.#openConnection(address, signal)
+        this.#control = await this.#openConnection(address, signal, timeoutMs)
         return this.#control
       } catch (error) {
         if (this.#closing.signal.aborted) throw closedError()

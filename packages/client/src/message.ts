@@ -120,10 +120,8 @@ export function keyBytes(key: string | Uint8Array | null | undefined): Uint8Arra
   throw new StreamBusError('INVALID_ARGUMENT', 'A key must be a string, bytes or null.')
 }
 
-export function valueBytes(value: Sendable): Uint8Array | null {
-  if (value === null) return null
-  if (typeof value === 'string') return Buffer.from(value)
-  if (value instanceof Uint8Array) return value
+export function valueContent(value: Sendable): Uint8Array | string | null {
+  if (value === null || typeof value === 'string' || value instanceof Uint8Array) return value
   let json: string | undefined
   try {
     json = JSON.stringify(value)
@@ -135,7 +133,7 @@ export function valueBytes(value: Sendable): Uint8Array | null {
   if (json === undefined) {
     throw new StreamBusError('INVALID_ARGUMENT', `A value of type ${typeof value} cannot be sent.`)
   }
-  return Buffer.from(json)
+  return json
 }
 
 const noHeaders: readonly { key: string; value: Uint8Array | null }[] = []

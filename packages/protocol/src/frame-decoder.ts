@@ -5,6 +5,19 @@ const firstAllocationBytes = 256 * 1024
 const growthFactor = 4
 const lengthBytes = 4
 
+/** Where a decoder gets the memory for frames that do not arrive whole. */
+export interface FrameMemory {
+  /** At least `neededBytes`, more only where that costs nothing; `usefulBytes` are of use. */
+  allocate(neededBytes: number, usefulBytes: number): Buffer
+  /** Memory that the decoder no longer needs. What it handed on in a frame is the receiver's to give back. */
+  giveBack(memory: Uint8Array): void
+}
+
+const heapMemory: FrameMemory = {
+  allocate: (neededBytes) => Buffer.allocUnsafeSlow(neededBytes),
+  giveBack: () => undefined,
+}
+
 /**
  * Cuts a stream of bytes into frames: a 4-byte big-endian length, then that many bytes. Fed with the chunks a
  * socket gives. A frame that lies inside one chunk is handed on as a view of it; one that does not is put
@@ -13,6 +26,7 @@ const lengthBytes = 4
  */
 export class FrameDecoder {
   readonly #maxFrameBytes: number
+  readonly #memory: FrameMemory
   /** The frame in progress; null while its length is not known. */
   #frame: Buffer | null = null
   #frameBytes = 0
@@ -21,8 +35,9 @@ export class FrameDecoder {
   /** The part of a length that has arrived, as an integer. */
   #partialLength = 0
 
-  constructor(options: { readonly maxFrameBytes: number }) {
+  constructor(options: { readonly maxFrameBytes: number; readonly memory?: FrameMemory }) {
     this.#maxFrameBytes = options.maxFrameBytes
+    this.#memory = options.memory ?? heapMemory
   }
 
   /** Bytes held for a frame that is not complete. */
@@ -78,7 +93,7 @@ export class FrameDecoder {
     }
     position = this.#collect(chunk, position)
     if (this.#arrivedBytes === this.#frameBytes) {
-      const frame = this.#frame!
+      const frame = this.#frame!.subarray(0, this.#frameBytes)
       this.#frame = null
       this.#arrivedBytes = 0
       onFrame(frame)
@@ -106,7 +121,7 @@ export class FrameDecoder {
   }
 
   #begin(length: number): void {
-    this.#frame = Buffer.allocUnsafeSlow(Math.min(length, firstAllocationBytes))
+    this.#frame = this.#memory.allocate(Math.min(length, firstAllocationBytes), length)
     this.#frameBytes = length
     this.#arrivedBytes = 0
   }
@@ -116,10 +131,12 @@ export class FrameDecoder {
     const count = Math.min(chunk.length - from, this.#frameBytes - this.#arrivedBytes)
     const needed = this.#arrivedBytes + count
     if (needed > this.#frame!.length) {
-      const grown = Buffer.allocUnsafeSlow(
+      const grown = this.#memory.allocate(
         Math.min(this.#frameBytes, Math.max(needed, this.#frame!.length * growthFactor)),
+        this.#frameBytes,
       )
       grown.set(this.#frame!.subarray(0, this.#arrivedBytes))
+      this.#memory.giveBack(this.#frame!)
       this.#frame = grown
     }
     this.#frame!.set(chunk.subarray(from, from + count), this.#arrivedBytes)

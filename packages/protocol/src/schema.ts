@@ -46,7 +46,7 @@ export interface FieldOptions<T = unknown> {
   readonly ignorable?: true
 }
 
-interface FieldTypes<Decoded, Input, Optional extends boolean> {
+export interface FieldTypes<Decoded, Input, Optional extends boolean> {
   decoded: Decoded
   input: Input
   optional: Optional

@@ -29,10 +29,11 @@ interface Appended {
 
 const NOT_APPENDED = -1n
 
-export function produceHandler({ store, topicSettings, clock }: BrokerServices): Handler<
-  ProduceRequest,
-  ProduceResponseInput
-> {
+export function produceHandler({
+  store,
+  topicSettings,
+  clock,
+}: BrokerServices): Handler<ProduceRequest, ProduceResponseInput> {
   return {
     api: produce,
     minVersion: 0,
@@ -97,7 +98,9 @@ export function produceHandler({ store, topicSettings, clock }: BrokerServices):
         }
         if (acks !== 0) return { responses }
         if (refused) {
-          throw new ConnectionRefusal('a request with acks=0 was refused, and only closing can tell its sender')
+          throw new ConnectionRefusal(
+            'a request with acks=0 was refused, and only closing can tell its sender',
+          )
         }
         return null
       }

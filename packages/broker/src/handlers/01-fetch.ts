@@ -1,10 +1,4 @@
-import {
-  ErrorCode,
-  type FetchRequest,
-  type FetchResponseInput,
-  fetch,
-  ZERO_UUID,
-} from '@streambus/protocol'
+import { ErrorCode, type FetchRequest, type FetchResponseInput, fetch, ZERO_UUID } from '@streambus/protocol'
 import type { LogId, LogStore, ReadRequest, ReadResult } from '@streambus/storage'
 import { FETCH_MAX_BYTES, FETCH_MAX_WAIT_MS } from '../fetch/fetch-limits.ts'
 import type { WantedPartition } from '../fetch/fetch-sessions.ts'
@@ -51,15 +45,20 @@ export function fetchHandler(services: BrokerServices): Handler<FetchRequest, Fe
       const targets = await findTargets(store, opened.partitions, usesTopicIds)
       const readable = targets.filter((target) => target.logId !== undefined)
       const results = await readWhenReady(store, request, context, readable, readable.length < targets.length)
-      if (context.version < ZSTD_SINCE) await refuseZstd(store, request, readable, results)
+      const withZstd =
+        context.version < ZSTD_SINCE ? await scanForZstd(store, request, readable, results) : undefined
 
       const responses: { topic: string; topicId: string; partitions: PartitionResponse[] }[] = []
       for (const target of targets) {
         const { wanted } = target
-        const answer =
-          target.logId === undefined
-            ? failure(wanted.partition, target.errorCode)
-            : answerOf(wanted.partition, results.get(target)!)
+        let answer: PartitionResponse
+        if (target.logId === undefined) {
+          answer = failure(wanted.partition, target.errorCode)
+        } else if (withZstd?.has(target)) {
+          answer = failure(wanted.partition, ErrorCode.UNSUPPORTED_COMPRESSION_TYPE)
+        } else {
+          answer = answerOf(wanted.partition, results.get(target)!)
+        }
         const news = {
           errorCode: answer.errorCode,
           recordBytes: answer.records!.byteLength,
@@ -160,22 +159,25 @@ function byTarget(targets: readonly Target[], results: readonly ReadResult[]): M
   return new Map(targets.map((target, at) => [target, results[at]!]))
 }
 
-/** Puts UNSUPPORTED_COMPRESSION_TYPE in the place of records the client could not decompress (KIP-110). */
-async function refuseZstd(
+/**
+ * The targets whose records the client could not decompress (KIP-110). The scan uses up the records it looks
+ * at, so those of the others are planned again, the same bytes.
+ */
+async function scanForZstd(
   store: LogStore,
   request: FetchRequest,
   targets: readonly Target[],
   results: Map<Target, ReadResult>,
-): Promise<void> {
+): Promise<Set<Target>> {
+  const withZstd = new Set<Target>()
   for (const target of targets) {
     const result = results.get(target)!
     if (result.error !== null || result.records.byteLength === 0) continue
     const { byteLength } = result.records
     if (await containsZstd(result.records)) {
-      results.set(target, { ...result, records: new ZstdRecords() })
+      withZstd.add(target)
       continue
     }
-    // The scan used the records up. The same ones are planned again.
     const again: ReadRequest = {
       logId: target.logId!,
       offset: target.wanted.fetchOffset,
@@ -185,23 +187,12 @@ async function refuseZstd(
     const [reread] = await store.read([again], { maxBytes: byteLength })
     results.set(target, reread!)
   }
-}
-
-/** Stands for records that are not sent. */
-class ZstdRecords {
-  readonly byteLength = 0
-  readInto(): number {
-    return 0
-  }
-  close(): void {
-    // Holds nothing.
-  }
+  return withZstd
 }
 
 function answerOf(partition: number, result: ReadResult): PartitionResponse {
   if (result.error !== null) return failure(partition, wireCodeOf(result.error))
   const { records, abortedTransactions } = result
-  if (records instanceof ZstdRecords) return failure(partition, ErrorCode.UNSUPPORTED_COMPRESSION_TYPE)
   if (records.byteLength === 0) records.close()
   return {
     partitionIndex: partition,

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { FrameDecoder, type Part, ProtocolError } from '@streambus/protocol'
 import type { Logger } from '../logger.ts'
 import { foreignProtocol } from './foreign-protocol.ts'
+import type { FrameMemory } from './frame-memory.ts'
 import type { PeerComplaints } from './peer-complaints.ts'
 import type { RequestMemory, RequestMemoryHolder } from './request-memory.ts'
 import type { ResponsePieces } from './response-pieces.ts'
@@ -18,7 +19,7 @@ export interface RequestExecutor {
    * waits until all earlier requests are answered, and holds back all later ones.
    */
   mayOverlap(frame: Uint8Array): boolean
-  /** Throws or rejects with ProtocolError or ConnectionRefusal to have the connection closed. */
+  /** Throws or rejects with ConnectionRefusal to have the connection closed with its message. */
   execute(frame: Uint8Array, requester: Requester): EncodedResponse | Promise<EncodedResponse>
 }
 
@@ -44,6 +45,7 @@ export interface Requester {
 export interface ConnectionServices {
   readonly executor: RequestExecutor
   readonly memory: RequestMemory
+  readonly frameMemory: FrameMemory
   readonly pieces: ResponsePieces
   readonly turnEnd: TurnEnd
   readonly complaints: PeerComplaints
@@ -61,6 +63,8 @@ const PAUSED_FOR_DRAIN = 4
 
 /** A request in execution, or one that is ready but whose response waits for those before it. */
 interface Execution {
+  readonly frame: Uint8Array
+  /** Frame and length prefix: what was counted when the bytes arrived. */
   readonly frameBytes: number
   response: EncodedResponse | undefined
   parked: boolean
@@ -108,7 +112,10 @@ export class Connection implements Requester, RequestMemoryHolder {
     this.lastActiveTick = tick
     this.peer = `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`
     this.localAddress = (socket.localAddress ?? '127.0.0.1').replace(/^::ffff:/, '')
-    this.#frames = new FrameDecoder({ maxFrameBytes: services.maxFrameBytes })
+    this.#frames = new FrameDecoder({
+      maxFrameBytes: services.maxFrameBytes,
+      memory: services.frameMemory,
+    })
     this.#writer = new ResponseWriter(
       socket,
       services.pieces,
@@ -196,8 +203,9 @@ export class Connection implements Requester, RequestMemoryHolder {
     try {
       this.#frames.push(chunk, this.#onFrame)
     } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
       const foreign = this.#framesSeen === 0 ? foreignProtocol(chunk) : undefined
-      this.#fail(error, 'could not read a request', foreign)
+      this.closeBecause(foreign ?? `it sent a ${error.message}`)
       return
     }
     this.#pump()
@@ -243,8 +251,12 @@ export class Connection implements Requester, RequestMemoryHolder {
 
   #start(frame: Uint8Array): void {
     const { executor, memory } = this.#services
-    // Frame and length prefix: what `take` counted when the bytes arrived.
-    const execution: Execution = { frameBytes: frame.byteLength + 4, response: undefined, parked: false }
+    const execution: Execution = {
+      frame,
+      frameBytes: frame.byteLength + 4,
+      response: undefined,
+      parked: false,
+    }
     if (!executor.mayOverlap(frame)) this.#exclusiveExecution = execution
     this.#executions.push(execution)
     memory.executionStarted()
@@ -279,6 +291,8 @@ export class Connection implements Requester, RequestMemoryHolder {
         this.#waiting = undefined
       }
       this.#release(done)
+      // Handlers keep nothing of a request once they have answered it.
+      this.#services.frameMemory.giveBack(done.frame)
       if (done.response) this.#writer.add(done.response)
     }
     this.#pump()
@@ -295,13 +309,16 @@ export class Connection implements Requester, RequestMemoryHolder {
     }
   }
 
-  #fail(error: unknown, what: string, knownReason?: string): void {
+  #fail(error: unknown, what: string): void {
     if (this.#closed) return
-    if (error instanceof ProtocolError || error instanceof ConnectionRefusal) {
-      this.closeBecause(knownReason ?? error.message)
+    if (error instanceof ConnectionRefusal) {
+      this.closeBecause(error.message)
       return
     }
-    this.#services.log.error({ err: error, peer: this.peer }, `${what} of ${this.peer}, closing its connection`)
+    this.#services.log.error(
+      { err: error, peer: this.peer },
+      `${what} of ${this.peer}, closing its connection`,
+    )
     this.close()
   }
 

@@ -46,7 +46,8 @@ export class ResponsePieces {
     this.#lentBytes -= piece.byteLength
     const tier = TIERS.findIndex(({ pieceBytes }) => pieceBytes === piece.byteLength)
     const free = this.#free[tier]
-    if (free !== undefined && (free.length + 1) * piece.byteLength <= MAX_FREE_BYTES_PER_TIER) free.push(piece)
+    if (free !== undefined && (free.length + 1) * piece.byteLength <= MAX_FREE_BYTES_PER_TIER)
+      free.push(piece)
     for (const resolve of this.#waiting) {
       const next = this.#take()
       if (next === undefined) return

@@ -24,7 +24,13 @@ export class BrokerSettings {
     this.#described = [
       option('node.id', INT, NODE_ID, 'Id of this broker in its cluster.', true),
       option('listeners', LIST, listenerUrl(listening), 'Where the broker listens.', false),
-      option('advertised.listeners', LIST, listenerUrl(advertised), 'Where clients are told to connect to.', false),
+      option(
+        'advertised.listeners',
+        LIST,
+        listenerUrl(advertised),
+        'Where clients are told to connect to.',
+        false,
+      ),
       option('log.dirs', LIST, store.location, 'Where records are kept.', false),
       option(
         'auto.create.topics.enable',
@@ -40,8 +46,20 @@ export class BrokerSettings {
         'Partitions of a topic whose creator names no number.',
         options.defaultPartitions === 1,
       ),
-      option('default.replication.factor', INT, 1, 'Replicas of a topic whose creator names no number.', true),
-      option('socket.request.max.bytes', INT, options.maxFrameBytes, 'Largest request taken, in bytes.', false),
+      option(
+        'default.replication.factor',
+        INT,
+        1,
+        'Replicas of a topic whose creator names no number.',
+        true,
+      ),
+      option(
+        'socket.request.max.bytes',
+        INT,
+        options.maxFrameBytes,
+        'Largest request taken, in bytes.',
+        false,
+      ),
       option(
         'queued.max.request.bytes',
         LONG,
@@ -57,7 +75,13 @@ export class BrokerSettings {
         'A connection that sends nothing and waits for nothing is closed after this long, in milliseconds.',
         options.connectionIdleMs === 600_000,
       ),
-      option('fetch.max.bytes', INT, FETCH_MAX_BYTES, 'Largest answer to a fetch, in bytes of records.', true),
+      option(
+        'fetch.max.bytes',
+        INT,
+        FETCH_MAX_BYTES,
+        'Largest answer to a fetch, in bytes of records.',
+        true,
+      ),
       option(
         'max.incremental.fetch.session.cache.slots',
         INT,

@@ -75,7 +75,8 @@ export class TopicSettingsTable {
   check(entries: readonly { name: string; value: string | null }[]): SettingsOutcome {
     const configs: Record<string, string> = {}
     for (const { name, value } of entries) {
-      if (value === null) return { problem: `Setting ${name} has no value; leave it out to have its default.` }
+      if (value === null)
+        return { problem: `Setting ${name} has no value; leave it out to have its default.` }
       const problem = this.problemWith(name, value)
       if (problem !== undefined) return { problem }
       if (configs[name] !== undefined) return { problem: `Setting ${name} is given twice.` }
@@ -124,15 +125,17 @@ export class TopicSettingsTable {
 
   /** The broker-wide defaults, which cannot be changed, under the names Kafka has for them. */
   describeDefaults(): DescribedSetting[] {
-    return [...this.#definitions.values()].map(({ brokerName: name, defaultValue: value, type, documentation }) => ({
-      name,
-      value,
-      source: ConfigSource.DEFAULT,
-      readOnly: true,
-      type,
-      documentation: `Default for topics. ${documentation}`,
-      synonyms: [{ name, value, source: ConfigSource.DEFAULT }],
-    }))
+    return [...this.#definitions.values()].map(
+      ({ brokerName: name, defaultValue: value, type, documentation }) => ({
+        name,
+        value,
+        source: ConfigSource.DEFAULT,
+        readOnly: true,
+        type,
+        documentation: `Default for topics. ${documentation}`,
+        synonyms: [{ name, value, source: ConfigSource.DEFAULT }],
+      }),
+    )
   }
 }
 
@@ -191,7 +194,8 @@ function definitions(maxBatchBytes: number): Definition[] {
       defaultValue: '1',
       allowed: '1, because this cluster has one broker',
       isAllowed: oneOf('1'),
-      documentation: 'Replicas that must have a record before it is acknowledged to a producer with acks=all.',
+      documentation:
+        'Replicas that must have a record before it is acknowledged to a producer with acks=all.',
     },
     {
       name: 'cleanup.policy',

@@ -3,7 +3,9 @@ import { type LogStore, StorageError, type Topic } from '@streambus/storage'
 import { wireCodeOf } from '../storage-errors.ts'
 import { topicNameProblem } from './topic-name.ts'
 
-export type FoundOrCreated = { readonly topic: Topic } | { readonly topic: undefined; readonly errorCode: number }
+export type FoundOrCreated =
+  | { readonly topic: Topic }
+  | { readonly topic: undefined; readonly errorCode: number }
 
 /**
  * Creates topics that clients ask for. The creation is complete when the answer is given, so that the client

@@ -47,6 +47,7 @@ export class Consumer implements AsyncIterable<Message> {
   readonly #options: ConsumerOptions
   readonly #settings: FetchSettings
   readonly #lane = `fetch ${++lanes}`
+  readonly #unsubscribe: () => void
   #fetcher: Fetcher | undefined
   #remaining: number
   #records:
@@ -72,7 +73,10 @@ export class Consumer implements AsyncIterable<Message> {
       maxPartitionBytes: positive('maxPartitionBytes', options.maxPartitionBytes ?? 1024 * 1024),
       prefetchBytes: positive('prefetchBytes', options.prefetchBytes ?? 8 * 1024 * 1024),
     }
-    this.#cluster.closed.addEventListener('abort', this.#onClientClosed, { once: true })
+    this.#unsubscribe = this.#cluster.onClose(() => {
+      const message = 'The client was closed while the consumer was reading.'
+      this.#fetcher?.fail(new StreamBusError('CLOSED', message))
+    })
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
   }
 
@@ -119,7 +123,7 @@ export class Consumer implements AsyncIterable<Message> {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    this.#cluster.closed.removeEventListener('abort', this.#onClientClosed)
+    this.#unsubscribe()
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
     this.#fetcher?.close()
     this.#cluster.closeLane(this.#lane)
@@ -127,10 +131,6 @@ export class Consumer implements AsyncIterable<Message> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
-  }
-
-  readonly #onClientClosed = () => {
-    this.#fetcher?.fail(new StreamBusError('CLOSED', 'The client was closed while the consumer was reading.'))
   }
 
   readonly #onAbort = () => {

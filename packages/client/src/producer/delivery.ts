@@ -1,8 +1,36 @@
 import type { StreamBusError } from '../errors.ts'
 import type { SentMessage } from '../message.ts'
 
-/** What a call of `send` or `sendBatch` waits for: one slot per message, settled as their batches are. */
-export class Delivery {
+/** What a call waits for: one slot per message, settled as their batches are. */
+export interface Delivery {
+  readonly promise: Promise<unknown>
+  settle(slot: number, sent: SentMessage): void
+  /** The first failure is the one reported; what else belongs to the call goes its way. */
+  fail(error: StreamBusError): void
+}
+
+export class SingleDelivery implements Delivery {
+  readonly promise: Promise<SentMessage>
+  #resolve!: (sent: SentMessage) => void
+  #reject!: (error: StreamBusError) => void
+
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+  }
+
+  settle(_slot: number, sent: SentMessage): void {
+    this.#resolve(sent)
+  }
+
+  fail(error: StreamBusError): void {
+    this.#reject(error)
+  }
+}
+
+export class GroupDelivery implements Delivery {
   readonly promise: Promise<SentMessage[]>
   readonly #sent: SentMessage[]
   #remaining: number
@@ -23,7 +51,6 @@ export class Delivery {
     if (--this.#remaining === 0) this.#resolve(this.#sent)
   }
 
-  /** The first failure is the one reported; what else belongs to the call goes its way. */
   fail(error: StreamBusError): void {
     this.#reject(error)
   }

@@ -11,7 +11,8 @@ import type { Delivery } from './delivery.ts'
 
 export interface QueuedRecord {
   key: Uint8Array | null
-  value: Uint8Array | null
+  /** A string is written as UTF-8 where it goes, without a copy in between. */
+  value: Uint8Array | string | null
   headers: readonly { key: string; value: Uint8Array | null }[]
   timestamp: number
 }
@@ -36,7 +37,8 @@ const recordOverheadBytes = 14
 const headerOverheadBytes = 6
 
 export function recordBytes({ key, value, headers }: QueuedRecord): number {
-  let bytes = recordOverheadBytes + (key?.byteLength ?? 0) + (value?.byteLength ?? 0)
+  let bytes = recordOverheadBytes + (key?.byteLength ?? 0)
+  if (value !== null) bytes += typeof value === 'string' ? Buffer.byteLength(value) : value.byteLength
   for (const header of headers) {
     bytes += headerOverheadBytes + 3 * header.key.length + (header.value?.byteLength ?? 0)
   }

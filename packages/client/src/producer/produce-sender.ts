@@ -7,10 +7,11 @@
  */
 import { encodeRecordBatch, type ProduceResponse, produce } from '@streambus/protocol'
 import { backoffMs } from '../backoff.ts'
-import { type Cluster, closedError } from '../cluster.ts'
+import type { Cluster } from '../cluster.ts'
 import type { Connection } from '../connection.ts'
 import { brokerError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
 import { exactOffset } from '../list-offsets.ts'
+import type { Delivery } from './delivery.ts'
 import type { Batch, PartitionQueue, ProducerIdentity } from './partition-queue.ts'
 import type { ProducerSettings } from './producer.ts'
 import { allocateProducerId } from './producer-ids.ts'
@@ -68,7 +69,6 @@ export class ProduceSender {
     this.#settings = settings
     this.#idempotent = settings.idempotent
     this.#onSettled = onSettled
-    cluster.closed.addEventListener('abort', () => this.close(), { once: true })
   }
 
   /** Tells the sender that a partition has something to send. */
@@ -82,6 +82,13 @@ export class ProduceSender {
       )
     }
     this.#schedule()
+  }
+
+  /** What waits for an acknowledgement. */
+  *deliveries(): Generator<Delivery> {
+    for (const queue of this.#busy) {
+      for (const batch of queue.pending) for (const { delivery } of batch.runs) yield delivery
+    }
   }
 
   /** Until the returned function is called, open batches leave without waiting for more. */
@@ -429,7 +436,7 @@ export class ProduceSender {
   }
 
   #late(queue: PartitionQueue): StreamBusError {
-    const cause = queue.lastFailure ?? (this.#cluster.closed.aborted ? closedError() : undefined)
+    const cause = queue.lastFailure
     return new StreamBusError(
       'DELIVERY_TIMEOUT',
       `Not acknowledged within ${this.#settings.deliveryTimeoutMs} ms: ${cause?.message ?? `the broker of ${queue.topic}/${queue.partition} is too slow.`}`,

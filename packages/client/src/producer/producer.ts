@@ -10,10 +10,10 @@ import {
   type SendOptions,
   type SentMessage,
   timestampOf,
-  valueBytes,
+  valueContent,
 } from '../message.ts'
 import { positive } from '../options.ts'
-import { Delivery } from './delivery.ts'
+import { type Delivery, GroupDelivery, SingleDelivery } from './delivery.ts'
 import { partitionOfKey } from './murmur2.ts'
 import { PartitionQueue, type QueuedRecord, recordBytes } from './partition-queue.ts'
 import { ProduceSender } from './produce-sender.ts'
@@ -80,8 +80,8 @@ export class Producer {
   readonly #topics = new Map<string, TopicQueues>()
   /** Topics with calls that wait. */
   readonly #waiting = new Set<TopicQueues>()
-  readonly #outstanding = new Set<Delivery>()
   readonly #roomWaiters: { resolve: () => void; reject: (error: StreamBusError) => void }[] = []
+  readonly #unsubscribe: () => void
   #codec: Promise<unknown> | undefined
   #codecLoaded: boolean
   #bufferedBytes = 0
@@ -93,7 +93,7 @@ export class Producer {
     this.#settings = producerSettings(options)
     this.#codecLoaded = this.#settings.compression === 'none'
     this.#sender = new ProduceSender(cluster, this.#settings, (batch) => this.#release(batch.bytes))
-    cluster.closed.addEventListener('abort', () => this.#abandon(), { once: true })
+    this.#unsubscribe = cluster.onClose(() => this.#abandon())
   }
 
   /** Bytes of messages that are not acknowledged, those that still wait for room not counted. */
@@ -105,10 +105,14 @@ export class Producer {
    * Sends one message. Rejects with UNKNOWN_TOPIC, MESSAGE_TOO_LARGE, DELIVERY_TIMEOUT, INVALID_ARGUMENT,
    * CLOSED, or what the broker refused it with.
    */
-  async send(topic: string, value: Sendable, options: SendOptions = {}): Promise<SentMessage> {
-    const record = queuedRecord(value, options)
-    const [sent] = await this.#admit(topic, [record], [options.partition])
-    return sent as SentMessage
+  send(topic: string, value: Sendable, options: SendOptions = {}): Promise<SentMessage> {
+    const delivery = new SingleDelivery()
+    try {
+      this.#admit(topic, [queuedRecord(value, options)], [options.partition], delivery)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    return delivery.promise
   }
 
   /**
@@ -125,7 +129,9 @@ export class Producer {
       records[index] = queuedRecord(message.value, message, now)
       partitions[index] = message.partition
     }
-    return await this.#admit(topic, records, partitions)
+    const delivery = new GroupDelivery(messages.length)
+    this.#admit(topic, records, partitions, delivery)
+    return await delivery.promise
   }
 
   /**
@@ -140,7 +146,9 @@ export class Producer {
 
   /** Resolves when everything sent before this call is acknowledged or has failed. */
   async flush(): Promise<void> {
-    const settled = Promise.allSettled([...this.#outstanding].map(({ promise }) => promise))
+    const deliveries = new Set<Delivery>(this.#sender.deliveries())
+    for (const { waiting } of this.#waiting) for (const { delivery } of waiting) deliveries.add(delivery)
+    const settled = Promise.allSettled([...deliveries].map(({ promise }) => promise))
     const release = this.#sender.hurry()
     try {
       await settled
@@ -160,29 +168,28 @@ export class Producer {
     await this.close()
   }
 
+  /** Throws CLOSED or MESSAGE_TOO_LARGE where nothing of the call can be taken. */
   #admit(
     topic: string,
     records: readonly QueuedRecord[],
     partitions: readonly (number | undefined)[],
-  ): Promise<SentMessage[]> {
-    if (this.#closed) return Promise.reject(new StreamBusError('CLOSED', 'The producer was closed.'))
-    const tooLarge = records.find((record) => recordBytes(record) > this.#settings.maxBufferedBytes)
-    if (tooLarge !== undefined) {
-      const message = `A message of ${recordBytes(tooLarge)} bytes does not fit the buffer of ${this.#settings.maxBufferedBytes} bytes (maxBufferedBytes).`
-      return Promise.reject(new StreamBusError('MESSAGE_TOO_LARGE', message))
+    delivery: Delivery,
+  ): void {
+    if (this.#closed) throw new StreamBusError('CLOSED', 'The producer was closed.')
+    const { maxBufferedBytes } = this.#settings
+    for (const record of records) {
+      const bytes = recordBytes(record)
+      if (bytes <= maxBufferedBytes) continue
+      const message = `A message of ${bytes} bytes does not fit the buffer of ${maxBufferedBytes} bytes (maxBufferedBytes).`
+      throw new StreamBusError('MESSAGE_TOO_LARGE', message)
     }
-    const delivery = new Delivery(records.length)
-    this.#outstanding.add(delivery)
-    const forget = () => this.#outstanding.delete(delivery)
-    delivery.promise.then(forget, forget)
     const queues = this.#topicQueues(topic)
     const deadlineMs = performance.now() + this.#settings.deliveryTimeoutMs
     queues.waiting.push({ records, partitions, delivery, deadlineMs, next: 0 })
     this.#waiting.add(queues)
     if (queues.queues.length === 0 || !this.#codecLoaded) this.#lookUp(queues)
-    else this.#fill(queues)
+    else if (queues.waiting.length === 1) this.#fill(queues)
     if (this.#waiting.size > 0) this.#watch ??= setInterval(() => this.#giveUpLate(), 500)
-    return delivery.promise
   }
 
   #topicQueues(name: string): TopicQueues {
@@ -233,28 +240,34 @@ export class Producer {
     const current = this.#cluster.cachedTopic(topic.name)
     if (current !== undefined) this.#extend(topic, current.partitions.length)
     else this.#lookUp(topic)
-    let admission = topic.waiting[0]
-    while (admission !== undefined) {
-      const { records, partitions, delivery } = admission
-      while (admission.next < records.length) {
-        const record = records[admission.next] as QueuedRecord
-        const bytes = recordBytes(record)
-        if (!this.#hasRoomFor(bytes)) return
-        const queue = this.#queueFor(topic, record, partitions[admission.next])
-        if (queue === undefined) {
-          const partition = partitions[admission.next] as number
-          delivery.fail(unknownPartition(topic.name, partition, topic.queues.length))
-        } else {
-          queue.append(record, bytes, delivery, admission.next, nowMs)
-          this.#bufferedBytes += bytes
-          this.#sender.notify(queue)
-        }
-        admission.next++
-      }
-      topic.waiting.shift()
-      admission = topic.waiting[0]
+    let admitted = 0
+    for (const admission of topic.waiting) {
+      if (!this.#take(topic, admission, nowMs)) break
+      admitted++
     }
-    this.#waiting.delete(topic)
+    // A call that is half in stays, with what is left of it.
+    topic.waiting.splice(0, admitted)
+    if (topic.waiting.length === 0) this.#waiting.delete(topic)
+  }
+
+  /** False when the buffer was full before the last record was in. */
+  #take(topic: TopicQueues, admission: Admission, nowMs: number): boolean {
+    const { records, partitions, delivery } = admission
+    for (; admission.next < records.length; admission.next++) {
+      const record = records[admission.next] as QueuedRecord
+      const bytes = recordBytes(record)
+      if (!this.#hasRoomFor(bytes)) return false
+      const queue = this.#queueFor(topic, record, partitions[admission.next])
+      if (queue === undefined) {
+        const partition = partitions[admission.next] as number
+        delivery.fail(unknownPartition(topic.name, partition, topic.queues.length))
+        continue
+      }
+      queue.append(record, bytes, delivery, admission.next, nowMs)
+      this.#bufferedBytes += bytes
+      this.#sender.notify(queue)
+    }
+    return true
   }
 
   #queueFor(
@@ -310,6 +323,7 @@ export class Producer {
   #abandon(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#unsubscribe()
     clearInterval(this.#watch)
     const error = new StreamBusError('CLOSED', 'The producer was closed before the broker acknowledged.')
     for (const { waiting } of this.#topics.values()) {
@@ -327,7 +341,7 @@ function queuedRecord(value: Sendable, options: SendOptions, now?: number): Queu
   }
   return {
     key: keyBytes(key),
-    value: valueBytes(value),
+    value: valueContent(value),
     headers: headerList(headers),
     timestamp: timestamp === undefined && now !== undefined ? now : timestampOf(timestamp),
   }

@@ -9,7 +9,7 @@ import { type LogFile, type LogFileFactory, removeIfPresent, type WritableLogFil
  * disk's speed either way and are written to files that grow. So the sizes of recent groups decide, and a
  * file is prepared only once small groups have shown that they keep coming.
  */
-const SMALL_GROUP_BYTES = 128 * 1024
+const SMALL_GROUP_BYTES = 64 * 1024
 /** Small groups in a row before a file is prepared for them. */
 const SMALL_GROUPS_BEFORE_PREPARING = 256
 const FIRST_PREPARED_BYTES = 16 * 1024 ** 2

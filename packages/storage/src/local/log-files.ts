@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { alignedMemory } from './aligned-memory.ts'
 import { errorCodeOf, type FileSystem, type StorageFile } from './file-system.ts'
 import { BLOCK_BYTES, FILE_HEADER_BYTES, writeFileHeader } from './log-format.ts'
@@ -9,7 +10,9 @@ import { BLOCK_BYTES, FILE_HEADER_BYTES, writeFileHeader } from './log-format.ts
  */
 const NUMBER_DIGITS = 20
 const PROBE_NAME = 'direct-io.probe'
-const PREPARE_STEP_BYTES = 1024 ** 2
+/** Small steps with a pause after each, so that an acknowledgement never waits behind much of it. */
+const PREPARE_STEP_BYTES = 256 * 1024
+const PREPARE_PAUSE_MS = 1
 
 export function logFileName(fileNumber: number): string {
   return `${String(fileNumber).padStart(NUMBER_DIGITS, '0')}.log`
@@ -178,6 +181,7 @@ export class LogFileFactory {
         const zeros = alignedMemory(PREPARE_STEP_BYTES)
         for (; prepared + zeros.byteLength <= preparedBytes; prepared += zeros.byteLength) {
           await preparing.write(zeros, prepared)
+          await sleep(PREPARE_PAUSE_MS)
         }
       }
       if (durable) await preparing.sync()

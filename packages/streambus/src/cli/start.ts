@@ -1,0 +1,69 @@
+import { Broker, type BrokerOptions } from '@streambus/broker'
+import { version } from '../version.ts'
+import { brokerLogger } from './broker-logger.ts'
+import { exitCodes } from './failure.ts'
+import { type GivenOptions, resolveSettings } from './settings.ts'
+
+/** Signals that ask a service to end, with the exit code of leaving at once (128 + number). */
+const signals = { SIGINT: 130, SIGTERM: 143 } as const
+
+export async function start(given: GivenOptions): Promise<void> {
+  const { data, logLevel, ...settings } = await resolveSettings(
+    [
+      'host',
+      'port',
+      'data',
+      'durability',
+      'advertise',
+      'autoCreateTopics',
+      'defaultPartitions',
+      'maxFrameBytes',
+      'maxConnections',
+      'connectionIdleMs',
+      'shutdownTimeoutMs',
+      'logLevel',
+    ],
+    given,
+  )
+  const log = brokerLogger(logLevel ?? 'info')
+  const dataDir = data ?? './streambus-data'
+  const durability = settings.durability ?? 'fsync'
+  const options: BrokerOptions = { ...settings, dataDir, durability, log }
+
+  // Until the broker runs there is nothing to drain, and what it writes while it starts survives any death.
+  const leaveAtOnce = (signal: NodeJS.Signals) => process.exit(signals[signal as keyof typeof signals])
+  for (const signal of Object.keys(signals)) process.on(signal, leaveAtOnce)
+  const broker = await Broker.start(options)
+  for (const signal of Object.keys(signals)) process.off(signal, leaveAtOnce)
+
+  const stopped = new Promise<void>((resolve, reject) => {
+    let stopping = false
+    const stop = (signal: NodeJS.Signals) => {
+      if (stopping) {
+        log.warn({ signal }, 'leaving at once')
+        leaveAtOnce(signal)
+      }
+      stopping = true
+      log.info({ signal }, 'stopping; a second signal leaves at once')
+      broker.close().then(resolve, reject)
+    }
+    for (const signal of Object.keys(signals)) process.on(signal, stop)
+  })
+
+  const ready = {
+    address: broker.address,
+    host: broker.host,
+    port: broker.port,
+    data: dataDir,
+    durability,
+    version,
+  }
+  process.stdout.write(
+    given.json
+      ? `${JSON.stringify({ event: 'ready', ...ready, pid: process.pid })}\n`
+      : `StreamBus ${version} is ready on ${broker.address} (data: ${dataDir}, durability: ${durability})\n`,
+  )
+  await stopped
+  log.info({}, 'stopped')
+  process.exit(exitCodes.ok)
+}

@@ -1,0 +1,90 @@
+import { askingOptions, pairs, withCluster } from './client-session.ts'
+import { formatBytes, formatCount, table } from './numbers.ts'
+import { type GivenOptions, integer } from './settings.ts'
+
+export async function createTopic(name: string, given: GivenOptions): Promise<void> {
+  const count = (option: string, flag: string) => {
+    const value = given[option] as string | undefined
+    return value === undefined ? undefined : integer(1, 2 ** 31 - 1).parse(value, flag)
+  }
+  const partitions = count('partitions', '--partitions')
+  const replicationFactor = count('replicationFactor', '--replication-factor')
+  const configs = Object.fromEntries(pairs('--set', (given.set as string[] | undefined) ?? []))
+  await withCluster(given, askingOptions, async (bus) => {
+    await bus.admin.createTopic(name, {
+      ...(partitions === undefined ? {} : { partitions }),
+      ...(replicationFactor === undefined ? {} : { replicationFactor }),
+      configs,
+    })
+    const created = await bus.admin.partitionsOf(name)
+    print(
+      given,
+      { topic: name, partitions: created },
+      () => `Created topic '${name}' with ${created} ${created === 1 ? 'partition' : 'partitions'}.\n`,
+    )
+  })
+}
+
+export async function deleteTopic(name: string, given: GivenOptions): Promise<void> {
+  await withCluster(given, askingOptions, async (bus) => {
+    await bus.admin.deleteTopic(name)
+    print(given, { topic: name, deleted: true }, () => `Deleted topic '${name}'.\n`)
+  })
+}
+
+export async function listTopics(given: GivenOptions): Promise<void> {
+  await withCluster(given, askingOptions, async (bus) => {
+    const topics = await bus.admin.listTopics()
+    print(
+      given,
+      topics.map(({ name, id, partitions }) => ({
+        name,
+        id,
+        partitions: partitions.length,
+        replicationFactor: partitions[0]?.replicas.length ?? 0,
+      })),
+      () =>
+        topics.length === 0
+          ? 'There are no topics.\n'
+          : table([
+              ['Topic', 'Partitions', 'Replicas'],
+              ...topics.map(({ name, partitions }) => [
+                name,
+                partitions.length,
+                partitions[0]?.replicas.length ?? 0,
+              ]),
+            ]),
+    )
+  })
+}
+
+export async function describeTopic(name: string, given: GivenOptions): Promise<void> {
+  await withCluster(given, askingOptions, async (bus) => {
+    const topic = await bus.admin.describeTopic(name)
+    const { partitions, configs } = topic
+    const sizes = partitions.map(({ sizeBytes }) => sizeBytes ?? 0)
+    const records = partitions.reduce((sum, { earliest, latest }) => sum + latest - earliest, 0)
+    const set = configs.filter(({ isDefault }) => !isDefault)
+    print(given, topic, () => {
+      const rows = partitions.map((one) => [
+        one.partition,
+        one.leader,
+        one.replicas.join(','),
+        one.inSyncReplicas.join(','),
+        one.earliest,
+        one.latest,
+        one.sizeBytes === null ? '-' : formatBytes(one.sizeBytes),
+      ])
+      return [
+        `Topic ${name} (${topic.id}): ${formatCount(records)} records, ${formatBytes(sizes.reduce((a, b) => a + b, 0))}\n`,
+        table([['Partition', 'Leader', 'Replicas', 'In sync', 'Earliest', 'Latest', 'Size'], ...rows]),
+        set.length === 0 ? 'All settings have their defaults.\n' : 'Settings:\n',
+        ...set.map((one) => `  ${one.name} = ${one.isSensitive ? '(secret)' : (one.value ?? '')}\n`),
+      ].join('')
+    })
+  })
+}
+
+function print(given: GivenOptions, data: unknown, readable: () => string): void {
+  process.stdout.write(given.json ? `${JSON.stringify(data, null, 2)}\n` : readable())
+}

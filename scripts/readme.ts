@@ -1,0 +1,101 @@
+/**
+ * Runs the README's examples and compares what they print: `npm run readme`, after a build.
+ *
+ * - `console` blocks: each line after `$ ` is run by bash in the repository, and must print, on both outputs
+ *   together, exactly the lines below it. A broker listens on a free port; the environment names it.
+ * - `ts` blocks: each is run as a file that sees the built packages, and must end without an error.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+interface Example {
+  readonly command: string
+  readonly expected: string
+}
+
+const FAILED = 'the command failed'
+const blocks = [...readFileSync('README.md', 'utf8').matchAll(/^```(console|ts)\n([\s\S]*?)^```$/gm)]
+const examples: Example[] = []
+const scripts: string[] = []
+for (const [, kind, body] of blocks) {
+  if (kind === 'ts') {
+    scripts.push(body!)
+    continue
+  }
+  for (const part of body!.split(/^\$ /m).slice(1)) {
+    const [command, ...expected] = part.split('\n')
+    examples.push({ command: command!, expected: expected.join('\n') })
+  }
+}
+
+const dataDir = mkdtempSync(join(tmpdir(), 'streambus-readme-'))
+const port = await freePort()
+const environment = {
+  ...process.env,
+  STREAMBUS_PORT: String(port),
+  STREAMBUS_BROKERS: `localhost:${port}`,
+  STREAMBUS_DATA: dataDir,
+}
+const broker = await startBroker()
+let failed = 0
+try {
+  for (const { command, expected } of examples) {
+    const printed = run('bash', ['-c', `exec 2>&1; ${command}`])
+    report(`$ ${command}`, printed === expected, `expected:\n${expected}printed:\n${printed}`)
+  }
+  const folder = '.cache/readme'
+  mkdirSync(folder, { recursive: true })
+  for (const [index, script] of scripts.entries()) {
+    const path = join(folder, `example-${index + 1}.mts`)
+    writeFileSync(path, script)
+    const printed = run('npx', ['tsx', path])
+    report(`ts example ${index + 1}`, !printed.startsWith(FAILED), printed)
+  }
+} finally {
+  const exited = new Promise((resolve) => broker.once('exit', resolve))
+  broker.kill('SIGTERM')
+  await exited
+  rmSync(dataDir, { recursive: true, force: true })
+}
+console.log(`${examples.length + scripts.length - failed} passed, ${failed} failed`)
+process.exitCode = failed === 0 && examples.length > 0 ? 0 : 1
+
+function report(name: string, passed: boolean, detail: string): void {
+  console.log(`${passed ? 'pass' : 'FAIL'}  ${name}`)
+  if (passed) return
+  failed++
+  console.log(detail)
+}
+
+function run(program: string, args: string[]): string {
+  try {
+    return execFileSync(program, args, { encoding: 'utf8', env: environment, timeout: 60_000 })
+  } catch (error) {
+    const { status, stdout, stderr } = error as { status: number | null; stdout: string; stderr: string }
+    return `${FAILED} with ${status}:\n${stdout}${stderr}`
+  }
+}
+
+async function startBroker(): Promise<ChildProcess> {
+  const child = spawn(process.execPath, ['packages/streambus/bin/streambus.js', 'start'], {
+    env: environment,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.once('data', () => resolve())
+    child.once('exit', (code) => reject(new Error(`the broker left with ${code} before it was ready`)))
+  })
+  return child
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
