@@ -1,5 +1,6 @@
 /** kafkajs and @platformatic/kafka, installed from npm into the cache, never into the workspace. */
 import { access, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { arch, platform } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { runCommand } from '../peers/command.ts'
 import { versions } from '../peers/versions.ts'
@@ -8,6 +9,9 @@ import { allCodecs, type ClientSource } from './client.ts'
 import { WorkerClient } from './worker-client.ts'
 
 const NPM_TIMEOUT_MS = 240_000
+
+/** What the npm package `node` installs by a script of its own: the binary for this platform. */
+const nodePackage = `${platform() === 'darwin' ? 'node-bin' : 'node'}-${platform()}-${arch()}`
 
 interface NpmClient {
   name: string
@@ -21,7 +25,7 @@ function npmClient({ name, worker, dependencies, remarks }: NpmClient): ClientSo
     name,
     async install() {
       const folder = `${cacheDir}/npm/${worker}`
-      const node = await installed(folder, { ...dependencies, node: versions.node })
+      const node = await installed(folder, { ...dependencies, [nodePackage]: versions.node })
       const version = dependencies[name]!
       return async (bootstrap, logFile) =>
         new WorkerClient({
@@ -40,7 +44,7 @@ function npmClient({ name, worker, dependencies, remarks }: NpmClient): ClientSo
 
 /** Installs exactly these versions, unless they are there already. Returns the path of the `node` among them. */
 async function installed(folder: string, dependencies: Readonly<Record<string, string>>): Promise<string> {
-  const node = `${folder}/node_modules/node/bin/node`
+  const node = `${folder}/node_modules/${nodePackage}/bin/node`
   const manifest = JSON.stringify({ private: true, dependencies }, null, 2)
   const current = await readFile(`${folder}/installed.json`, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return ''
@@ -49,7 +53,7 @@ async function installed(folder: string, dependencies: Readonly<Record<string, s
   if (current === manifest) return node
   await mkdir(folder, { recursive: true })
   await writeFile(`${folder}/package.json`, manifest)
-  const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
+  const quiet = ['--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error']
   await runCommand('npm', ['install', ...quiet, '--no-workspaces'], {
     cwd: folder,
     timeoutMs: NPM_TIMEOUT_MS,

@@ -9,6 +9,7 @@ import { type Consumed, expectedRecords, type RecordSet, type Shape } from './re
 const RECORDS = 10_000
 const LARGE_RECORDS = 12
 const AUTO_CREATED_RECORDS = 100
+const KILLED_ROUND_RECORDS = 3_000
 
 /** Topics that are created before the cases, by name, with their partitions. */
 const topicsCreated: readonly (readonly [string, number])[] = [
@@ -19,6 +20,7 @@ const topicsCreated: readonly (readonly [string, number])[] = [
   ['large', 1],
   ['restarted', 3],
   ['idempotent', 1],
+  ['killed', 3],
 ]
 
 /** A topic of this run and what it must hold. */
@@ -39,6 +41,8 @@ export class RecordCases {
   readonly #compressed = new Map<string, FilledTopic>()
   #restarted: FilledTopic | undefined
   #idempotent: FilledTopic | undefined
+  #killed: FilledTopic | undefined
+  #killedFailure: unknown
 
   constructor(client: InteropClient, ledger: Ledger, run: string, baseTimestampMs: number) {
     this.client = client
@@ -49,7 +53,13 @@ export class RecordCases {
 
   /** Every topic that a case has filled completely, and how many records each of its partitions holds. */
   *filledTopics(): Generator<{ topic: string; partition: number; records: number }> {
-    const topics = [this.#plain, this.#restarted, this.#idempotent, ...this.#compressed.values()]
+    const topics = [
+      this.#plain,
+      this.#restarted,
+      this.#idempotent,
+      this.#killed,
+      ...this.#compressed.values(),
+    ]
     for (const filled of topics) {
       if (filled === undefined || filled.total < RECORDS) continue
       for (let partition = 0; partition < filled.set.partitions; partition++) {
@@ -134,6 +144,28 @@ export class RecordCases {
       await this.#produce(filled, half.total, { idempotent: true })
       await this.verify(client, filled)
       this.#idempotent = filled
+    })
+  }
+
+  /** One round of sending with the idempotent producer while the broker is killed; see `afterKills`. */
+  async sendWhileKilled(round: number): Promise<void> {
+    const topic = `${this.#run}-killed`
+    const filled = { topic, set: this.#set(topic, 3, 'mixed'), total: (round + 1) * KILLED_ROUND_RECORDS }
+    if (this.#killedFailure !== undefined) return
+    try {
+      await this.#produce(filled, round * KILLED_ROUND_RECORDS, { idempotent: true })
+      this.#killed = filled
+    } catch (error) {
+      // Told by the case, once the rounds are over: the broker has to come back for the other clients.
+      this.#killedFailure = error
+    }
+  }
+
+  async afterKills(rounds: number): Promise<void> {
+    const name = `idempotent producer sending while the broker is killed ${rounds} times: nothing lost, doubled or reordered`
+    await this.#case(name, async () => {
+      if (this.#killedFailure !== undefined) throw this.#killedFailure
+      await this.verify(this.client, required(this.#killed, 'nothing was sent'))
     })
   }
 

@@ -5,6 +5,7 @@
  * producers and connections it had, then each reads what the others wrote, then Kafka's tools have their turn.
  */
 import { mkdir, rm } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { versions } from '../peers/versions.ts'
 import { cacheDir, workspaceDir } from '../peers/workspace.ts'
@@ -23,6 +24,8 @@ const sources: readonly ClientSource[] = [kcat, kafkajs, platformatic, javaClien
 const TOOLS_OPTION = 'tools'
 /** Records are dated back this far: younger than any retention, older than now. */
 const RECORDS_AGE_MS = 3_600_000
+const KILLS_WHILE_SENDING = 5
+const LATEST_KILL_MS = 150
 
 const help = `npm run interop -- [options]
 
@@ -133,6 +136,15 @@ async function runCases(
     await each.afterKill()
     await keepRunning(target, ledger)
   }
+  for (let round = 0; round < KILLS_WHILE_SENDING; round++) {
+    const sent = Promise.all(cases.map((each) => each.sendWhileKilled(round)))
+    // Somewhere between the first request and the last acknowledgement: when, is left to chance.
+    await sleep(Math.random() * LATEST_KILL_MS)
+    await target.kill9()
+    await target.restart()
+    await sent
+  }
+  for (const each of cases) await each.afterKills(KILLS_WHILE_SENDING)
   for (const each of cases) {
     for (const reader of clients) if (reader !== each.client) await each.readBy(reader)
   }

@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 
 export interface CommandOptions {
+  /** How errors name the command; the command with its arguments unless given. */
+  name?: string
   cwd?: string
   env?: Readonly<Record<string, string>>
   /** Written to standard input, which is then closed. */
@@ -71,7 +73,7 @@ export async function runCommand(
   child.stderr.setEncoding('utf8').on('data', (text: string) => stderr.push(text))
   // A program that ends without reading its input breaks the pipe; its exit code tells what happened.
   child.stdin.on('error', () => child.stdin.destroy())
-  const line = `${command} ${args.join(' ')}`
+  const line = options.name ?? `${command} ${args.join(' ')}`
   const closed = once(child, 'close')
   if (child.pid === undefined) {
     const failure = await closed.then(

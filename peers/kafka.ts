@@ -182,7 +182,10 @@ export async function runTool(
   const jvmOptions = [...toolJvmOptions, ...(options.jvmOptions ?? shortLivedJvmOptions)]
   const log4j = await loggingOptions('WARN')
   const classPath = await kafkaToolsClassPath()
-  return runCommand('java', [...jvmOptions, ...log4j, '-cp', classPath, mainClass, ...args], options)
+  return runCommand('java', [...jvmOptions, ...log4j, '-cp', classPath, mainClass, ...args], {
+    name: `${mainClass} ${args.join(' ')}`,
+    ...options,
+  })
 }
 
 /** Logs of the server go to standard output, logs of the tools to standard error, as in Kafka's own set-up. */

@@ -2,12 +2,13 @@
 // and type declarations beside it. Third-party packages stay external; the ones a command does not
 // need are loaded lazily by the code itself.
 import { execFileSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const manifest = JSON.parse(readFileSync(join(root, 'packages/streambus/package.json'), 'utf8'))
 const inDependencyOrder = ['protocol', 'storage', 'broker', 'client', 'streambus']
 const shared = { bundle: true, platform: 'node', target: 'node20.19', format: 'esm', sourcemap: true }
 
@@ -34,18 +35,7 @@ await Promise.all([
     splitting: true,
     // Our own packages go into the bundle; what comes from the registry does not.
     conditions: ['streambus-source'],
-    external: [
-      '@node-rs/crc32',
-      'snappy',
-      'lz4-napi',
-      '@bokuweb/zstd-wasm',
-      'fs-native-extensions',
-      'commander',
-      'yaml',
-      'zod',
-      'pino',
-      'fastest-levenshtein',
-    ],
+    external: Object.keys(manifest.dependencies).filter((name) => !name.startsWith('@streambus/')),
   }),
 ])
 for (const name of inDependencyOrder) {

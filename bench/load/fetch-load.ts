@@ -4,12 +4,13 @@
  */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
+
 import { encodeRequest, errorByCode, fetch } from '@streambus/protocol'
 import { RawConnection } from '../wire/raw-connection.ts'
 import { endOffsets } from '../wire/topics.ts'
 import type { FetchJob, FetchReport, Phases } from './jobs.ts'
 import { LatencyRecorder } from './latency-recorder.ts'
+import { wait } from './wait.ts'
 
 const FETCH_VERSION = 12
 const READ_BUFFER_BYTES = 256 * 1024
@@ -26,7 +27,7 @@ export async function runFetchLoad(job: FetchJob, phases: Phases): Promise<Fetch
   )
   try {
     const finished = Promise.all(readers.map((reader) => reader.run()))
-    await Promise.race([delay(job.warmupMs), finished])
+    await Promise.race([wait(job.warmupMs), finished])
     const begin = {
       bytes: sum(readers, 'bytes'),
       requests: sum(readers, 'requests'),
@@ -34,7 +35,7 @@ export async function runFetchLoad(job: FetchJob, phases: Phases): Promise<Fetch
     }
     latency.reset()
     phases.measuring()
-    await Promise.race([delay(job.measureMs), finished])
+    await Promise.race([wait(job.measureMs), finished])
     const report = {
       bytes: sum(readers, 'bytes') - begin.bytes,
       requests: sum(readers, 'requests') - begin.requests,

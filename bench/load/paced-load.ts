@@ -7,12 +7,13 @@
  */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
+
 import { Worker } from 'node:worker_threads'
 import { randomBatch } from '../wire/payload.ts'
 import type { PacedJob, PacedReport, Phases } from './jobs.ts'
 import { answerCounter, errorCodePosition, produceRequest } from './kafka-traffic.ts'
 import { LatencyRecorder } from './latency-recorder.ts'
+import { wait } from './wait.ts'
 
 /** What surrounds one record of this kind in a batch: the batch header and the record's own fields. */
 const BATCH_OVERHEAD_BYTES = 61 + 16
@@ -91,13 +92,13 @@ export async function runPacedLoad(job: PacedJob, phases: Phases): Promise<Paced
     }
   })
   try {
-    await Promise.race([delay(job.warmupMs), failed])
+    await Promise.race([wait(job.warmupMs), failed])
     measuring = true
     phases.measuring()
-    await Promise.race([delay(job.measureMs), failed])
+    await Promise.race([wait(job.measureMs), failed])
     measuring = false
     phases.measured()
-    await Promise.race([delay(DRAIN_MS), failed])
+    await Promise.race([wait(DRAIN_MS), failed])
     return { acknowledgements, latency: latency.summary(), sendLateness: sendLateness.summary() }
   } finally {
     closing = true

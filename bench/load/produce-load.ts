@@ -1,9 +1,10 @@
 /** The closed loop: every connection keeps a number of requests in flight and counts what is acknowledged. */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
+
 import type { Phases, ProduceJob, ProduceReport } from './jobs.ts'
 import { LatencyRecorder } from './latency-recorder.ts'
+import { wait } from './wait.ts'
 import { type ConnectionTraffic, wireTraffic } from './wire-traffic.ts'
 
 const READ_BUFFER_BYTES = 16 * 1024
@@ -24,13 +25,13 @@ export async function runProduceLoad(job: ProduceJob, phases: Phases): Promise<P
   }
   try {
     for (const connection of connections) connection.begin()
-    await Promise.race([delay(job.warmupMs), loop.failed])
+    await Promise.race([wait(job.warmupMs), loop.failed])
     loop.beginMeasuring()
     phases.measuring()
-    await Promise.race([delay(job.measureMs), loop.full, loop.failed])
+    await Promise.race([wait(job.measureMs), loop.full, loop.failed])
     const report = loop.endMeasuring()
     phases.measured()
-    await Promise.race([loop.drained(), loop.failed, delay(DRAIN_TIMEOUT_MS)])
+    await Promise.race([loop.drained(), loop.failed, wait(DRAIN_TIMEOUT_MS)])
     if (loop.inFlight > 0) throw new Error(`${loop.inFlight} requests were never answered`)
     return report
   } finally {

@@ -115,10 +115,11 @@ export class Broker {
   }
 }
 
-function openStore({ dataDir, durability, clock, log }: ResolvedOptions): Promise<LogStore> {
-  return dataDir === undefined
-    ? MemoryLogStore.open({ clock })
-    : LocalLogStore.open({ dataDir, durability, log, clock })
+function openStore(options: ResolvedOptions): Promise<LogStore> {
+  const { dataDir, durability, cacheBytes, truncateDamaged, clock, log } = options
+  if (dataDir === undefined) return MemoryLogStore.open({ clock })
+  const onDamage = truncateDamaged ? 'truncate' : 'refuse'
+  return LocalLogStore.open({ dataDir, durability, cacheBytes, onDamage, log, clock })
 }
 
 function makeServices(options: ResolvedOptions, listener: Listener, store: LogStore): BrokerServices {

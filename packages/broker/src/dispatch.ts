@@ -16,6 +16,8 @@ import {
 } from './network/connection.ts'
 
 const API_VERSIONS_KEY = 18
+/** API key, version and correlation id begin every request. */
+const CORRELATION_ID_END = 8
 
 /** Routes each request to the handler of its API; what the handler answers is encoded in the same version. */
 export class Dispatch implements RequestExecutor {
@@ -30,23 +32,29 @@ export class Dispatch implements RequestExecutor {
 
   mayOverlap(frame: Uint8Array): boolean {
     if (frame.byteLength < 2) return false
-    return this.#byKey[(frame[0]! << 8) | frame[1]!]?.mayOverlap === true
+    return this.#byKey[readInt16(frame, 0)]?.mayOverlap === true
   }
 
   execute(frame: Uint8Array, requester: Requester): EncodedResponse | Promise<EncodedResponse> {
-    const { header, bodyOffset } = decoding(() => decodeRequestHeader(frame))
-    const { apiKey, apiVersion: version, correlationId } = header
+    if (frame.byteLength < CORRELATION_ID_END) {
+      throw new ConnectionRefusal(`it sent a request of ${frame.byteLength} bytes, too short for any`)
+    }
+    // Not decoded with the rest of the header: what the rest looks like depends on these.
+    const apiKey = readInt16(frame, 0)
+    const version = readInt16(frame, 2)
     const handler = this.#byKey[apiKey]
     if (handler === undefined) {
       throw new ConnectionRefusal(`it sent a request with API key ${apiKey}, which is not served`)
     }
     if (version < handler.minVersion || version > handler.maxVersion) {
       // The one request that may come in a version that is too new: its sender cannot know ours yet.
-      if (apiKey === API_VERSIONS_KEY) return this.#apiVersionsFallback(correlationId)
+      if (apiKey === API_VERSIONS_KEY) return this.#apiVersionsFallback(readInt32(frame, 4))
       throw new ConnectionRefusal(
         `it sent ${handler.api.name} version ${version}, served are ${handler.minVersion}–${handler.maxVersion}`,
       )
     }
+    const { header, bodyOffset } = decoding(() => decodeRequestHeader(frame))
+    const { correlationId } = header
     const context: RequestContext = { version, requester }
     const request = decoding(() => decodeRequest(handler.api, version, frame, bodyOffset))
     const answer = handler.handle(request, context)
@@ -75,4 +83,12 @@ function decoding<T>(decode: () => T): T {
 
 function encode(handler: Handler, version: number, correlationId: number, body: unknown): EncodedResponse {
   return body === null ? null : encodeResponse(handler.api, version, correlationId, body)
+}
+
+function readInt16(bytes: Uint8Array, at: number): number {
+  return ((bytes[at]! << 24) >> 16) | bytes[at + 1]!
+}
+
+function readInt32(bytes: Uint8Array, at: number): number {
+  return (readInt16(bytes, at) << 16) | (readInt16(bytes, at + 2) & 0xffff)
 }

@@ -23,6 +23,13 @@ export interface BrokerOptions {
    * system has it. Default fsync.
    */
   durability?: 'fsync' | 'os'
+  /** Memory for the newest records of a `dataDir` and for those on their way to disk. Default 64 MiB. */
+  cacheBytes?: number
+  /**
+   * Start although acknowledged records in `dataDir` are damaged: what precedes the damage is kept, the rest
+   * is set aside in files beside it. Default false: such a folder is refused.
+   */
+  truncateDamaged?: boolean
   /** A store to use instead of one opened from `dataDir`. The broker closes it when it closes. */
   store?: LogStore
   /** Address that clients are told to connect to. Default: the one the broker listens on. */
@@ -60,6 +67,8 @@ export interface ResolvedOptions {
   readonly port: number
   readonly dataDir: string | undefined
   readonly durability: 'fsync' | 'os'
+  readonly cacheBytes: number
+  readonly truncateDamaged: boolean
   readonly store: LogStore | undefined
   readonly advertise: Readonly<HostAndPort> | undefined
   readonly autoCreateTopics: boolean
@@ -109,6 +118,8 @@ export function resolveOptions(options: BrokerOptions): ResolvedOptions {
     port: integer('port', 9092, 0, 65_535),
     dataDir: options.dataDir,
     durability,
+    cacheBytes: integer('cacheBytes', 64 * MEBIBYTE, 4 * MEBIBYTE, 4096 * MEBIBYTE),
+    truncateDamaged: options.truncateDamaged ?? false,
     store: options.store,
     advertise,
     autoCreateTopics: options.autoCreateTopics ?? true,

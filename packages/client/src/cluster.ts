@@ -302,9 +302,12 @@ export class Cluster {
       throw closedError()
     }
     this.#open.add(connection)
-    connection.onEnd((error) => {
+    connection.onEnd((error, unanswered) => {
       this.#open.delete(connection)
-      if (error.code !== 'CLOSED') this.settings.logger.warn(error.message)
+      if (error.code === 'CLOSED') return
+      // Brokers close idle connections: that is worth a word only where somebody waits for an answer.
+      if (unanswered > 0) this.settings.logger.warn(error.message)
+      else this.settings.logger.debug(error.message)
     })
     return connection
   }

@@ -69,7 +69,7 @@ export class Connection {
   #nextCorrelationId = 1
   #corked = false
   #ended: StreamBusError | undefined
-  readonly #onEnd = new Set<(error: StreamBusError) => void>()
+  readonly #onEnd = new Set<(error: StreamBusError, unanswered: number) => void>()
 
   /** Connects and agrees on versions. Rejects with BROKER_UNREACHABLE, PROTOCOL_ERROR or ABORTED. */
   static async open(options: ConnectionOptions): Promise<Connection> {
@@ -120,9 +120,9 @@ export class Connection {
     return this.#versions
   }
 
-  /** Called once, when the connection is over for whatever reason. */
-  onEnd(listener: (error: StreamBusError) => void): void {
-    if (this.#ended !== undefined) listener(this.#ended)
+  /** Called once, when the connection is over for whatever reason, with how many requests that left open. */
+  onEnd(listener: (error: StreamBusError, unanswered: number) => void): void {
+    if (this.#ended !== undefined) listener(this.#ended, 0)
     else this.#onEnd.add(listener)
   }
 
@@ -348,7 +348,7 @@ export class Connection {
       clearTimeout(pending.timer)
       if (!pending.answered) pending.reject(error)
     }
-    for (const listener of this.#onEnd) listener(error)
+    for (const listener of this.#onEnd) listener(error, unanswered.length)
     this.#onEnd.clear()
   }
 }

@@ -215,8 +215,9 @@ export function brokerError(code: number, doing: string, detail?: string | null)
   })
 }
 
-/** The error a call ends with when its signal fired. */
+/** The error a call ends with when its signal fired; our own where the signal is, when a client is closed. */
 export function abortedError(signal: AbortSignal): StreamBusError {
+  if (isStreamBusError(signal.reason)) return signal.reason
   return new StreamBusError('ABORTED', 'The operation was aborted.', { cause: signal.reason })
 }
 

@@ -25,11 +25,16 @@ export class ByteWriter {
   position = 0
   /** The field being written, for error messages. */
   field = ''
-  #bytes = Buffer.allocUnsafeSlow(initialCapacityBytes)
-  #view = new DataView(this.#bytes.buffer)
+  #bytes: Buffer
+  #view: DataView
   /** Where in the scratch memory a separate part has its place, and that part. */
   #separate: { position: number; part: Part }[] = []
   #separateBytes = 0
+
+  constructor(capacityBytes = initialCapacityBytes) {
+    this.#bytes = Buffer.allocUnsafeSlow(capacityBytes)
+    this.#view = new DataView(this.#bytes.buffer)
+  }
 
   reset(): void {
     this.position = 0
@@ -49,7 +54,10 @@ export class ByteWriter {
     this.#view = new DataView(this.#bytes.buffer)
   }
 
-  /** Moves past `length` bytes, making room for them, and returns where they begin. */
+  /**
+   * Moves past `length` bytes, making room for them, and returns where they begin. The scratch memory may be
+   * another one afterwards: look at it only then.
+   */
   #advance(length: number): number {
     const start = this.position
     const end = start + length
@@ -63,12 +71,14 @@ export class ByteWriter {
   }
 
   bool(value: boolean): void {
-    this.#bytes[this.#advance(1)] = value ? 1 : 0
+    const at = this.#advance(1)
+    this.#bytes[at] = value ? 1 : 0
   }
 
   int8(value: number): void {
     if ((value << 24) >> 24 !== value) throw outOfRange('int8', value)
-    this.#bytes[this.#advance(1)] = value
+    const at = this.#advance(1)
+    this.#bytes[at] = value
   }
 
   int16(value: number): void {
@@ -139,7 +149,8 @@ export class ByteWriter {
     if (length > maxInt16) throw new ProtocolError('INVALID_VALUE', `string of ${length} bytes is too long`)
     if (flexible) this.unsignedVarint(length + 1)
     else this.int16(length)
-    this.#bytes.write(value, this.#advance(length), length, 'utf8')
+    const at = this.#advance(length)
+    this.#bytes.write(value, at, length, 'utf8')
   }
 
   /** Byte by byte while it is ASCII: below about 40 characters cheaper than a native call. */
@@ -174,7 +185,8 @@ export class ByteWriter {
     if (!Number.isInteger(length) || length < 0 || length >= maxInt32) throw outOfRange('bytes', value)
     this.length(length, flexible)
     if (value instanceof Uint8Array && length < minSeparatePartBytes) {
-      this.#bytes.set(value, this.#advance(length))
+      const at = this.#advance(length)
+      this.#bytes.set(value, at)
     } else {
       this.#separate.push({ position: this.position, part: value })
       this.#separateBytes += length

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noExplicitAny: an API of any types is taken where only one of its four types matters.
 /**
  * Requests and responses as frames. A frame on the wire is a 4-byte length, a header, and a body:
  *
@@ -32,7 +33,7 @@ export interface RequestHeader {
  */
 export function decodeRequestHeader(frame: Uint8Array): { header: RequestHeader; bodyOffset: number } {
   const reader = new ByteReader(frame)
-  return decoding('request header', reader, () => {
+  try {
     const apiKey = reader.int16()
     const apiVersion = reader.int16()
     const correlationId = reader.int32()
@@ -44,7 +45,9 @@ export function decodeRequestHeader(frame: Uint8Array): { header: RequestHeader;
     const api = apiByKey(apiKey)
     if (api !== undefined && apiVersion >= api.request.flexibleFrom) reader.skipTaggedFields()
     return { header: { apiKey, apiVersion, correlationId, clientId }, bodyOffset: reader.position }
-  })
+  } catch (error) {
+    throw during('request header', '', error)
+  }
 }
 
 /** Reads the body of a request whose header ended at `bodyOffset`. */
@@ -54,7 +57,7 @@ export function decodeRequest<Req>(
   frame: Uint8Array,
   bodyOffset: number,
 ): Req {
-  return decodeBody(api.name, 'request', api.request, version, new ByteReader(frame, bodyOffset)) as Req
+  return decodeBody(api, 'request', version, new ByteReader(frame, bodyOffset)) as Req
 }
 
 export function encodeRequest<ReqInput>(
@@ -63,15 +66,14 @@ export function encodeRequest<ReqInput>(
   header: { readonly correlationId: number; readonly clientId: string | null },
   body: ReqInput,
 ): Part[] {
-  checkVersion(api.name, 'request', api.request, version)
-  return encodeFrame(`${api.name} v${version} request`, (writer) => {
+  return encodeFrame(api, 'request', version, (writer, schema) => {
     writer.int16(api.key)
     writer.int16(version)
     writer.int32(header.correlationId)
     if (header.clientId === null) writer.nullString(false)
     else writer.string(header.clientId, false)
-    if (version >= api.request.flexibleFrom) writer.unsignedVarint(0)
-    messageEncoder(api.request, version)(writer, body)
+    if (version >= schema.flexibleFrom) writer.unsignedVarint(0)
+    messageEncoder(schema, version)(writer, body)
   })
 }
 
@@ -82,11 +84,13 @@ export function decodeResponseHeader(
   frame: Uint8Array,
 ): { correlationId: number; bodyOffset: number } {
   const reader = new ByteReader(frame)
-  return decoding(`${api.name} v${version} response header`, reader, () => {
+  try {
     const correlationId = reader.int32()
     if (hasTaggedHeader(api, version)) reader.skipTaggedFields()
     return { correlationId, bodyOffset: reader.position }
-  })
+  } catch (error) {
+    throw during(`${api.name} v${version} response header`, '', error)
+  }
 }
 
 /**
@@ -101,7 +105,7 @@ export function decodeResponse<Res>(
   const { correlationId, bodyOffset } = decodeResponseHeader(api, version, frame)
   const reader = new ByteReader(frame, bodyOffset)
   const bodyVersion = isApiVersionsFallback(api, frame, bodyOffset) ? 0 : version
-  return { correlationId, body: decodeBody(api.name, 'response', api.response, bodyVersion, reader) as Res }
+  return { correlationId, body: decodeBody(api, 'response', bodyVersion, reader) as Res }
 }
 
 export function encodeResponse<ResInput>(
@@ -110,11 +114,10 @@ export function encodeResponse<ResInput>(
   correlationId: number,
   body: ResInput,
 ): Part[] {
-  checkVersion(api.name, 'response', api.response, version)
-  return encodeFrame(`${api.name} v${version} response`, (writer) => {
+  return encodeFrame(api, 'response', version, (writer, schema) => {
     writer.int32(correlationId)
     if (hasTaggedHeader(api, version)) writer.unsignedVarint(0)
-    messageEncoder(api.response, version)(writer, body)
+    messageEncoder(schema, version)(writer, body)
   })
 }
 
@@ -130,24 +133,20 @@ function isApiVersionsFallback(api: Api, frame: Uint8Array, bodyOffset: number):
   )
 }
 
-function checkVersion(name: string, kind: string, schema: MessageSchema, version: number): void {
-  if (version >= schema.minVersion && version <= schema.maxVersion) return
+type Kind = 'request' | 'response'
+
+function schemaOf(api: Api, kind: Kind, version: number): MessageSchema {
+  const schema = api[kind]
+  if (version >= schema.minVersion && version <= schema.maxVersion) return schema
   throw new ProtocolError(
     'UNSUPPORTED_VERSION',
-    `${name} ${kind} has versions ${schema.minVersion} to ${schema.maxVersion}, not ${version}`,
+    `${api.name} ${kind} has versions ${schema.minVersion} to ${schema.maxVersion}, not ${version}`,
   )
 }
 
-function decodeBody(
-  name: string,
-  kind: string,
-  schema: MessageSchema,
-  version: number,
-  reader: ByteReader,
-): unknown {
-  checkVersion(name, kind, schema, version)
-  const decode = messageDecoder(schema, version)
-  return decoding(`${name} v${version} ${kind}`, reader, () => {
+function decodeBody(api: Api, kind: Kind, version: number, reader: ByteReader): unknown {
+  const decode = messageDecoder(schemaOf(api, kind, version), version)
+  try {
     const body = decode(reader)
     if (reader.remaining > 0) {
       reader.field = ''
@@ -156,38 +155,38 @@ function decodeBody(
       })
     }
     return body
-  })
-}
-
-/** Adds to an error what was being read. */
-function decoding<T>(what: string, reader: ByteReader, read: () => T): T {
-  try {
-    return read()
   } catch (error) {
-    throw inField(what, reader.field, error)
+    throw during(`${api.name} v${version} ${kind}`, reader.field, error)
   }
 }
 
 let idleWriter: ByteWriter | undefined
 
-function encodeFrame(what: string, write: (writer: ByteWriter) => void): Part[] {
+function encodeFrame(
+  api: Api,
+  kind: Kind,
+  version: number,
+  write: (writer: ByteWriter, schema: MessageSchema) => void,
+): Part[] {
+  const schema = schemaOf(api, kind, version)
   const writer = idleWriter ?? new ByteWriter()
   // Taken for the time of this message: a getter in a message may encode another one.
   idleWriter = undefined
   try {
     writer.reset()
     writer.int32(0)
-    write(writer)
+    write(writer, schema)
     writer.setInt32(0, writer.byteLength - 4)
     return writer.parts()
   } catch (error) {
-    throw inField(what, writer.field, error)
+    throw during(`${api.name} v${version} ${kind}`, writer.field, error)
   } finally {
     idleWriter = writer
   }
 }
 
-function inField(what: string, field: string, error: unknown): unknown {
+/** Adds to an error what was being read or written. */
+function during(message: string, field: string, error: unknown): unknown {
   if (!(error instanceof ProtocolError)) return error
-  return error.during(field === '' ? what : `${what}, ${field}`)
+  return error.during(field === '' ? message : `${message}, ${field}`)
 }

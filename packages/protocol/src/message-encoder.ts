@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noExplicitAny: what a field may hold is known from its schema, not to the compiler.
 import { type ByteWriter, outOfRange, type Part } from './byte-writer.ts'
 import { defaultMaker, isDefault } from './field-default.ts'
 import { ProtocolError } from './protocol-error.ts'

@@ -274,18 +274,20 @@ export function encodeRecordBatch(
   const first = records[0]
   if (first === undefined) throw new ProtocolError('INVALID_VALUE', 'a record batch needs a record')
   const baseTimestamp = timestampOf(first)
-  const lengths = records.map((record, index) => recordBodyBytes(record, index, baseTimestamp))
+  const sizes: number[] = []
   let sectionBytes = 0
-  for (const length of lengths) sectionBytes += varintBytes(length) + length
+  for (let i = 0; i < records.length; i++) {
+    sectionBytes += measureRecord(records[i]!, i, baseTimestamp, sizes)
+  }
 
   const codec = compressionIds[options.compression ?? 'none']
   let batch: Buffer
   if (codec === 0) {
     batch = Buffer.allocUnsafe(BATCH_HEADER_BYTES + sectionBytes)
-    writeRecords(batch, BATCH_HEADER_BYTES, records, lengths, baseTimestamp)
+    writeRecords(batch, BATCH_HEADER_BYTES, records, sizes, baseTimestamp)
   } else {
     const section = Buffer.allocUnsafe(sectionBytes)
-    writeRecords(section, 0, records, lengths, baseTimestamp)
+    writeRecords(section, 0, records, sizes, baseTimestamp)
     const compressed = loadedCodec(codec).compress(section)
     batch = Buffer.allocUnsafe(BATCH_HEADER_BYTES + compressed.length)
     batch.set(compressed, BATCH_HEADER_BYTES)
@@ -318,57 +320,76 @@ function timestampOf(record: RecordInput): number {
 
 type Content = Uint8Array | string | null | undefined
 
+/** Up to this length a loop over the text or the bytes costs less than a native call. */
+const maxLoopLength = 24
+
+/**
+ * Bytes of a record with its length. The sizes needed again to write it are added to `sizes`: of the record
+ * after its length, of key and value, of each header's key and value; -1 for null.
+ */
+function measureRecord(record: RecordInput, index: number, baseTimestamp: number, sizes: number[]): number {
+  const first = sizes.length
+  const headers = record.headers ?? []
+  sizes.push(0, contentBytes(record.key), contentBytes(record.value))
+  for (const { key, value } of headers) sizes.push(contentBytes(key), contentBytes(value))
+  let sum = 1 + varlongBytes(timestampOf(record) - baseTimestamp)
+  sum += varintBytes(index) + varintBytes(headers.length)
+  for (let i = first + 1; i < sizes.length; i++) {
+    const size = sizes[i]!
+    sum += varintBytes(size) + Math.max(size, 0)
+  }
+  sizes[first] = sum
+  return varintBytes(sum) + sum
+}
+
 function contentBytes(content: Content): number {
   if (content === null || content === undefined) return -1
-  return typeof content === 'string' ? Buffer.byteLength(content) : content.length
-}
-
-/** Bytes of a record after its length. */
-function recordBodyBytes(record: RecordInput, index: number, baseTimestamp: number): number {
-  const headers = record.headers ?? []
-  let sum = 1 + varlongBytes(timestampOf(record) - baseTimestamp) + varintBytes(index)
-  sum += fieldBytes(record.key) + fieldBytes(record.value) + varintBytes(headers.length)
-  for (const { key, value } of headers) sum += fieldBytes(key) + fieldBytes(value)
-  return sum
-}
-
-function fieldBytes(content: Content): number {
-  const length = contentBytes(content)
-  return varintBytes(length) + Math.max(length, 0)
+  if (typeof content !== 'string') return content.length
+  if (content.length > maxLoopLength) return Buffer.byteLength(content)
+  for (let i = 0; i < content.length; i++) {
+    if (content.charCodeAt(i) > 0x7f) return Buffer.byteLength(content)
+  }
+  return content.length
 }
 
 function writeRecords(
   target: Buffer,
   start: number,
   records: readonly RecordInput[],
-  lengths: readonly number[],
+  sizes: readonly number[],
   baseTimestamp: number,
 ): void {
   let at = start
+  let size = 0
   for (let i = 0; i < records.length; i++) {
     const record = records[i]!
-    at = writeVarint(target, at, lengths[i]!)
+    at = writeVarint(target, at, sizes[size++]!)
     target[at++] = 0
     at = writeVarlong(target, at, timestampOf(record) - baseTimestamp)
     at = writeVarint(target, at, i)
-    at = writeField(target, at, record.key)
-    at = writeField(target, at, record.value)
+    at = writeContent(target, at, record.key, sizes[size++]!)
+    at = writeContent(target, at, record.value, sizes[size++]!)
     const headers = record.headers ?? []
     at = writeVarint(target, at, headers.length)
     for (const { key, value } of headers) {
-      at = writeField(target, at, key)
-      at = writeField(target, at, value)
+      at = writeContent(target, at, key, sizes[size++]!)
+      at = writeContent(target, at, value, sizes[size++]!)
     }
   }
 }
 
-function writeField(target: Buffer, start: number, content: Content): number {
-  if (content === null || content === undefined) return writeVarint(target, start, -1)
-  const length = contentBytes(content)
-  const at = writeVarint(target, start, length)
-  if (typeof content === 'string') target.write(content, at, length, 'utf8')
-  else target.set(content, at)
-  return at + length
+function writeContent(target: Buffer, start: number, content: Content, size: number): number {
+  const at = writeVarint(target, start, size)
+  if (content === null || content === undefined) return at
+  if (typeof content !== 'string') {
+    if (size > maxLoopLength) target.set(content, at)
+    else for (let i = 0; i < size; i++) target[at + i] = content[i]!
+  } else if (size > maxLoopLength || size !== content.length) {
+    target.write(content, at, size, 'utf8')
+  } else {
+    for (let i = 0; i < size; i++) target[at + i] = content.charCodeAt(i)
+  }
+  return at + size
 }
 
 function zigzag(value: number): number {

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noExplicitAny: type parameters that are only inferred from are open on purpose.
 /**
  * The language messages are described in. A schema is plain data, written once per message and annotated with
  * the versions in which a field exists, may be null, or is tagged, in the notation of Kafka's own definitions:
@@ -124,8 +125,21 @@ export const records = scalar<Uint8Array, Uint8Array | ExternalBytes>('records')
 export function struct<F extends Fields, const O extends FieldOptions = Record<never, never>>(
   fields: F,
   options?: O,
-): FieldOf<DecodedFields<F>, InputFields<F>, O> {
+): Field<StructTypes<F, O>> {
   return { type: 'struct', options: options ?? {}, element: undefined, fields }
+}
+
+/** Named, so that the declaration of a message does not double with each level of its depth. */
+export interface StructTypes<F extends Fields, O> {
+  decoded: Nullable<DecodedFields<F>, O>
+  input: Nullable<InputFields<F>, O>
+  optional: Optional<O>
+}
+
+export interface ArrayTypes<E extends Field | Fields, O> {
+  decoded: Nullable<DecodedElement<E>[], O>
+  input: Nullable<readonly InputElement<E>[], O>
+  optional: Optional<O>
 }
 
 type DecodedElement<E> = E extends Field ? DecodedField<E> : E extends Fields ? DecodedFields<E> : never
@@ -135,7 +149,7 @@ type InputElement<E> = E extends Field ? InputField<E> : E extends Fields ? Inpu
 export function array<E extends Field | Fields, const O extends FieldOptions = Record<never, never>>(
   element: E,
   options?: O,
-): FieldOf<DecodedElement<E>[], readonly InputElement<E>[], O> {
+): Field<ArrayTypes<E, O>> {
   return {
     type: 'array',
     options: options ?? {},
@@ -145,7 +159,7 @@ export function array<E extends Field | Fields, const O extends FieldOptions = R
 }
 
 function isField(element: Field | Fields): element is Field {
-  return typeof element['type'] === 'string'
+  return typeof (element as Field).type === 'string'
 }
 
 /** One message: its fields in wire order and the versions it has. */

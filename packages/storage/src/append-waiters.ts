@@ -2,11 +2,14 @@ import type { LogHead } from './log-head.ts'
 import type { LogId, Offset } from './log-store.ts'
 
 interface Waiter {
-  readonly logIds: readonly LogId[]
+  readonly after: ReadonlyMap<LogId, Offset>
   settle(moved: LogId[]): void
 }
 
 /** Long polls: who waits for which log's high watermark to move. */
+/** The longest time a timer takes; 24 days. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
 export class AppendWaiters {
   readonly #byLog = new Map<LogId, Set<Waiter>>()
   #closed = false
@@ -19,21 +22,20 @@ export class AppendWaiters {
   ): Promise<LogId[]> {
     const moved: LogId[] = []
     for (const [logId, offset] of after) {
-      const log = logs.get(logId)
-      if (log === undefined || log.highWatermark > offset) moved.push(logId)
+      if (hasMoved(logs.get(logId), offset)) moved.push(logId)
     }
     if (moved.length > 0 || maxWaitMs <= 0 || this.#closed || signal?.aborted === true) {
       return Promise.resolve(moved)
     }
     return new Promise((resolve) => {
       const abort = () => waiter.settle([])
-      const timer = setTimeout(abort, maxWaitMs)
+      const timer = setTimeout(abort, Math.min(maxWaitMs, MAX_TIMER_MS))
       const waiter: Waiter = {
-        logIds: [...after.keys()],
+        after,
         settle: (logIds) => {
           clearTimeout(timer)
           signal?.removeEventListener('abort', abort)
-          for (const logId of waiter.logIds) {
+          for (const logId of after.keys()) {
             const waiters = this.#byLog.get(logId)
             waiters?.delete(waiter)
             if (waiters?.size === 0) this.#byLog.delete(logId)
@@ -42,7 +44,7 @@ export class AppendWaiters {
         },
       }
       signal?.addEventListener('abort', abort, { once: true })
-      for (const logId of waiter.logIds) {
+      for (const logId of after.keys()) {
         const waiters = this.#byLog.get(logId)
         if (waiters === undefined) this.#byLog.set(logId, new Set([waiter]))
         else waiters.add(waiter)
@@ -50,18 +52,24 @@ export class AppendWaiters {
     })
   }
 
-  /** The log's high watermark moved, or the log is gone. */
-  wake(logId: LogId): void {
+  /** The log's high watermark moved, or the log is gone: undefined. */
+  wake(logId: LogId, log: LogHead | undefined): void {
     const waiters = this.#byLog.get(logId)
     if (waiters === undefined) return
-    for (const waiter of [...waiters]) waiter.settle([logId])
+    for (const waiter of [...waiters]) {
+      if (hasMoved(log, waiter.after.get(logId)!)) waiter.settle([logId])
+    }
   }
 
-  /** Wakes everybody, and lets nobody wait any more. */
+  /** Ends every wait, and lets nobody wait any more. */
   close(): void {
     this.#closed = true
     for (const waiters of [...this.#byLog.values()]) {
       for (const waiter of [...waiters]) waiter.settle([])
     }
   }
+}
+
+function hasMoved(log: LogHead | undefined, after: Offset): boolean {
+  return log === undefined || log.highWatermark > after
 }

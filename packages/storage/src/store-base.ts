@@ -35,12 +35,15 @@ export abstract class StoreBase implements LogStore {
   abstract readonly maxBatchBytes: number
 
   protected readonly storeState: StoreState
+  /** Milliseconds since the epoch. */
+  protected readonly clock: () => number
   protected readonly waiters = new AppendWaiters()
   /** Changes of topics run one after the other: each is checked against the outcome of the one before. */
   #changes: Promise<unknown> = Promise.resolve()
 
-  protected constructor(storeState: StoreState) {
+  protected constructor(storeState: StoreState, clock: () => number) {
     this.storeState = storeState
+    this.clock = clock
   }
 
   get topics(): LogStore['topics'] {
@@ -51,6 +54,8 @@ export abstract class StoreBase implements LogStore {
   protected abstract commitEvent(event: StoreEvent): Promise<void>
   /** Called after logs were deleted, so that the engine can give their space back. */
   protected abstract logsDeleted(ids: readonly LogId[]): void
+  /** Bytes of the log's batches between its start and `to` that end at or before `to`. */
+  protected abstract bytesBefore(log: LogHead, to: Offset): Promise<number>
   /** Throws CLOSED after `close`. */
   protected abstract assertOpen(): void
 
@@ -72,7 +77,7 @@ export abstract class StoreBase implements LogStore {
         id,
         logs: this.#newLogIds(spec.partitions),
         configs: { ...spec.configs },
-        createdAtMs: Date.now(),
+        createdAtMs: this.clock(),
       })
       return this.#topic(id)
     })
@@ -101,7 +106,7 @@ export abstract class StoreBase implements LogStore {
       const { logs } = this.#topic(id)
       await this.commitEvent({ type: 'topic-deleted', id })
       this.logsDeleted(logs)
-      for (const logId of logs) this.waiters.wake(logId)
+      for (const logId of logs) this.waiters.wake(logId, undefined)
     })
   }
 
@@ -131,7 +136,10 @@ export abstract class StoreBase implements LogStore {
           `log ${id} cannot start at ${to}: it ends at ${log.highWatermark}`,
         )
       }
-      if (to > log.startOffset) await this.commitEvent({ type: 'log-start-advanced', logId: id, to })
+      if (to > log.startOffset) {
+        const freedBytes = await this.bytesBefore(log, to)
+        await this.commitEvent({ type: 'log-start-advanced', logId: id, to, freedBytes })
+      }
       return log.startOffset
     })
   }

@@ -22,7 +22,13 @@ export type StoreEvent =
       readonly configs: Readonly<Record<string, string>>
     }
   | { readonly type: 'topic-deleted'; readonly id: TopicId }
-  | { readonly type: 'log-start-advanced'; readonly logId: LogId; readonly to: Offset }
+  | {
+      readonly type: 'log-start-advanced'
+      readonly logId: LogId
+      readonly to: Offset
+      /** Bytes of the batches that end at or before `to` and were live until now. */
+      readonly freedBytes: number
+    }
   | { readonly type: 'log-claimed'; readonly logId: LogId; readonly epoch: number }
   | { readonly type: 'producer-ids-allocated'; readonly nextProducerId: number }
 
@@ -96,7 +102,9 @@ export class StoreState {
       }
       case 'log-start-advanced': {
         const log = this.logs.get(event.logId)
-        if (log !== undefined && event.to > log.startOffset) log.startOffset = event.to
+        if (log === undefined || event.to <= log.startOffset) return
+        log.startOffset = event.to
+        log.sizeBytes -= event.freedBytes
         return
       }
       case 'log-claimed': {

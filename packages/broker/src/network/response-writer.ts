@@ -49,8 +49,15 @@ export class ResponseWriter implements TurnEndTask {
     })
   }
 
-  /** True while the socket takes no more: no further request of this connection should be started. */
+  /**
+   * True while the socket takes no more, or records wait to be sent: no further request of this connection
+   * should be started, so that it holds the records of one answer at a time.
+   */
   get isCongested(): boolean {
+    return this.#isBusy || this.#recordParts > 0
+  }
+
+  get #isBusy(): boolean {
     return this.#streaming || this.#awaitingDrain
   }
 
@@ -68,14 +75,14 @@ export class ResponseWriter implements TurnEndTask {
       this.#parts.push(part)
       if (!(part instanceof Uint8Array)) this.#recordParts++
     }
-    if (this.#scheduled || this.isCongested) return
+    if (this.#scheduled || this.#isBusy) return
     this.#scheduled = true
     this.#turnEnd.schedule(this)
   }
 
   runAtTurnEnd(): void {
     this.#scheduled = false
-    if (this.#closed || this.isCongested || this.#parts.length === 0) return
+    if (this.#closed || this.#isBusy || this.#parts.length === 0) return
     if (this.#recordParts > 0) {
       this.#streaming = true
       this.#stream().catch((error: unknown) => {

@@ -37,6 +37,7 @@ let lanes = 0
  *
  *     for await (const message of bus.consumer('orders', { from: 'earliest', until: 'end' })) { … }
  *
+ * Messages are delivered as soon as they are in the log, also those of transactions that are not committed.
  * The order within a partition is the order of the log; partitions are interleaved. The iteration throws
  * OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC, UNKNOWN_PARTITION, CORRUPT_DATA, NO_PROGRESS, or the last error of a
  * broker that could not be reached within `retryTimeoutMs`. Leaving the loop closes the consumer.

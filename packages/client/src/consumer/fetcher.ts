@@ -60,6 +60,8 @@ export class Fetcher {
   /** What is still to be read; those served move to the end, so that all get their turn. */
   #cursors: Cursor[]
   readonly #fetching = new Set<number>()
+  /** Why a topic is not in the view of the cluster, by its name. */
+  readonly #topicFailures = new Map<string, StreamBusError>()
   readonly #arrived: FetchedRecords[] = []
   #bufferedBytes = 0
   #failure: StreamBusError | undefined
@@ -139,7 +141,8 @@ export class Fetcher {
       }
       const leader = this.#cluster.leaderOf(cursor.topic, cursor.partition)
       if (leader < 0) {
-        this.#onFailure([cursor], noLeader(cursor.topic, cursor.partition))
+        const { topic, partition } = cursor
+        this.#onFailure([cursor], this.#topicFailures.get(topic) ?? noLeader(topic, partition))
         wakeAtMs = Math.min(wakeAtMs, cursor.resumeAtMs)
       } else if (!this.#fetching.has(leader)) {
         const cursors = byLeader.get(leader)
@@ -333,7 +336,13 @@ export class Fetcher {
     }
     const topics = [...new Set(cursors.map(({ topic }) => topic))]
     this.#cluster.refresh(topics).then(
-      () => this.#pump(),
+      (answers) => {
+        for (const [topic, answer] of answers) {
+          if (answer instanceof StreamBusError) this.#topicFailures.set(topic, answer)
+          else this.#topicFailures.delete(topic)
+        }
+        this.#pump()
+      },
       (failure: unknown) => this.#cluster.settings.logger.debug(sentenceOf(failure)),
     )
   }

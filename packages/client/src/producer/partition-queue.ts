@@ -154,13 +154,13 @@ export class PartitionQueue {
     this.#limits = limits
   }
 
-  get hasOpenBatch(): boolean {
-    return this.#open !== undefined
+  /** Whether the open batch, if there is one, takes a record of this size. */
+  hasRoomFor(bytes: number): boolean {
+    return this.#open !== undefined && this.#open.bytes + bytes <= this.#limits.maxBatchBytes
   }
 
   append(record: QueuedRecord, bytes: number, delivery: Delivery, slot: number, nowMs: number): void {
-    let batch = this.#open
-    if (batch !== undefined && batch.bytes + bytes > this.#limits.maxBatchBytes) batch = undefined
+    let batch = this.hasRoomFor(bytes) ? this.#open : undefined
     if (batch === undefined) {
       batch = new Batch(nowMs, nowMs + this.#limits.deliveryTimeoutMs)
       this.pending.push(batch)

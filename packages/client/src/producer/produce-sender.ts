@@ -73,6 +73,7 @@ export class ProduceSender {
 
   /** Tells the sender that a partition has something to send. */
   notify(queue: PartitionQueue): void {
+    if (this.#scheduled && this.#ready.has(queue)) return
     this.#ready.add(queue)
     if (!this.#busy.has(queue)) {
       this.#busy.add(queue)

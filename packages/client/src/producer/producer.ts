@@ -48,6 +48,8 @@ export interface ProducerSettings {
   readonly deliveryTimeoutMs: number
 }
 
+const viewCheckIntervalMs = 1_000
+
 /** A call that waits for its topic to be looked up or for room in the buffer. */
 interface Admission {
   readonly records: readonly QueuedRecord[]
@@ -66,6 +68,8 @@ interface TopicQueues {
   looking: boolean
   /** Where messages without a key go until the batch there is closed. */
   sticky: number
+  /** When the number of partitions was last compared with the view of the cluster. */
+  checkedAtMs: number
 }
 
 /**
@@ -108,7 +112,15 @@ export class Producer {
   send(topic: string, value: Sendable, options: SendOptions = {}): Promise<SentMessage> {
     const delivery = new SingleDelivery()
     try {
-      this.#admit(topic, [queuedRecord(value, options)], [options.partition], delivery)
+      const record = queuedRecord(value, options)
+      const queues = this.#topics.get(topic)
+      const bytes = recordBytes(record)
+      // Most calls find their topic known and room in the buffer, and need not stand in line.
+      if (queues !== undefined && this.#takesAtOnce(queues, bytes)) {
+        this.#enqueue(queues, record, bytes, options.partition, delivery, 0, performance.now())
+      } else {
+        this.#admit(topic, [record], [options.partition], delivery)
+      }
     } catch (error) {
       return Promise.reject(error)
     }
@@ -192,10 +204,20 @@ export class Producer {
     if (this.#waiting.size > 0) this.#watch ??= setInterval(() => this.#giveUpLate(), 500)
   }
 
+  #takesAtOnce(topic: TopicQueues, bytes: number): boolean {
+    return (
+      topic.queues.length > 0 &&
+      topic.waiting.length === 0 &&
+      this.#bufferedBytes + bytes <= this.#settings.maxBufferedBytes &&
+      this.#codecLoaded &&
+      !this.#closed
+    )
+  }
+
   #topicQueues(name: string): TopicQueues {
     let queues = this.#topics.get(name)
     if (queues === undefined) {
-      queues = { name, queues: [], waiting: [], looking: false, sticky: 0 }
+      queues = { name, queues: [], waiting: [], looking: false, sticky: 0, checkedAtMs: 0 }
       this.#topics.set(name, queues)
     }
     return queues
@@ -213,7 +235,7 @@ export class Producer {
     ]).then(
       ([{ partitions }]) => {
         topic.looking = false
-        this.#extend(topic, partitions.length)
+        this.#resize(topic, partitions.length)
         this.#fill(topic)
       },
       (error: unknown) => {
@@ -228,7 +250,12 @@ export class Producer {
     )
   }
 
-  #extend(topic: TopicQueues, partitions: number): void {
+  /** A topic that was deleted and made anew may have fewer; what waits for the others meets its deadline. */
+  #resize(topic: TopicQueues, partitions: number): void {
+    if (topic.queues.length > partitions) {
+      topic.queues.length = partitions
+      topic.sticky = 0
+    }
     for (let partition = topic.queues.length; partition < partitions; partition++) {
       topic.queues.push(new PartitionQueue(topic.name, partition, this.#settings))
     }
@@ -237,9 +264,6 @@ export class Producer {
   /** Moves what waits into the partitions' queues, in order, while there is room. */
   #fill(topic: TopicQueues): void {
     const nowMs = performance.now()
-    const current = this.#cluster.cachedTopic(topic.name)
-    if (current !== undefined) this.#extend(topic, current.partitions.length)
-    else this.#lookUp(topic)
     let admitted = 0
     for (const admission of topic.waiting) {
       if (!this.#take(topic, admission, nowMs)) break
@@ -257,27 +281,51 @@ export class Producer {
       const record = records[admission.next] as QueuedRecord
       const bytes = recordBytes(record)
       if (!this.#hasRoomFor(bytes)) return false
-      const queue = this.#queueFor(topic, record, partitions[admission.next])
-      if (queue === undefined) {
-        const partition = partitions[admission.next] as number
-        delivery.fail(unknownPartition(topic.name, partition, topic.queues.length))
-        continue
-      }
-      queue.append(record, bytes, delivery, admission.next, nowMs)
-      this.#bufferedBytes += bytes
-      this.#sender.notify(queue)
+      this.#enqueue(topic, record, bytes, partitions[admission.next], delivery, admission.next, nowMs)
     }
     return true
+  }
+
+  #enqueue(
+    topic: TopicQueues,
+    record: QueuedRecord,
+    bytes: number,
+    partition: number | undefined,
+    delivery: Delivery,
+    slot: number,
+    nowMs: number,
+  ): void {
+    if (nowMs - topic.checkedAtMs > viewCheckIntervalMs) this.#renewView(topic, nowMs)
+    const queue = this.#queueFor(topic, record, bytes, partition)
+    if (queue === undefined) {
+      delivery.fail(unknownPartition(topic.name, partition as number, topic.queues.length))
+      return
+    }
+    queue.append(record, bytes, delivery, slot, nowMs)
+    this.#bufferedBytes += bytes
+    this.#sender.notify(queue)
+  }
+
+  /** Partitions that were added since are used from now on; a view that is too old is renewed meanwhile. */
+  #renewView(topic: TopicQueues, nowMs: number): void {
+    topic.checkedAtMs = nowMs
+    const current = this.#cluster.cachedTopic(topic.name)
+    if (current !== undefined) this.#resize(topic, current.partitions.length)
+    else
+      this.#cluster
+        .refresh([topic.name])
+        .catch((error) => this.#cluster.settings.logger.debug(sentenceOf(error)))
   }
 
   #queueFor(
     topic: TopicQueues,
     { key }: QueuedRecord,
+    bytes: number,
     partition: number | undefined,
   ): PartitionQueue | undefined {
     if (partition !== undefined) return topic.queues[partition]
     if (key !== null) return topic.queues[partitionOfKey(key, topic.queues.length)]
-    if (!topic.queues[topic.sticky]!.hasOpenBatch) topic.sticky = this.#nextSticky(topic)
+    if (!topic.queues[topic.sticky]!.hasRoomFor(bytes)) topic.sticky = this.#nextSticky(topic)
     return topic.queues[topic.sticky]
   }
 

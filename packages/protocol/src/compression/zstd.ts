@@ -27,16 +27,14 @@ export function nativeZstd(): Zstd | null {
   if (zstdCompressSync === undefined || zstdDecompressSync === undefined) return null
   return {
     compress: (bytes) => zstdCompressSync(bytes),
-    decompress(bytes, maxBytes) {
-      // Frames are looked at first, so that a content size nothing stands behind is refused unallocated.
-      zstdFrames(bytes)
+    decompress: frameByFrame((frame, capacityBytes) => {
       try {
-        return zstdDecompressSync(bytes, { maxOutputLength: Math.max(maxBytes, 1) })
+        return zstdDecompressSync(frame, { maxOutputLength: Math.max(capacityBytes, 1) })
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(maxBytes)
+        if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return null
         throw invalidData('zstd', (error as Error).message, error)
       }
-    },
+    }),
   }
 }
 
@@ -46,29 +44,37 @@ const outputFull = /code -70$/
 export async function loadWasmZstd(): Promise<Zstd> {
   const wasm = createRequire(import.meta.url)('@bokuweb/zstd-wasm') as typeof import('@bokuweb/zstd-wasm')
   await wasm.init()
-
-  function decompressFrame(bytes: Uint8Array, capacityBytes: number, maxBytes: number): Uint8Array {
-    try {
-      return wasm.decompress(bytes, { defaultHeapSize: capacityBytes })
-    } catch (error) {
-      if (outputFull.test((error as Error).message)) throw tooLarge(maxBytes)
-      throw invalidData('zstd', 'damaged frame', error)
-    }
-  }
-
   return {
     compress: (bytes) => wasm.compress(bytes),
-    decompress(bytes, maxBytes) {
-      const pieces: Uint8Array[] = []
-      let left = maxBytes
-      for (const frame of zstdFrames(bytes)) {
-        if (frame.contentBytes !== null && frame.contentBytes > left) throw tooLarge(maxBytes)
-        const capacity = Math.min(frame.maxContentBytes, left)
-        const piece = decompressFrame(bytes.subarray(frame.start, frame.end), capacity, maxBytes)
-        left -= piece.length
-        pieces.push(piece)
+    decompress: frameByFrame((frame, capacityBytes) => {
+      try {
+        return wasm.decompress(frame, { defaultHeapSize: capacityBytes })
+      } catch (error) {
+        if (outputFull.test((error as Error).message)) return null
+        throw invalidData('zstd', 'damaged frame', error)
       }
-      return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
-    },
+    }),
+  }
+}
+
+/** Decompresses one frame; null if it holds more than `capacityBytes`. */
+type DecompressFrame = (frame: Uint8Array, capacityBytes: number) => Uint8Array | null
+
+/**
+ * Both libraries take one frame at a time: Node leaves out, without an error, what follows the first. Looking
+ * at the frames first also refuses a content size that nothing stands behind before memory is taken for it.
+ */
+function frameByFrame(decompressFrame: DecompressFrame): Zstd['decompress'] {
+  return (bytes, maxBytes) => {
+    const pieces: Uint8Array[] = []
+    let left = maxBytes
+    for (const { start, end, contentBytes, maxContentBytes } of zstdFrames(bytes)) {
+      if (contentBytes !== null && contentBytes > left) throw tooLarge(maxBytes)
+      const piece = decompressFrame(bytes.subarray(start, end), Math.min(maxContentBytes, left))
+      if (piece === null || piece.length > left) throw tooLarge(maxBytes)
+      left -= piece.length
+      pieces.push(piece)
+    }
+    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
   }
 }

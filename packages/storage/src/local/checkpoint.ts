@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { crc32c } from '@streambus/protocol'
 import { newKafkaId } from '../kafka-id.ts'
+import type { LogHead } from '../log-head.ts'
 import { type LogId, StorageError, type TopicId } from '../log-store.ts'
 import type { ProducerEntry } from '../producer-table.ts'
 import { StoreState } from '../store-state.ts'
@@ -54,15 +55,23 @@ export function emptyCheckpoint(): Checkpoint {
   }
 }
 
-/** A checkpoint of what is durable: batches that have an offset but are not on disk yet are left out. */
-export function takeCheckpoint(clusterId: string, end: LogPosition, state: StoreState): Checkpoint {
+/**
+ * A checkpoint of what is durable. `durableProducers` holds, for the producers whose batches are not all on
+ * disk yet, what their logs knew of them before these batches.
+ */
+export function takeCheckpoint(
+  clusterId: string,
+  end: LogPosition,
+  state: StoreState,
+  durableProducers: ReadonlyMap<LogHead, ReadonlyMap<number, ProducerEntry | undefined>>,
+): Checkpoint {
   const producers: [LogId, number, number, number, number[]][] = []
   for (const log of state.logs.values()) {
-    for (const [producerId, entry] of log.producers.entries()) {
-      const durable = entry.window.filter((batch) => batch.lastOffset < log.highWatermark)
-      // All of its batches are still on their way: the replay will find those that arrive.
-      if (durable.length === 0 && entry.window.length > 0) continue
-      const window = durable.flatMap((batch) => [
+    const durable = durableProducers.get(log)
+    for (const [producerId, newest] of log.producers.entries()) {
+      const entry = durable?.has(producerId) ? durable.get(producerId) : newest
+      if (entry === undefined) continue
+      const window = entry.window.flatMap((batch) => [
         batch.firstSequence,
         batch.lastSequence,
         batch.baseOffset,

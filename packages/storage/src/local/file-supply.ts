@@ -24,6 +24,8 @@ export class FileSupply {
   #lastNumber: number
   #prepared: WritableLogFile | null = null
   #preparing: Promise<void> | null = null
+  /** While the next file is created no other one may be: both would get the same number. */
+  #isCreating = false
   #smallGroups = 0
   #nextPreparedBytes: number
 
@@ -48,9 +50,14 @@ export class FileSupply {
     const prepared = this.#prepared
     this.#prepared = null
     if (prepared !== null) return prepared
-    const created = await this.#factory.create(this.#lastNumber + 1, 0)
-    this.#lastNumber++
-    return created
+    this.#isCreating = true
+    try {
+      const created = await this.#factory.create(this.#lastNumber + 1, 0)
+      this.#lastNumber++
+      return created
+    } finally {
+      this.#isCreating = false
+    }
   }
 
   /** True when `file` has no written blocks left and a prepared one waits. */
@@ -64,7 +71,8 @@ export class FileSupply {
     this.#smallGroups = byteLength <= SMALL_GROUP_BYTES ? this.#smallGroups + 1 : 0
     const isWorthIt = this.#preparation === 'always' || this.#smallGroups >= SMALL_GROUPS_BEFORE_PREPARING
     const runsOut = current.endPosition * 2 >= current.preparedBytes
-    if (isWorthIt && runsOut && this.#prepared === null && this.#preparing === null) {
+    const isIdle = this.#prepared === null && this.#preparing === null && !this.#isCreating
+    if (isWorthIt && runsOut && isIdle) {
       this.#preparing = this.#prepare().finally(() => {
         this.#preparing = null
       })

@@ -28,6 +28,7 @@ export interface FolderLock {
 }
 
 export interface FileSystem {
+  /** Makes a folder and those above it, durably; fine when it is there already. */
   makeFolder(path: string): Promise<void>
   /** Names in a folder, in no order. */
   list(folder: string): Promise<string[]>

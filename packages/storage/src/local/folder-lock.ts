@@ -43,7 +43,11 @@ async function lockByKernel(native: NativeLocks, path: string): Promise<FolderLo
   }
 }
 
+/** Locks of this process, for the fallback. */
+const heldPaths = new Set<string>()
+
 export async function lockByProcessId(path: string): Promise<FolderLock | null> {
+  if (heldPaths.has(path)) return null
   // Two attempts: the second after a file left by a process that is gone has been removed.
   for (let attempt = 0; attempt < 2; attempt++) {
     // Linked into place with its content, so that nobody reads a lock that does not name its holder yet.
@@ -51,17 +55,35 @@ export async function lockByProcessId(path: string): Promise<FolderLock | null> 
     await writeFile(written, String(process.pid))
     try {
       await link(written, path)
-      return { release: () => rm(path, { force: true }) }
+      heldPaths.add(path)
+      return {
+        async release() {
+          await rm(path, { force: true })
+          heldPaths.delete(path)
+        },
+      }
     } catch (error) {
       if (errorCodeOf(error) !== 'EEXIST') throw error
     } finally {
       await rm(written)
     }
-    const holder = Number.parseInt(await readFile(path, 'utf8'), 10)
-    if (Number.isInteger(holder) && isRunning(holder)) return null
+    const holder = await holderOf(path)
+    // In a container every run has the same process id: a file with ours that we do not hold is an old one.
+    if (holder !== null && holder !== process.pid && isRunning(holder)) return null
     await rm(path, { force: true })
   }
   return null
+}
+
+async function holderOf(path: string): Promise<number | null> {
+  try {
+    const holder = Number.parseInt(await readFile(path, 'utf8'), 10)
+    return Number.isInteger(holder) ? holder : null
+  } catch (error) {
+    // Let go just now.
+    if (errorCodeOf(error) === 'ENOENT') return null
+    throw error
+  }
 }
 
 function isRunning(processId: number): boolean {

@@ -87,6 +87,9 @@ interface PlacedBatch extends DurableBatch {
 
 /** A duplicate whose original is not durable yet: its answer stands and falls with the groups before it. */
 interface PlacedDuplicate {
+  readonly log: LogHead
+  /** Of the original. */
+  readonly baseOffset: number
   readonly append: PendingAppend
   readonly index: number
 }
@@ -136,6 +139,7 @@ export interface GroupCommitOptions {
   /** A second write is started beside the first only for at least this much. */
   readonly secondWriteBytes: number
   readonly fileBytes: number
+  readonly maxEventBytes: number
   readonly durability: 'fsync' | 'os'
   readonly clock: () => number
   /** The next file to write to. */
@@ -156,6 +160,10 @@ export interface WritePosition {
   readonly current: WritableLogFile
   readonly sequence: number
   readonly chain: number
+}
+
+function logDeleted(log: LogHead): StorageError {
+  return new StorageError('UNKNOWN_LOG', `log ${log.id} was deleted`)
 }
 
 export class GroupCommit {
@@ -227,7 +235,7 @@ export class GroupCommit {
     if (this.#waiting.length > 0 || !place()) {
       // The caller may reuse its memory when this returns, so what has to wait is copied.
       pending = batches.map((batch, index) =>
-        index < next ? batch : { ...batch, bytes: batch.bytes.slice() },
+        index < next ? batch : { ...batch, bytes: Uint8Array.from(batch.bytes) },
       )
       this.#waiting.push(place)
     }
@@ -236,6 +244,11 @@ export class GroupCommit {
 
   commitEvent(event: StoreEvent): Promise<void> {
     const body = new TextEncoder().encode(JSON.stringify(event))
+    const { maxEventBytes } = this.#options
+    if (body.byteLength > maxEventBytes) {
+      const message = `a change of ${body.byteLength} bytes is larger than the ${maxEventBytes} the log takes`
+      return Promise.reject(new StorageError('BATCH_TOO_LARGE', message))
+    }
     return new Promise((resolve, reject) => {
       const place = (): boolean => {
         if (this.#fatal !== null) {
@@ -270,9 +283,26 @@ export class GroupCommit {
     })
   }
 
-  /** Makes what was written so far durable where writes are not by themselves. */
+  /** Makes what is committed in the last file durable where writes are not by themselves. */
   sync(): Promise<void> {
-    return this.#current.handle.sync()
+    return this.#committedFile.handle.sync()
+  }
+
+  /**
+   * What the logs knew of those producers that have batches on their way to disk, before these batches: with
+   * it a checkpoint taken now says exactly what a replay up to `durableEnd` would find.
+   */
+  durableProducers(): Map<LogHead, Map<number, ProducerEntry | undefined>> {
+    const known = new Map<LogHead, Map<number, ProducerEntry | undefined>>()
+    for (const group of [...this.#inFlight, ...this.#ready, ...(this.#open === null ? [] : [this.#open])]) {
+      for (const { log, producerId, previousProducer } of group.batches) {
+        if (producerId < 0) continue
+        const producers = known.get(log) ?? new Map<number, ProducerEntry | undefined>()
+        known.set(log, producers)
+        if (!producers.has(producerId)) producers.set(producerId, previousProducer)
+      }
+    }
+    return known
   }
 
   /** Ends the file being written at the end of the log, so that no start has to look behind it, and closes it. */
@@ -283,13 +313,15 @@ export class GroupCommit {
       await handle.sync()
       await beforeClosing()
     } finally {
-      await handle.close()
+      await this.abandon()
     }
   }
 
   /** Closes the file as it is. */
   async abandon(): Promise<void> {
     await this.#current.handle.close()
+    // The file after it was begun, and nothing could be written to it.
+    if (this.#committedFile !== this.#current) await this.#committedFile.handle.close()
   }
 
   #placeBatch(
@@ -318,7 +350,7 @@ export class GroupCommit {
       // The original may still be on its way to disk; its outcome is then this one's too.
       if (baseOffset >= log.highWatermark) {
         append.dependOn(group)
-        group.duplicates.push({ append, index })
+        group.duplicates.push({ log, baseOffset, append, index })
       }
       return true
     }
@@ -409,7 +441,9 @@ export class GroupCommit {
       if (group === null) break
       if (this.#needsNextFile(group.byteLength)) {
         this.#ready.unshift(group)
-        void this.#switchFile()
+        // A file is left only when something in it is durable. Else, should the writes to it fail, the log
+        // would go on in the file after it, and a recovery would look for that behind an empty one.
+        if (this.#current === this.#committedFile) void this.#switchFile()
         break
       }
       void this.#write(group)
@@ -499,12 +533,14 @@ export class GroupCommit {
     ring.remember(file.number, group.filePosition, group.place, group.byteLength)
     for (const batch of group.batches) {
       if (batch.log.deleted) {
-        const error = new StorageError('UNKNOWN_LOG', `log ${batch.log.id} was deleted`)
-        batch.append.results[batch.index] = { error }
+        batch.append.results[batch.index] = { error: logDeleted(batch.log) }
         continue
       }
       batch.log.commit(batch.endOffset, batch.byteLength)
       onBatch(batch, group.filePosition + batch.position)
+    }
+    for (const { log, append, index } of group.duplicates) {
+      if (log.deleted) append.results[index] = { error: logDeleted(log) }
     }
     for (const placed of group.events) {
       onEvent(placed.event)
@@ -528,7 +564,10 @@ export class GroupCommit {
         batch.log.withdraw(batch.baseOffset, batch.producerId, batch.previousProducer)
         batch.append.results[batch.index] = { error }
       }
-      for (const { append, index } of group.duplicates) append.results[index] = { error }
+      for (const { log, baseOffset, append, index } of group.duplicates) {
+        // Where the original was durable before the failure, the answer stands.
+        if (baseOffset >= log.highWatermark) append.results[index] = { error }
+      }
       for (const placed of group.events) placed.reject(error)
     }
     this.#sequence = this.#durableSequence
@@ -545,12 +584,10 @@ export class GroupCommit {
     if (NO_ROOM.has(errorCodeOf(cause) ?? '')) {
       return new StorageError('DISK_FULL', `no room to write to ${path}: ${reason}`, { cause })
     }
-    this.#fatal = new StorageError(
-      'WRITER_FAILED',
-      `writing to ${path} at byte ${this.#durablePosition} failed (${reason}); what is on disk there is unknown, so nothing more is written until a restart`,
-      { inDoubt: true, cause },
-    )
-    return this.#fatal
+    const message = `writing to ${path} at byte ${this.#durablePosition} failed (${reason}); what is on disk there is unknown, so nothing more is written until a restart`
+    // What comes later is not written at all, so its outcome is known.
+    this.#fatal = new StorageError('WRITER_FAILED', message, { cause })
+    return new StorageError('WRITER_FAILED', message, { inDoubt: true, cause })
   }
 
   #release(group: Group): void {

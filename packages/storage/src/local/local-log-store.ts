@@ -6,6 +6,7 @@ import {
   type AppendResult,
   type LogId,
   type MaintenanceBudget,
+  type Offset,
   type OffsetAndTimestamp,
   type ReadLimits,
   type ReadRequest,
@@ -27,8 +28,9 @@ import { FileSupply, type Preparation } from './file-supply.ts'
 import { errorCodeOf, type FileSystem, type FolderLock } from './file-system.ts'
 import { GroupCommit } from './group-commit.ts'
 import { BATCH_FIELDS, decodeDirectory, encodeIndex } from './index-file.ts'
-import { LocalRecordBytes } from './local-record-bytes.ts'
+import { LocalRecordBytes, readFailed } from './local-record-bytes.ts'
 import { type LogFile, LogFileFactory, type WritableLogFile } from './log-files.ts'
+import { MAX_GROUP_BYTES } from './log-format.ts'
 import { nodeFileSystem } from './node-file-system.ts'
 import type { BatchSlice, OffsetIndex } from './offset-index.ts'
 import { type Recovered, recover } from './recovery.ts'
@@ -92,7 +94,6 @@ export class LocalLogStore extends StoreBase {
   readonly maxBatchBytes: number
   readonly #fileSystem: FileSystem
   readonly #log: StoreLog
-  readonly #clock: () => number
   readonly #lock: FolderLock
   readonly #ring: TailRing
   readonly #index: OffsetIndex
@@ -103,32 +104,37 @@ export class LocalLogStore extends StoreBase {
   #currentFile: LogFile
   /** Files before this one are no longer needed for a recovery. */
   #checkpointFileNumber: number
+  /** `os` durability: full files whose bytes may still be with the operating system only. */
+  readonly #unsynced = new Set<WritableLogFile>()
+  /** What failed when these were synced: no checkpoint may say any more that they are on disk. */
+  #syncError: unknown = null
   /** Index files, checkpoints and removals, one after the other. */
   #background: Promise<void> = Promise.resolve()
   #closing: Promise<void> | null = null
 
   private constructor(
     options: Required<LocalLogStoreOptions>,
-    clusterId: string,
+    checkpoint: Checkpoint,
     lock: FolderLock,
     files: LogFileFactory,
     recovered: Recovered,
     current: WritableLogFile,
   ) {
-    super(recovered.state)
-    this.clusterId = clusterId
+    super(recovered.state, options.clock)
+    this.clusterId = checkpoint.clusterId
     this.durability = options.durability
     this.location = options.dataDir
     this.#fileSystem = options.fileSystem
     this.#log = options.log
-    this.#clock = options.clock
     this.#lock = lock
     this.#ring = new TailRing(options.cacheBytes)
-    this.maxBatchBytes = Math.floor(Math.min(this.#ring.capacityBytes / 4, options.fileBytes / 2))
+    this.maxBatchBytes = Math.floor(
+      Math.min(this.#ring.capacityBytes / 4, options.fileBytes / 2, MAX_GROUP_BYTES / 2),
+    )
     this.#index = recovered.index
     this.#fullFiles = recovered.fullFiles
     this.#currentFile = current.file
-    this.#checkpointFileNumber = 0
+    this.#checkpointFileNumber = checkpoint.end.fileNumber
     this.#supply = new FileSupply(
       files,
       options.fileSystem,
@@ -142,6 +148,7 @@ export class LocalLogStore extends StoreBase {
         targetGroupBytes: Math.min(TARGET_GROUP_BYTES, this.#ring.capacityBytes / 8),
         secondWriteBytes: SECOND_WRITE_BYTES,
         fileBytes: options.fileBytes,
+        maxEventBytes: this.maxBatchBytes,
         durability: options.durability,
         clock: options.clock,
         nextFile: () => this.#supply.next(),
@@ -149,9 +156,9 @@ export class LocalLogStore extends StoreBase {
         onBatch: (batch, filePosition) => {
           const { log, baseOffset, byteLength, maxTimestampMs } = batch
           this.#index.add(log.id, baseOffset, filePosition, byteLength, maxTimestampMs)
-          this.waiters.wake(log.id)
+          this.waiters.wake(log.id, log)
         },
-        onEvent: (event) => this.storeState.apply(event),
+        onEvent: (event) => this.#applyEvent(event),
         onFileFull: (full, next) => this.#fileFull(full, next),
         onGroupDurable: (byteLength) => this.#supply.groupWritten(byteLength, this.#currentFile),
         onFailure: (error) => this.#log.error({ code: error.code }, error.message),
@@ -207,7 +214,7 @@ export class LocalLogStore extends StoreBase {
       const current =
         lastFile === null ? await files.create(checkpoint.end.fileNumber, 0) : await files.reopen(lastFile)
       recovered.index.beginFile(current.file)
-      const store = new LocalLogStore(options, checkpoint.clusterId, lock, files, recovered, current)
+      const store = new LocalLogStore(options, checkpoint, lock, files, recovered, current)
       log.info(
         {
           dataDir,
@@ -243,62 +250,98 @@ export class LocalLogStore extends StoreBase {
     let remainingBytes = limits.maxBytes
     let isFirst = true
     for (const request of requests) {
-      const log = this.storeState.logs.get(request.logId)
-      if (log === undefined) {
-        const error = new StorageError('UNKNOWN_LOG', `log ${request.logId} does not exist`)
-        results.push({ error, logStartOffset: -1, highWatermark: -1 })
+      const log = this.#logToRead(request)
+      if ('error' in log) {
+        results.push(log)
         continue
       }
-      const { startOffset, highWatermark } = log
-      if (request.offset < startOffset || request.offset > highWatermark) {
-        const error = new StorageError(
-          'OFFSET_OUT_OF_RANGE',
-          `offset ${request.offset} is outside ${startOffset}–${highWatermark}`,
-        )
-        results.push({ error, logStartOffset: startOffset, highWatermark })
-        continue
-      }
-      const extents: Extent[] = []
-      const budgetBytes = Math.min(request.maxBytes, remainingBytes)
-      if (request.offset < highWatermark && (budgetBytes > 0 || isFirst)) {
-        const plan = new ReadPlan(extents, budgetBytes, isFirst)
-        const tail = this.#index.tail(log.id, request.offset)
-        if (tail !== null) plan.take(tail)
-        else
-          for await (const slice of this.#index.slices(log.id, request.offset)) if (!plan.take(slice)) break
+      const plan = new ReadPlan(Math.min(request.maxBytes, remainingBytes), isFirst)
+      try {
+        if (request.offset < log.highWatermark) await this.#plan(plan, log, request.offset)
         remainingBytes -= plan.takenBytes
         if (plan.takenBytes > 0) isFirst = false
+        results.push({
+          error: null,
+          highWatermark: log.highWatermark,
+          lastStableOffset: log.highWatermark,
+          logStartOffset: log.startOffset,
+          abortedTransactions: request.readCommitted === true ? [] : null,
+          records: new LocalRecordBytes(plan.extents, this.#ring, this.#reader),
+        })
+      } catch (error) {
+        // The log, or this part of it, may have been deleted while its index was loaded.
+        const now = this.#logToRead(request)
+        const { startOffset: logStartOffset, highWatermark } = log
+        results.push(
+          'error' in now ? now : { error: readFailed(this.location, error), logStartOffset, highWatermark },
+        )
+      } finally {
+        plan.release()
       }
-      results.push({
-        error: null,
-        highWatermark,
-        lastStableOffset: highWatermark,
-        logStartOffset: startOffset,
-        abortedTransactions: request.readCommitted === true ? [] : null,
-        records: new LocalRecordBytes(extents, this.#ring, this.#reader),
-      })
     }
     return results
   }
 
+  /** The log a request is for, or the answer that refuses it. */
+  #logToRead({ logId, offset }: ReadRequest): LogHead | Extract<ReadResult, { error: StorageError }> {
+    if (this.#closing !== null) {
+      const error = new StorageError('CLOSED', 'the store is closed')
+      return { error, logStartOffset: -1, highWatermark: -1 }
+    }
+    const log = this.storeState.logs.get(logId)
+    if (log === undefined) {
+      const error = new StorageError('UNKNOWN_LOG', `log ${logId} does not exist`)
+      return { error, logStartOffset: -1, highWatermark: -1 }
+    }
+    const { startOffset, highWatermark } = log
+    if (offset >= startOffset && offset <= highWatermark) return log
+    const error = new StorageError(
+      'OFFSET_OUT_OF_RANGE',
+      `offset ${offset} is outside ${startOffset}–${highWatermark}`,
+    )
+    return { error, logStartOffset: startOffset, highWatermark }
+  }
+
+  async #plan(plan: ReadPlan, log: LogHead, offset: Offset): Promise<void> {
+    if (plan.isFull) return
+    const tail = this.#index.tail(log.id, offset)
+    if (tail !== null) {
+      plan.take(tail)
+      return
+    }
+    for await (const slice of this.#index.slices(log.id, offset)) if (!plan.take(slice)) return
+  }
+
   async offsetForTime(id: LogId, timestampMs: number | 'max'): Promise<OffsetAndTimestamp | null> {
+    this.assertOpen()
     const log = this.log(id)
-    const least = timestampMs === 'max' ? Number.NEGATIVE_INFINITY : timestampMs
-    let latest: { slice: BatchSlice; at: number; maxTimestampMs: number } | null = null
-    for await (const slice of this.#index.slices(id, log.startOffset, least)) {
+    if (timestampMs === 'max') return this.#latestRecord(log)
+    for await (const slice of this.#index.slices(id, log.startOffset, timestampMs)) {
       const { fields } = slice
       for (let at = slice.first * BATCH_FIELDS; at < fields.length; at += BATCH_FIELDS) {
-        const maxTimestampMs = fields[at + 3]!
-        if (timestampMs === 'max') {
-          if (latest === null || maxTimestampMs > latest.maxTimestampMs)
-            latest = { slice, at, maxTimestampMs }
-        } else if (maxTimestampMs >= timestampMs) {
-          const found = await this.#findInBatch(log, slice, at, timestampMs)
-          if (found !== null) return found
-        }
+        if (fields[at + 3]! < timestampMs) continue
+        const found = await this.#findInBatch(log, slice, at, timestampMs)
+        if (found !== null) return found
       }
     }
-    return latest === null ? null : this.#findInBatch(log, latest.slice, latest.at, 'max')
+    return null
+  }
+
+  async #latestRecord(log: LogHead): Promise<OffsetAndTimestamp | null> {
+    let best: OffsetAndTimestamp | null = null
+    for await (const slice of this.#index.slices(log.id, log.startOffset)) {
+      const { fields } = slice
+      let latest = -1
+      for (let at = slice.first * BATCH_FIELDS; at < fields.length; at += BATCH_FIELDS) {
+        if (fields[at]! < log.startOffset) {
+          // Of the batch in which the log starts, the latest record may be one that is gone.
+          best = await this.#findInBatch(log, slice, at, 'max')
+        } else if (latest < 0 || fields[at + 3]! > fields[latest + 3]!) latest = at
+      }
+      if (latest < 0 || (best !== null && fields[latest + 3]! <= best.timestampMs)) continue
+      best = await this.#findInBatch(log, slice, latest, 'max')
+    }
+    return best
   }
 
   async #findInBatch(
@@ -325,19 +368,16 @@ export class LocalLogStore extends StoreBase {
     return findRecordByTime(batch, timestampMs, log.leaderEpoch, log.startOffset)
   }
 
-  override async advanceStart(id: LogId, to: number): Promise<number> {
-    const startOffset = await super.advanceStart(id, to)
-    this.#index.trim(id, startOffset)
-    return startOffset
-  }
-
   /** Removes full files in which no log has anything left. */
   async maintain(budget: MaintenanceBudget): Promise<void> {
     let freedBytes = 0
     for (const file of [...this.#fullFiles]) {
       if (freedBytes >= budget.maxBytes) return
       if (file.liveLogs > 0 || file.number >= this.#checkpointFileNumber) continue
-      this.#fullFiles.splice(this.#fullFiles.indexOf(file), 1)
+      const at = this.#fullFiles.indexOf(file)
+      // Another call has removed it meanwhile.
+      if (at < 0) continue
+      this.#fullFiles.splice(at, 1)
       await file.remove()
       freedBytes += file.endPosition
     }
@@ -355,10 +395,16 @@ export class LocalLogStore extends StoreBase {
       await this.#background
       await this.#supply.close()
       // After a failed write nobody knows what is on disk: the next start finds out, from the last checkpoint.
-      if (this.#commit.failure === null) await this.#commit.close(() => this.#writeCheckpoint())
-      else await this.#commit.abandon()
-      for (const file of [...this.#fullFiles, this.#currentFile]) await file.close()
+      if (this.#commit.failure !== null) return await this.#commit.abandon()
+      await this.#commit.close(async () => {
+        const checkpoint = await this.#durableCheckpoint()
+        await this.#writeCheckpoint(checkpoint).catch((error: unknown) => {
+          // Everything acknowledged is on disk all the same: the next start only replays more of the log.
+          this.#log.warn({ error: String(error) }, 'could not write the checkpoint')
+        })
+      })
     } finally {
+      for (const file of [...this.#fullFiles, this.#currentFile]) await file.close()
       await this.#lock.release()
     }
   }
@@ -367,8 +413,19 @@ export class LocalLogStore extends StoreBase {
     return this.#commit.commitEvent(event)
   }
 
-  protected logsDeleted(ids: readonly LogId[]): void {
-    this.#index.remove(ids)
+  /** Applies an event as soon as it is durable: the next group may belong to the next file already. */
+  #applyEvent(event: StoreEvent): void {
+    const deleted = event.type === 'topic-deleted' ? (this.topics.byId(event.id)?.logs ?? []) : []
+    this.storeState.apply(event)
+    this.#index.remove(deleted)
+    if (event.type === 'log-start-advanced') this.#index.trim(event.logId, event.to)
+  }
+
+  protected bytesBefore(log: LogHead, to: Offset): Promise<number> {
+    return this.#index.bytesBefore(log, to)
+  }
+
+  protected logsDeleted(): void {
     this.#inBackground('free the space of deleted topics', () =>
       this.maintain({ maxBytes: Number.POSITIVE_INFINITY }),
     )
@@ -382,25 +439,49 @@ export class LocalLogStore extends StoreBase {
     const logs = this.#index.seal(next, (logId) => this.storeState.logs.get(logId)!.highWatermark)
     this.#currentFile = next
     this.#fullFiles.push(full.file)
+    if (this.durability === 'os') this.#unsynced.add(full)
     this.#inBackground('write the index of a full log file', async () => {
-      if (this.durability === 'os') await full.handle.sync()
+      await this.#syncFull(full)
       await full.handle.close()
       const bytes = encodeIndex(full.file.number, logs)
       await this.#fileSystem.replaceFile(full.file.indexPath, bytes)
       this.#index.persisted(full.file, decodeDirectory(bytes, full.file.number)!)
-      await this.#writeCheckpoint()
+      await this.#writeCheckpoint(await this.#durableCheckpoint())
       await this.maintain({ maxBytes: Number.POSITIVE_INFINITY })
     })
   }
 
-  async #writeCheckpoint(): Promise<void> {
-    for (const log of this.storeState.logs.values()) log.producers.expire(this.#clock() - PRODUCER_EXPIRY_MS)
-    const end = this.#commit.durableEnd
-    const checkpoint = takeCheckpoint(this.clusterId, end, this.storeState)
-    // The checkpoint says that the log is on disk up to its end.
-    if (this.durability === 'os') await this.#commit.sync()
+  /** A checkpoint says that the log is on disk up to its end, so that is made true first. */
+  async #durableCheckpoint(): Promise<Checkpoint> {
+    for (const log of this.storeState.logs.values()) log.producers.expire(this.clock() - PRODUCER_EXPIRY_MS)
+    const checkpoint = takeCheckpoint(
+      this.clusterId,
+      this.#commit.durableEnd,
+      this.storeState,
+      this.#commit.durableProducers(),
+    )
+    if (this.durability === 'os') {
+      for (const full of this.#unsynced) await this.#syncFull(full)
+      await this.#commit.sync()
+    }
+    return checkpoint
+  }
+
+  async #writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
     await writeCheckpoint(this.#fileSystem, this.location, checkpoint)
-    this.#checkpointFileNumber = end.fileNumber
+    this.#checkpointFileNumber = checkpoint.end.fileNumber
+  }
+
+  async #syncFull(full: WritableLogFile): Promise<void> {
+    if (this.#syncError !== null) throw this.#syncError
+    if (!this.#unsynced.has(full)) return
+    try {
+      await full.handle.sync()
+      this.#unsynced.delete(full)
+    } catch (error) {
+      this.#syncError = error
+      throw error
+    }
   }
 
   #inBackground(what: string, work: () => Promise<void>): void {
@@ -414,14 +495,23 @@ export class LocalLogStore extends StoreBase {
 /** Collects the extents of whole batches within a budget. */
 class ReadPlan {
   takenBytes = 0
-  readonly #extents: Extent[]
+  readonly extents: Extent[] = []
+  readonly #held: LogFile[] = []
   readonly #budgetBytes: number
   readonly #atLeastOne: boolean
 
-  constructor(extents: Extent[], budgetBytes: number, atLeastOne: boolean) {
-    this.#extents = extents
+  constructor(budgetBytes: number, atLeastOne: boolean) {
     this.#budgetBytes = budgetBytes
     this.#atLeastOne = atLeastOne
+  }
+
+  get isFull(): boolean {
+    return this.#budgetBytes <= 0 && !this.#atLeastOne
+  }
+
+  /** Lets go of the files: whoever goes on with the extents holds them by now. */
+  release(): void {
+    for (const file of this.#held.splice(0)) file.release()
   }
 
   /** False when the budget is used up. */
@@ -431,11 +521,15 @@ class ReadPlan {
       const byteLength = fields[at + 2]!
       const isTooMuch = this.takenBytes + byteLength > this.#budgetBytes
       if (isTooMuch && !(this.#atLeastOne && this.takenBytes === 0)) return false
-      const last = this.#extents.at(-1)
+      const last = this.extents.at(-1)
       if (last !== undefined && last.file === file && last.position + last.byteLength === position) {
         last.byteLength += byteLength
       } else {
-        this.#extents.push({ file, position, byteLength })
+        this.extents.push({ file, position, byteLength })
+        if (last?.file !== file) {
+          file.hold()
+          this.#held.push(file)
+        }
       }
       this.takenBytes += byteLength
     }

@@ -1,4 +1,4 @@
-import type { RecordBytes } from '../log-store.ts'
+import { type RecordBytes, StorageError } from '../log-store.ts'
 import type { DiskReader, Extent } from './disk-reader.ts'
 import type { LogFile } from './log-files.ts'
 import type { TailRing } from './tail-ring.ts'
@@ -48,13 +48,22 @@ export class LocalRecordBytes implements RecordBytes {
   }
 
   async #readFromDisk(target: Uint8Array): Promise<number> {
-    const copied = await this.#reader.read(
-      this.#extents.slice(this.#next, this.#next + MAX_EXTENTS_AT_ONCE),
-      target,
-    )
-    while (this.#extents[this.#next]?.byteLength === 0) this.#next++
-    return copied
+    const extents = this.#extents.slice(this.#next, this.#next + MAX_EXTENTS_AT_ONCE)
+    try {
+      const copied = await this.#reader.read(extents, target)
+      while (this.#extents[this.#next]?.byteLength === 0) this.#next++
+      return copied
+    } catch (error) {
+      throw readFailed(extents[0]!.file.path, error)
+    }
   }
 }
 
 const MAX_EXTENTS_AT_ONCE = 64
+
+/** A failure of the disk or the filesystem as an error of the store. */
+export function readFailed(path: string, cause: unknown): StorageError {
+  if (cause instanceof StorageError) return cause
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new StorageError('READ_FAILED', `reading ${path} failed: ${reason}`, { cause })
+}

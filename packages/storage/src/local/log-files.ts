@@ -40,7 +40,8 @@ export class LogFile {
   readonly #direct: boolean
   #readHandle: Promise<StorageFile> | null = null
   #readers = 0
-  #removed = false
+  /** Removed or closed: the read handle goes with the last reader. */
+  #isDone = false
 
   constructor(
     fileSystem: FileSystem,
@@ -68,34 +69,48 @@ export class LogFile {
 
   release(): void {
     this.#readers--
-    if (this.#removed && this.#readers === 0) void this.#closeReadHandle()
+    if (this.#isDone && this.#readers === 0) void this.#closeReadHandle()
   }
 
   /** Reads aligned blocks. The caller holds the file. */
   async readBlocks(target: Uint8Array, position: number): Promise<number> {
-    this.#readHandle ??= this.#fileSystem.open(this.path, {
-      access: 'read',
-      direct: this.#direct,
-      writesAreDurable: false,
-    })
-    const handle = await this.#readHandle
+    const handle = await this.#openForReading()
     return handle.read(target, position)
   }
 
   /** Opens the file for reading now, so that it can still be read after it is removed. */
   async remove(): Promise<void> {
-    this.#removed = true
-    if (this.#readers > 0 && this.#readHandle === null) {
-      await this.readBlocks(alignedMemory(BLOCK_BYTES), 0)
-    }
+    this.#isDone = true
+    if (this.#readers > 0) await this.#openForReading()
     await this.#fileSystem.remove(this.path)
     await removeIfPresent(this.#fileSystem, this.indexPath)
     if (this.#readers === 0) await this.#closeReadHandle()
   }
 
   /** Closes the read handle when nobody reads; it is opened again when needed. */
-  async close(): Promise<void> {
+  async pause(): Promise<void> {
     if (this.#readers === 0) await this.#closeReadHandle()
+  }
+
+  /** Closes the read handle, now or when the last reader lets go. */
+  async close(): Promise<void> {
+    this.#isDone = true
+    await this.pause()
+  }
+
+  #openForReading(): Promise<StorageFile> {
+    if (this.#readHandle !== null) return this.#readHandle
+    const opening = this.#fileSystem.open(this.path, {
+      access: 'read',
+      direct: this.#direct,
+      writesAreDurable: false,
+    })
+    this.#readHandle = opening
+    // Out of file descriptors, for example: the next reader tries again.
+    opening.catch(() => {
+      this.#readHandle = null
+    })
+    return opening
   }
 
   async #closeReadHandle(): Promise<void> {
@@ -165,8 +180,10 @@ export class LogFileFactory {
   async create(fileNumber: number, preparedBytes: number): Promise<WritableLogFile> {
     const { fileSystem, folder, storeId, durable } = this.#options
     const path = this.pathOf(fileNumber)
-    // A crash may have left a file that was created but never written to.
+    // A crash may have left a file that was created but never written to, or damage may have cut the log
+    // before a file that had an index.
     await removeIfPresent(fileSystem, path)
+    await removeIfPresent(fileSystem, path.replace(/\.log$/, '.index'))
     const header = alignedMemory(FILE_HEADER_BYTES)
     writeFileHeader(header, fileNumber, storeId)
     const preparing = await fileSystem.open(path, {

@@ -102,22 +102,33 @@ export function writeFileHeader(target: Uint8Array, fileNumber: number, storeId:
   view.setUint32(4, crc32c(target.subarray(8, 64)), true)
 }
 
-/** What is wrong with a file header, or null. The version is judged first: a newer format may differ in all else. */
+/**
+ * What is wrong with a file header, or null. `torn`: a crash while the file was created may have left it so.
+ * `newer`: written by a newer release; the version is judged before what a newer format may have changed.
+ * `foreign`: intact, but of another file.
+ */
+export interface FileHeaderFault {
+  readonly kind: 'torn' | 'newer' | 'foreign'
+  readonly fault: string
+}
+
 export function fileHeaderFault(
   bytes: Uint8Array,
   fileNumber: number,
   storeId: Uint8Array,
-): { newerVersion?: number; fault: string } | null {
+): FileHeaderFault | null {
+  if (bytes.byteLength < FILE_HEADER_BYTES) return { kind: 'torn', fault: 'the file header is cut short' }
   const view = viewOf(bytes)
-  if (bytes.byteLength < FILE_HEADER_BYTES) return { fault: 'the file header is cut short' }
-  if (view.getUint32(0, true) !== FILE_MAGIC) return { fault: 'this is not a StreamBus log file' }
+  if (view.getUint32(0, true) !== FILE_MAGIC)
+    return { kind: 'torn', fault: 'this is not a StreamBus log file' }
   if (view.getUint32(4, true) !== crc32c(bytes.subarray(8, 64)))
-    return { fault: 'the file header is damaged' }
+    return { kind: 'torn', fault: 'the file header is damaged' }
   const version = view.getUint32(8, true)
-  if (version > FORMAT_VERSION) return { newerVersion: version, fault: `format version ${version}` }
-  if (getU64(view, 16) !== fileNumber) return { fault: `it says it is file ${getU64(view, 16)}` }
+  if (version > FORMAT_VERSION) return { kind: 'newer', fault: `format version ${version}` }
+  const statedNumber = getU64(view, 16)
+  if (statedNumber !== fileNumber) return { kind: 'foreign', fault: `it says it is file ${statedNumber}` }
   if (!storeId.every((byte, index) => bytes[24 + index] === byte))
-    return { fault: 'it belongs to another store' }
+    return { kind: 'foreign', fault: 'it belongs to another store' }
   return null
 }
 

@@ -104,7 +104,11 @@ async function syncFolder(folder: string): Promise<void> {
 
 export const nodeFileSystem: FileSystem = {
   async makeFolder(path) {
-    await mkdir(path, { recursive: true })
+    const first = await mkdir(path, { recursive: true })
+    if (first === undefined) return
+    for (let folder = path; folder.length >= first.length; folder = dirname(folder)) {
+      await syncFolder(dirname(folder))
+    }
   },
   list: (folder) => readdir(folder),
   open,

@@ -1,3 +1,4 @@
+import type { LogHead } from '../log-head.ts'
 import type { LogId, Offset } from '../log-store.ts'
 import { BATCH_BYTES, BATCH_FIELDS, type DirectoryEntry, type IndexedLog } from './index-file.ts'
 import type { LogFile } from './log-files.ts'
@@ -140,8 +141,14 @@ export class OffsetIndex {
       after = range.file.number
       const { endOffset, maxTimestampMs } = range.directory
       if (endOffset <= offset || maxTimestampMs < minTimestampMs) continue
-      const fields = await this.#batchesOf(range)
-      yield { file: range.file, fields, first: indexOfOffset(fields, offset) }
+      // Should the log go meanwhile, its file stays open for who takes the slice.
+      range.file.hold()
+      try {
+        const fields = await this.#batchesOf(range)
+        yield { file: range.file, fields, first: indexOfOffset(fields, offset) }
+      } finally {
+        range.file.release()
+      }
     }
     const active = this.#active.get(logId)
     if (active !== undefined && active.maxTimestampMs >= minTimestampMs) {
@@ -162,6 +169,35 @@ export class OffsetIndex {
     while (ranges !== undefined && ranges.length > 0 && ranges[0]!.directory.endOffset <= startOffset) {
       this.#drop(ranges.shift()!)
     }
+  }
+
+  /** Bytes of a log's batches from its start that end at or before `to`. */
+  async bytesBefore(log: LogHead, to: Offset): Promise<number> {
+    let byteLength = 0
+    for (const range of [...(this.#sealed.get(log.id) ?? [])]) {
+      const { firstOffset, endOffset, sizeBytes } = range.directory
+      if (firstOffset >= to) return byteLength
+      if (endOffset <= log.startOffset) continue
+      byteLength +=
+        firstOffset >= log.startOffset && endOffset <= to
+          ? sizeBytes
+          : bytesWithin(await this.#batchesOf(range), log.startOffset, to, endOffset)
+    }
+    const active = this.#active.get(log.id)
+    if (active === undefined) return byteLength
+    return byteLength + bytesWithin(active.fields, log.startOffset, to, log.highWatermark)
+  }
+
+  /** The first offset from `startOffset` to before `endOffset` that no file holds, or null. */
+  missingOffset(logId: LogId, startOffset: Offset, endOffset: Offset): Offset | null {
+    let expected = startOffset
+    for (const { directory } of this.#sealed.get(logId) ?? []) {
+      if (directory.firstOffset > expected) return expected
+      expected = Math.max(expected, directory.endOffset)
+    }
+    const active = this.#active.get(logId)
+    const activeEnd = active === undefined || active.fields[0]! > expected ? expected : endOffset
+    return activeEnd < endOffset ? expected : null
   }
 
   #addSealed(logId: LogId, range: SealedRange): void {
@@ -220,4 +256,15 @@ export function indexOfOffset(fields: ArrayLike<number>, offset: Offset): number
     else high = middle
   }
   return Math.max(0, low - 1)
+}
+
+/** Bytes of the batches from the one that contains `from` that end at or before `to`; the last ends at `endOffset`. */
+function bytesWithin(fields: ArrayLike<number>, from: Offset, to: Offset, endOffset: Offset): number {
+  let byteLength = 0
+  for (let at = indexOfOffset(fields, from) * BATCH_FIELDS; at < fields.length; at += BATCH_FIELDS) {
+    const batchEnd = fields[at + BATCH_FIELDS] ?? endOffset
+    if (batchEnd > to) break
+    byteLength += fields[at + 2]!
+  }
+  return byteLength
 }

@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { batchHeader } from '@streambus/protocol'
 import { type LogId, StorageError } from '../log-store.ts'
 import type { StoreEvent, StoreState } from '../store-state.ts'
@@ -13,7 +13,7 @@ import {
   encodeIndex,
   type IndexedLog,
 } from './index-file.ts'
-import { fileNumberOf, type LogFile, type LogFileFactory } from './log-files.ts'
+import { fileNumberOf, type LogFile, type LogFileFactory, removeIfPresent } from './log-files.ts'
 import { EntryKind, entryIsIntact, FILE_HEADER_BYTES, fileHeaderFault } from './log-format.ts'
 import { OffsetIndex } from './offset-index.ts'
 
@@ -57,6 +57,9 @@ class Recovery {
   readonly #options: RecoveryOptions
   readonly #state: StoreState
   readonly #fullFiles: LogFile[] = []
+  /** Of files that were found full: written when nothing can be refused any more. */
+  readonly #indexes: { readonly file: LogFile; readonly bytes: Uint8Array }[] = []
+  readonly #opened = new Set<LogFile>()
   #end: LogPosition
   #replayedGroups = 0
 
@@ -67,6 +70,15 @@ class Recovery {
   }
 
   async run(): Promise<Recovered> {
+    try {
+      return await this.#recover()
+    } catch (error) {
+      for (const file of this.#opened) await file.close()
+      throw error
+    }
+  }
+
+  async #recover(): Promise<Recovered> {
     const { fileSystem, folder, files, checkpoint, maxLoadedIndexBytes } = this.#options
     const numbers = (await fileSystem.list(folder))
       .map(fileNumberOf)
@@ -76,19 +88,29 @@ class Recovery {
     const loadBatches = (range: { file: LogFile; directory: DirectoryEntry }) => this.#loadBatches(range)
     const first = files.existing(start.fileNumber, start.position)
     const index = new OffsetIndex(first, maxLoadedIndexBytes, loadBatches)
-    const isEmpty = start.position <= FILE_HEADER_BYTES
-    if (!numbers.includes(start.fileNumber) && !isEmpty) {
-      throw this.#damage(first.path, 0, 'the file is missing')
+    if (!numbers.includes(start.fileNumber)) {
+      const isExpected = start.position > FILE_HEADER_BYTES || (await this.#claimIn(numbers)) !== null
+      if (isExpected) throw this.#damage(first.path, 0, 'the file is missing')
     }
     for (const number of numbers) {
       if (number < start.fileNumber) await this.#addFullFile(index, number)
     }
-    if (!numbers.includes(start.fileNumber)) return this.#result(index, null)
-    const last = await this.#replay(index, first, new Set(numbers))
-    return this.#result(index, last)
-  }
-
-  #result(index: OffsetIndex, lastFile: LogFile | null): Recovered {
+    const lastFile = numbers.includes(start.fileNumber)
+      ? await this.#replay(index, first, new Set(numbers))
+      : null
+    for (const log of this.#state.logs.values()) {
+      const missing = index.missingOffset(log.id, log.startOffset, log.nextOffset)
+      if (missing === null) continue
+      const topic = this.#state.topics.byId(log.topicId)
+      const name = `'${topic?.name}'-${topic?.logs.indexOf(log.id)}`
+      throw this.#damage(folder, null, `the file with offset ${missing} of ${name} is missing`)
+    }
+    for (const { file, bytes } of this.#indexes) {
+      await fileSystem.replaceFile(file.indexPath, bytes)
+      index.persisted(file, decodeDirectory(bytes, file.number)!)
+    }
+    // The file goes on growing: an index from a time when it had seemed full would hide what is added.
+    if (lastFile !== null) await removeIfPresent(fileSystem, lastFile.indexPath)
     return {
       state: this.#state,
       index,
@@ -102,15 +124,13 @@ class Recovery {
   async #replay(index: OffsetIndex, first: LogFile, numbers: ReadonlySet<number>): Promise<LogFile | null> {
     const { checkpoint, files } = this.#options
     let file = first
-    let previous: LogFile | null = null
     for (;;) {
-      const scan = await this.#openScan(file)
-      if (scan === null) {
-        // Created, but the crash came before its header was on disk: there is nothing in it.
-        if (file === first && checkpoint.end.position > FILE_HEADER_BYTES) {
-          throw this.#damage(file.path, 0, 'the file header is missing')
-        }
-        return previous
+      const { scan, fault } = await this.#openScan(file)
+      if (fault !== null) {
+        if (checkpoint.end.position > FILE_HEADER_BYTES) throw this.#damage(file.path, 0, fault)
+        // Created, and the crash came before its header was on disk: then there is nothing in it.
+        await this.#checkForDamage(file, scan, FILE_HEADER_BYTES, numbers)
+        return null
       }
       let position = FILE_HEADER_BYTES
       while (file === first && position < checkpoint.end.position) {
@@ -141,7 +161,6 @@ class Recovery {
         return file
       }
       await this.#seal(index, file, next)
-      previous = file
       file = next
     }
   }
@@ -155,15 +174,16 @@ class Recovery {
   }
 
   async #beginsHere(file: LogFile): Promise<boolean> {
-    const scan = await this.#openScan(file)
-    const group = (await scan?.groupAt(FILE_HEADER_BYTES)) ?? null
-    await file.close()
+    const { scan, fault } = await this.#openScan(file)
+    const group = fault === null ? await scan.groupAt(FILE_HEADER_BYTES) : null
+    await file.pause()
     return group !== null && this.#continues(group)
   }
 
-  /** Null when the file has no intact header. Refuses files of a newer format or another store. */
-  async #openScan(file: LogFile): Promise<GroupScan | null> {
+  /** `fault` tells of a header that a crash may have left torn. Refuses files of a newer format or another store. */
+  async #openScan(file: LogFile): Promise<{ scan: GroupScan; fault: string | null }> {
     const { fileSystem, storeId } = this.#options
+    this.#opened.add(file)
     const handle = await fileSystem.open(file.path, {
       access: 'read',
       direct: false,
@@ -173,13 +193,14 @@ class Recovery {
     const header = alignedMemory(FILE_HEADER_BYTES)
     const headerBytes = await file.readBlocks(header, 0)
     const fault = fileHeaderFault(header.subarray(0, headerBytes), file.number, storeId)
-    if (fault?.newerVersion !== undefined) {
+    if (fault?.kind === 'newer') {
       throw new StorageError(
         'DATA_NEWER_FORMAT',
-        `${file.path} has format version ${fault.newerVersion}: start it with the newer release that wrote it`,
+        `${file.path} has ${fault.fault}: start it with the newer release that wrote it`,
       )
     }
-    return fault === null ? new GroupScan(file, sizeBytes) : null
+    if (fault?.kind === 'foreign') throw this.#damage(file.path, 0, fault.fault)
+    return { scan: new GroupScan(file, sizeBytes), fault: fault?.fault ?? null }
   }
 
   /** Only the places of the batches: their effects are in the checkpoint. */
@@ -223,21 +244,21 @@ class Recovery {
     const deleted = event.type === 'topic-deleted' ? (this.#state.topics.byId(event.id)?.logs ?? []) : []
     this.#state.apply(event)
     index.remove(deleted)
+    if (event.type === 'log-start-advanced') index.trim(event.logId, event.to)
   }
 
   async #seal(index: OffsetIndex, file: LogFile, next: LogFile): Promise<void> {
     const logs = index.seal(next, (logId) => this.#state.logs.get(logId)!.nextOffset)
-    const bytes = encodeIndex(file.number, logs)
-    await this.#options.fileSystem.replaceFile(file.indexPath, bytes)
-    index.persisted(file, decodeDirectory(bytes, file.number)!)
+    this.#indexes.push({ file, bytes: encodeIndex(file.number, logs) })
     this.#fullFiles.push(file)
-    await file.close()
+    await file.pause()
   }
 
   async #addFullFile(index: OffsetIndex, number: number): Promise<void> {
     const { files } = this.#options
     const file = files.existing(number, 0)
     const directory = (await this.#readDirectory(file)) ?? (await this.#rebuildIndex(file))
+    file.endPosition = directory.reduce((bytes, log) => bytes + log.sizeBytes, FILE_HEADER_BYTES)
     index.addFile(file, directory, (entry) => {
       const log = this.#state.logs.get(entry.logId)
       return log !== undefined && entry.endOffset > log.startOffset
@@ -252,16 +273,23 @@ class Recovery {
 
   /** Reads a full log file again for the index it should have had. */
   async #rebuildIndex(file: LogFile): Promise<DirectoryEntry[]> {
-    const { warn, fileSystem } = this.#options
+    const { warn } = this.#options
     warn({ file: file.indexPath }, 'index missing or damaged: building it again from the log file')
-    const scan = await this.#openScan(file)
-    if (scan === null) throw this.#damage(file.path, 0, 'the file header is damaged')
+    const { scan, fault } = await this.#openScan(file)
+    if (fault !== null) throw this.#damage(file.path, 0, fault)
     const logs = new Map<
       LogId,
       { fields: number[]; endOffset: number; maxTimestampMs: number; sizeBytes: number }
     >()
     let position = FILE_HEADER_BYTES
-    for (let group = await scan.groupAt(position); group !== null; group = await scan.groupAt(position)) {
+    let last: { sequence: number; crc: number } | null = null
+    for (;;) {
+      const group = await scan.groupAt(position)
+      if (group === null) break
+      const { sequence, chain } = group.header
+      // Left by a write that a crash or a full disk undid, behind the end of the log at that time.
+      if (last !== null && (sequence !== last.sequence + 1 || chain !== last.crc)) break
+      last = { sequence, crc: group.crc }
       for (const entry of group.entries) {
         if (entry.kind !== EntryKind.batch) continue
         const maxTimestampMs = batchHeader.maxTimestamp(group.bytes, entry.position)
@@ -277,8 +305,9 @@ class Recovery {
       }
       position += group.header.lengthBytes
     }
-    const beyond = await scan.nextGroup(position)
-    if (beyond !== null) throw this.#damage(file.path, position, 'a group is damaged')
+    if ((await this.#claimAfter(file, scan, position, (last?.sequence ?? 0) + 1)) !== null) {
+      throw this.#damage(file.path, position, 'a group is damaged')
+    }
     const indexed: IndexedLog[] = [...logs].map(([logId, { fields, ...log }]) => ({
       logId,
       firstOffset: fields[0]!,
@@ -289,8 +318,8 @@ class Recovery {
       file.number,
       indexed.sort((a, b) => a.logId - b.logId),
     )
-    await fileSystem.replaceFile(file.indexPath, bytes)
-    await file.close()
+    this.#indexes.push({ file, bytes })
+    await file.pause()
     return decodeDirectory(bytes, file.number)!
   }
 
@@ -327,39 +356,59 @@ class Recovery {
     numbers: ReadonlySet<number>,
   ): Promise<void> {
     const missing = this.#end.sequence + 1
-    let claim: { path: string; position: number } | null = null
-    for (
-      let at = position, group = await scan.nextGroup(at);
-      group !== null;
-      group = await scan.nextGroup(at)
-    ) {
-      if (group.header.durableSequence >= missing) {
-        claim = { path: file.path, position: group.position }
-        break
-      }
-      at = group.position + group.header.lengthBytes
-    }
     const later = [...numbers].filter((number) => number > file.number).sort((a, b) => a - b)
-    for (const number of later) {
-      if (claim !== null) break
-      const laterFile = this.#options.files.existing(number, 0)
-      const group = await (await this.#openScan(laterFile))?.nextGroup(FILE_HEADER_BYTES)
-      await laterFile.close()
-      if (group != null && group.header.durableSequence >= missing) {
-        claim = { path: laterFile.path, position: group.position }
-      }
-    }
+    const claim = (await this.#claimAfter(file, scan, position, missing)) ?? (await this.#claimIn(later))
     if (claim === null) return
     const fault = `group ${missing} is missing or damaged, and ${claim.path} at byte ${claim.position} says that it had been on disk`
-    if (this.#options.onDamage === 'refuse') throw this.#damage(file.path, position, fault)
+    if (this.#options.onDamage === 'refuse') {
+      throw this.#damage(
+        file.path,
+        position,
+        fault,
+        ', or start once with --truncate-damaged to give up every record from there on (the damaged bytes are kept beside it)',
+      )
+    }
     this.#options.warn({ file: file.path, position }, `damaged log cut: ${fault}`)
     await this.#setAside(file, position, scan, later)
+  }
+
+  /** Where a group at or after `position` says that `sequence` is on disk. */
+  async #claimAfter(
+    file: LogFile,
+    scan: GroupScan,
+    position: number,
+    sequence: number,
+  ): Promise<{ path: string; position: number } | null> {
+    for (let at = position; ; ) {
+      const group = await scan.nextGroup(at)
+      if (group === null) return null
+      if (group.header.durableSequence >= sequence) return { path: file.path, position: group.position }
+      at = group.position + group.header.lengthBytes
+    }
+  }
+
+  /** Where a group in these files says that something beyond the end of the log is on disk. */
+  async #claimIn(numbers: readonly number[]): Promise<{ path: string; position: number } | null> {
+    for (const number of numbers) {
+      const file = this.#options.files.existing(number, 0)
+      const { scan } = await this.#openScan(file)
+      const claim = await this.#claimAfter(file, scan, FILE_HEADER_BYTES, this.#end.sequence + 1)
+      await file.pause()
+      if (claim !== null) return claim
+    }
+    return null
   }
 
   /** Copies what follows the damage, and moves later files away, so that nothing is destroyed. */
   async #setAside(file: LogFile, position: number, scan: GroupScan, later: readonly number[]): Promise<void> {
     const { fileSystem, folder, files } = this.#options
-    const path = `${file.path}.from-${position}.damaged`
+    const names = new Set(await fileSystem.list(folder))
+    const unused = (path: string) => {
+      let name = path
+      for (let copy = 2; names.has(basename(name)); copy++) name = `${path}.${copy}`
+      return name
+    }
+    const path = unused(`${file.path}.from-${position}.damaged`)
     const copy = await fileSystem.open(path, { access: 'create', direct: false, writesAreDurable: false })
     try {
       let written = 0
@@ -375,23 +424,29 @@ class Recovery {
     }
     for (const number of later) {
       const laterPath = files.pathOf(number)
-      await fileSystem.rename(laterPath, `${laterPath}.damaged`)
+      await fileSystem.rename(laterPath, unused(`${laterPath}.damaged`))
     }
+    await fileSystem.syncFolder(folder)
     // The damaged blocks must not be found again by the next start.
     const handle = await fileSystem.open(file.path, {
       access: 'write',
       direct: false,
       writesAreDurable: false,
     })
-    await handle.truncate(position).finally(() => handle.close())
-    await fileSystem.syncFolder(folder)
+    try {
+      await handle.truncate(position)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
   }
 
-  #damage(path: string, position: number, fault: string): StorageError {
+  #damage(path: string, position: number | null, fault: string, otherWayOut = ''): StorageError {
+    const place = position === null ? '' : ` at byte ${position}`
+    const dataDir = join(this.#options.folder, '..')
     return new StorageError(
       'DATA_DAMAGED',
-      `${path} is damaged at byte ${position}: ${fault}. Restore the data folder ${join(this.#options.folder, '..')} from a backup, ` +
-        'or start once with --truncate-damaged to give up every record from there on (the damaged bytes are kept beside it)',
+      `${path} is damaged${place}: ${fault}. Restore the data folder ${dataDir} from a backup${otherWayOut}`,
     )
   }
 }

@@ -1,5 +1,6 @@
 import { batchHeader, setBaseOffset, setLogAppendTime, setPartitionLeaderEpoch } from '@streambus/protocol'
 import { newKafkaId } from '../kafka-id.ts'
+import type { LogHead } from '../log-head.ts'
 import {
   type AppendBatch,
   type AppendResult,
@@ -44,14 +45,12 @@ export class MemoryLogStore extends StoreBase {
   readonly maxBatchBytes = MAX_BATCH_BYTES
   readonly #batches = new Map<LogId, StoredBatch[]>()
   readonly #maxBytes: number
-  readonly #clock: () => number
   #usedBytes = 0
   #closed = false
 
   private constructor(options: MemoryLogStoreOptions) {
-    super(new StoreState())
+    super(new StoreState(), options.clock ?? Date.now)
     this.#maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES
-    this.#clock = options.clock ?? Date.now
   }
 
   static async open(options: MemoryLogStoreOptions = {}): Promise<MemoryLogStore> {
@@ -77,13 +76,13 @@ export class MemoryLogStore extends StoreBase {
         error: new StorageError('DISK_FULL', `the in-memory store holds at most ${this.#maxBytes} bytes`),
       }
     }
-    const admission = log.admit(batch, this.#clock())
+    const admission = log.admit(batch, this.clock())
     if (admission.kind === 'refused') return { error: admission.error }
     const { baseOffset } = admission
     if (admission.kind === 'duplicate') {
       return { error: null, baseOffset, logStartOffset: log.startOffset, duplicate: true }
     }
-    const bytes = batch.bytes.slice()
+    const bytes = Uint8Array.from(batch.bytes)
     setBaseOffset(bytes, 0, baseOffset)
     setPartitionLeaderEpoch(bytes, 0, log.leaderEpoch)
     if (batch.logAppendTimeMs !== undefined) setLogAppendTime(bytes, 0, batch.logAppendTimeMs)
@@ -93,7 +92,7 @@ export class MemoryLogStore extends StoreBase {
     else known.push(stored)
     this.#usedBytes += byteLength
     log.commit(log.nextOffset, byteLength)
-    this.waiters.wake(log.id)
+    this.waiters.wake(log.id, log)
     return { error: null, baseOffset, logStartOffset: log.startOffset, duplicate: false }
   }
 
@@ -102,6 +101,10 @@ export class MemoryLogStore extends StoreBase {
     let nothingYet = true
     return requests.map((request): ReadResult => {
       const log = this.storeState.logs.get(request.logId)
+      if (this.#closed) {
+        const error = new StorageError('CLOSED', 'the store is closed')
+        return { error, logStartOffset: -1, highWatermark: -1 }
+      }
       if (log === undefined) {
         const error = new StorageError('UNKNOWN_LOG', `log ${request.logId} does not exist`)
         return { error, logStartOffset: -1, highWatermark: -1 }
@@ -138,22 +141,21 @@ export class MemoryLogStore extends StoreBase {
   }
 
   async offsetForTime(id: LogId, timestampMs: number | 'max'): Promise<OffsetAndTimestamp | null> {
+    this.assertOpen()
     const log = this.log(id)
     const live = (this.#batches.get(id) ?? []).slice(
       indexOfOffset(this.#batches.get(id) ?? [], log.startOffset),
     )
-    let latest: StoredBatch | undefined
+    let best: OffsetAndTimestamp | null = null
     for (const batch of live) {
-      if (timestampMs === 'max') {
-        if (latest === undefined || batch.maxTimestampMs > latest.maxTimestampMs) latest = batch
-      } else if (batch.maxTimestampMs >= timestampMs) {
-        const found = await findRecordByTime(batch.bytes, timestampMs, log.leaderEpoch, log.startOffset)
-        if (found !== null) return found
-      }
+      const least = timestampMs === 'max' ? (best?.timestampMs ?? Number.NEGATIVE_INFINITY) : timestampMs
+      if (batch.maxTimestampMs < least) continue
+      const found = await findRecordByTime(batch.bytes, timestampMs, log.leaderEpoch, log.startOffset)
+      if (found === null) continue
+      if (timestampMs !== 'max') return found
+      if (best === null || found.timestampMs > best.timestampMs) best = found
     }
-    return latest === undefined
-      ? null
-      : findRecordByTime(latest.bytes, 'max', log.leaderEpoch, log.startOffset)
+    return best
   }
 
   async maintain(): Promise<void> {
@@ -179,6 +181,17 @@ export class MemoryLogStore extends StoreBase {
       for (const batch of this.#batches.get(id) ?? []) this.#usedBytes -= batch.bytes.byteLength
       this.#batches.delete(id)
     }
+  }
+
+  protected async bytesBefore(log: LogHead, to: Offset): Promise<number> {
+    const batches = this.#batches.get(log.id) ?? []
+    let byteLength = 0
+    for (let index = indexOfOffset(batches, log.startOffset); index < batches.length; index++) {
+      const { baseOffset, bytes } = batches[index]!
+      if (baseOffset + batchHeader.lastOffsetDelta(bytes, 0) >= to) break
+      byteLength += bytes.byteLength
+    }
+    return byteLength
   }
 
   protected assertOpen(): void {

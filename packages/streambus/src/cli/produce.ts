@@ -12,6 +12,8 @@ import { type GivenOptions, integer, oneOf } from './settings.ts'
 
 /** No broker takes a larger message: frames are bounded at 100 MiB. */
 const maxLineBytes = 100 * 1024 * 1024
+/** Enough to keep a broker busy; every byte of short lines costs several of memory. */
+const maxBufferedBytes = 12 * 1024 * 1024
 /** Chunks of input on their way at once; the producer bounds their bytes, this bounds what it keeps of them. */
 const maxChunksInFlight = 256
 
@@ -142,6 +144,7 @@ function produceOptions(given: GivenOptions): ProduceOptions {
     producer: {
       acks: acks === 'all' ? acks : (Number(acks) as 0 | 1),
       compression: codec.parse(option('compression') ?? 'none', '--compression'),
+      maxBufferedBytes,
       deliveryTimeoutMs: integer(1, 86_400).parse(option('timeout') ?? '30', '--timeout') * 1_000,
     },
     template: {

@@ -19,6 +19,8 @@ export async function start(given: GivenOptions): Promise<void> {
       'defaultPartitions',
       'maxFrameBytes',
       'maxConnections',
+      'cacheBytes',
+      'truncateDamaged',
       'connectionIdleMs',
       'shutdownTimeoutMs',
       'logLevel',

@@ -16,8 +16,9 @@ export async function status(given: GivenOptions): Promise<void> {
     const sum = (field: 'partitions' | 'records' | 'bytes') =>
       summaries.reduce((all, one) => all + one[field], 0)
     const apis = [...cluster.apiVersions]
-      .map(([key, { min, max }]) => ({ key, name: apiByKey(key)?.name ?? `API ${key}`, min, max }))
+      .map(([key, { min, max }]) => ({ key, name: apiByKey(key)?.name ?? null, min, max }))
       .sort((a, b) => a.key - b.key)
+    const known = apis.filter(({ name }) => name !== null)
     const totals = {
       topics: topics.length,
       partitions: sum('partitions'),
@@ -57,7 +58,10 @@ export async function status(given: GivenOptions): Promise<void> {
               ]),
             ])}`,
         '\nRequests it answers, with versions:\n',
-        ...wrapped(apis.map(({ name, min, max }) => `${name} ${min}-${max}`)),
+        ...wrapped([
+          ...known.map(({ name, min, max }) => `${name} ${min}-${max}`),
+          ...(known.length === apis.length ? [] : [`and ${apis.length - known.length} others`]),
+        ]),
       ].join(''),
     )
   })

@@ -1,0 +1,97 @@
+import net from 'node:net'
+
+/**
+ * A TCP proxy that stands between a client and a broker and fails on demand, as networks do: it cuts
+ * connections, holds bytes back, loses them, and refuses connections.
+ */
+export class FlakyProxy {
+  readonly host = '127.0.0.1'
+  #server: net.Server
+  #target: { host: string; port: number } | undefined
+  #pairs = new Set<{ client: net.Socket; broker: net.Socket }>()
+  /** `towards` a side: bytes for it are passed on, or held, or lost. */
+  #towards = { client: 'pass', broker: 'pass' } as Record<'client' | 'broker', 'pass' | 'lose'>
+  #refusing = false
+  connections = 0
+
+  static async listen(): Promise<FlakyProxy> {
+    const proxy = new FlakyProxy()
+    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve))
+    return proxy
+  }
+
+  private constructor() {
+    this.#server = net.createServer((client) => this.#accept(client))
+  }
+
+  get port(): number {
+    return (this.#server.address() as net.AddressInfo).port
+  }
+
+  get address(): string {
+    return `${this.host}:${this.port}`
+  }
+
+  forwardTo(host: string, port: number): void {
+    this.#target = { host, port }
+  }
+
+  /** Ends every connection without a farewell. */
+  cut(): void {
+    for (const { client, broker } of this.#pairs) {
+      client.resetAndDestroy()
+      broker.resetAndDestroy()
+    }
+    this.#pairs.clear()
+  }
+
+  /** While true, new connections are cut at once. */
+  set refusing(refusing: boolean) {
+    this.#refusing = refusing
+  }
+
+  /** Bytes for that side vanish until `passTowards`. */
+  loseTowards(side: 'client' | 'broker'): void {
+    this.#towards[side] = 'lose'
+  }
+
+  passTowards(side: 'client' | 'broker'): void {
+    this.#towards[side] = 'pass'
+  }
+
+  async close(): Promise<void> {
+    this.cut()
+    await new Promise((resolve) => this.#server.close(resolve))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #accept(client: net.Socket): void {
+    const target = this.#target
+    if (this.#refusing || target === undefined) {
+      client.resetAndDestroy()
+      return
+    }
+    this.connections++
+    const broker = net.connect(target)
+    const pair = { client, broker }
+    this.#pairs.add(pair)
+    const relay = (from: net.Socket, to: net.Socket, side: 'client' | 'broker') => {
+      from.on('data', (chunk) => {
+        if (this.#towards[side] === 'pass' && !to.destroyed && !to.write(chunk)) {
+          from.pause()
+          to.once('drain', () => from.resume())
+        }
+      })
+      from.on('error', () => to.destroy())
+      from.on('close', () => {
+        to.destroy()
+        this.#pairs.delete(pair)
+      })
+    }
+    relay(client, broker, 'broker')
+    relay(broker, client, 'client')
+  }
+}
