@@ -2,7 +2,9 @@
  * What the disk itself does in the same minutes: the yardstick for every durable figure. Runs in the
  * benchmark's own process while nothing else does.
  */
+
 import { constants, type FileHandle, open, rm } from 'node:fs/promises'
+import { alignedMemory } from '../packages/storage/src/local/aligned-memory.ts'
 
 export interface RawDisk {
   /** Durable MB/s of 1 MiB writes that extend a file with O_DIRECT and O_DSYNC. Null where O_DIRECT is refused. */
@@ -43,8 +45,7 @@ async function openOrRefused(path: string, flags: number): Promise<FileHandle | 
 }
 
 async function extendFor(file: FileHandle, seconds: number): Promise<number> {
-  // O_DIRECT needs aligned memory; WebAssembly memory starts on a page.
-  const piece = new Uint8Array(new WebAssembly.Memory({ initial: PIECE_BYTES / 65536 }).buffer).fill(0xa5)
+  const piece = alignedMemory(PIECE_BYTES).fill(0xa5)
   try {
     const start = performance.now()
     const deadline = start + seconds * 1000

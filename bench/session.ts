@@ -1,6 +1,7 @@
 /** One run of the benchmark: its settings, its folder, its samples, and how a measurement is repeated. */
 import { execFileSync } from 'node:child_process'
-import { type Disturbance, disturbanceBetween, type MachineSnapshot } from './machine.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Disturbance, disturbanceBetween, type MachineSnapshot, snapshot } from './machine.ts'
 import { measureRawDisk, type RawDisk } from './raw-disk.ts'
 import { Samples } from './samples.ts'
 import { type SystemName, systemLabels } from './systems.ts'
@@ -26,6 +27,8 @@ export interface Measurement {
 
 /** Disturbed repetitions are tried again this often in total. */
 const MAX_ATTEMPTS = 3
+const QUIET_SAMPLE_MS = 500
+const MAX_QUIET_WAIT_MS = 15_000
 
 export class Session {
   readonly settings: Settings
@@ -88,6 +91,18 @@ export class Session {
     }
   }
 
+  /** Gives others the time to finish what they are at, but not for ever. */
+  async #waitForQuiet(): Promise<void> {
+    const deadlineMs = performance.now() + MAX_QUIET_WAIT_MS
+    let cores: number
+    do {
+      const before = snapshot()
+      await delay(QUIET_SAMPLE_MS)
+      const { stealCores, otherCores } = disturbanceBetween(before, snapshot())
+      cores = stealCores + otherCores
+    } while (cores > this.settings.maxDisturbedCores && performance.now() < deadlineMs)
+  }
+
   async #repeatUntilUndisturbed(
     measured: string,
     system: SystemName,
@@ -96,6 +111,7 @@ export class Session {
   ): Promise<void> {
     let best: { values: Measurement['values']; disturbance: Disturbance | null; cores: number } | undefined
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      if (attempt > 0) await this.#waitForQuiet()
       settleDisk()
       const { values, before, after } = await measure()
       const disturbance = before && after ? disturbanceBetween(before, after) : null

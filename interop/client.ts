@@ -12,6 +12,8 @@ export interface InteropClient {
   /** Codecs it lacks, with the reason. */
   readonly missingCodecs: Readonly<Record<string, string>>
   readonly headers: HeaderStyle
+  /** Why it cannot go on sending when its only broker goes and comes back, or null where it can. */
+  readonly endsWithBroker: string | null
   /** False where the client always writes the time of sending. */
   readonly choosesTimestamps: boolean
   /** False where another tool must create a topic with several partitions for it; one partition comes by itself. */

@@ -25,6 +25,7 @@ class Kcat implements InteropClient {
   readonly codecs = allCodecs
   readonly missingCodecs = {}
   readonly headers = 'fixed'
+  readonly endsWithBroker = 'it ends as soon as its only broker is gone'
   readonly choosesTimestamps = false
   readonly createsTopics = false
   readonly #bootstrap: string

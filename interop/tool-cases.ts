@@ -6,6 +6,7 @@ import type { Ledger } from './ledger.ts'
 export const TOOLS_NAME = 'Kafka command-line tools'
 const LINES = 10_000
 const PERFORMANCE_RECORDS = 50_000
+const TOOL_TIMEOUT_MS = 40_000
 
 const mainClasses = {
   'kafka-topics': 'org.apache.kafka.tools.TopicCommand',
@@ -199,7 +200,7 @@ export class ToolCases {
       name === 'kafka-producer-perf-test'
         ? ['--command-property', `bootstrap.servers=${this.#bootstrap}`, ...args]
         : [...tool, this.#bootstrap, ...(name === 'kafka-cluster' ? [] : args)]
-    return runTool(mainClasses[name], connect, options)
+    return runTool(mainClasses[name], connect, { timeoutMs: TOOL_TIMEOUT_MS, ...options })
   }
 
   async #case(name: string, body: () => Promise<void>): Promise<void> {

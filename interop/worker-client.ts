@@ -23,7 +23,7 @@ export interface WorkerSpec {
   logFile: string
 }
 
-const COMMAND_TIMEOUT_MS = 60_000
+const COMMAND_TIMEOUT_MS = 45_000
 const CLOSE_TIMEOUT_MS = 5_000
 
 interface Pending {
@@ -38,6 +38,7 @@ export class WorkerClient implements InteropClient {
   readonly codecs: readonly string[]
   readonly missingCodecs: Readonly<Record<string, string>>
   readonly headers: HeaderStyle = 'varied'
+  readonly endsWithBroker = null
   readonly choosesTimestamps = true
   readonly createsTopics = true
   readonly #child: ChildProcess

@@ -240,6 +240,22 @@ test('unfinished requests that fill the memory do not stop other clients', async
   for (const client of [good, ...stuck]) client.close()
 })
 
+test('unfinished requests far beyond the memory close the connections that hold most', async () => {
+  const log = new CapturedLog()
+  const limits = { maxInFlightBytes: 64 * 1024, maxFrameBytes: 512 * 1024 }
+  await using broker = await Broker.start({ port: 0, log, ...limits })
+  const stuck = await Promise.all(Array.from({ length: 8 }, () => RawClient.connect(broker)))
+  for (const client of stuck) {
+    const part = Buffer.alloc(400 * 1024)
+    part.writeInt32BE(512 * 1024, 0)
+    client.sendBytes(part)
+  }
+  await log.has(/memory for requests is full and it held the most/)
+  const good = await RawClient.connect(broker)
+  expect((await good.request(metadata, 9, { topics: [] })).controllerId).toBe(1)
+  for (const client of [good, ...stuck]) client.close()
+})
+
 test('a request larger than the bound on requests in flight still gets through', async () => {
   await using broker = await Broker.start({ port: 0, maxInFlightBytes: 64 * 1024 })
   const client = await RawClient.connect(broker)

@@ -392,7 +392,12 @@ export class GroupCommit {
     if (open !== null) {
       const byteLength = open.lengthWith(payloadBytes)
       const isSmallEnough = byteLength <= targetGroupBytes || open.isEmpty
-      if (isSmallEnough && ring.hasRoom(open.place, byteLength, this.#floor() ?? open.place)) return open
+      if (isSmallEnough && ring.hasRoom(open.place, byteLength, this.#floor() ?? open.place)) {
+        // Opened for a batch that was refused, or a duplicate of a durable one, it may have stayed empty until
+        // its flush, which passed it over: the first batch placed in it asks for another.
+        if (open.isEmpty) this.#scheduleFlush()
+        return open
+      }
       this.#open = null
       if (!open.isEmpty) this.#ready.push(this.#close(open))
     }

@@ -403,6 +403,12 @@ export class LocalLogStore extends StoreBase {
           this.#log.warn({ error: String(error) }, 'could not write the checkpoint')
         })
       })
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      throw new StorageError('WRITER_FAILED', `closing ${this.location} failed: ${reason}`, {
+        inDoubt: this.durability === 'os',
+        cause: error,
+      })
     } finally {
       for (const file of [...this.#fullFiles, this.#currentFile]) await file.close()
       await this.#lock.release()

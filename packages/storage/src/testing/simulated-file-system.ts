@@ -60,10 +60,12 @@ class Inode {
     const inode = new Inode()
     inode.sizeBytes = this.durableSizeBytes
     for (const [block, content] of this.durableBlocks) {
-      if (block * BLOCK_BYTES >= inode.sizeBytes && !random.chance(0.5)) continue
+      if (block * BLOCK_BYTES >= inode.sizeBytes) {
+        if (!random.chance(0.5)) continue
+        // A block whose write came through may have taken the size of the file with it.
+        inode.sizeBytes = (block + 1) * BLOCK_BYTES
+      }
       inode.blocks.set(block, content)
-      // A block whose write came through took the size of the file with it.
-      inode.sizeBytes = Math.max(inode.sizeBytes, (block + 1) * BLOCK_BYTES)
     }
     inode.#copyAsDurable()
     return inode
@@ -133,10 +135,11 @@ interface Operation {
   interrupt(): void
 }
 
+/** What one operation does to names, wholly or not at all. */
 interface NameChange {
   readonly order: number
-  readonly path: string
-  readonly inode: Inode | null
+  readonly folder: string
+  readonly entries: readonly { readonly path: string; readonly inode: Inode | null }[]
 }
 
 interface Fault {
@@ -212,11 +215,7 @@ export class SimulatedFileSystem implements FileSystem {
     for (const operation of this.#pending) operation.interrupt()
     const after = new SimulatedFileSystem(random)
     for (const folder of this.#folders) after.#folders.add(folder)
-    for (const { path, inode } of this.#nameChanges) {
-      if (!survives()) continue
-      if (inode === null) this.#durableNames.delete(path)
-      else this.#durableNames.set(path, inode)
-    }
+    for (const change of this.#nameChanges) if (survives()) this.#settleNames(change)
     for (const [path, inode] of this.#durableNames) {
       const survivor = inode.survivor(random, survives)
       after.#names.set(path, survivor)
@@ -244,7 +243,7 @@ export class SimulatedFileSystem implements FileSystem {
       if (options.access === 'create') {
         if (inode !== undefined) throw systemError('EEXIST', `open '${path}'`)
         inode = new Inode()
-        this.#setName(path, inode)
+        this.#setNames([{ path, inode }])
       }
       if (inode === undefined) throw systemError('ENOENT', `open '${path}'`)
       this.openHandles++
@@ -261,9 +260,8 @@ export class SimulatedFileSystem implements FileSystem {
     const replace = () => {
       const inode = new Inode()
       inode.setContent(copy)
-      this.#names.set(path, inode)
-      this.#durableNames.set(path, inode)
-      this.#nameChanges = this.#nameChanges.filter((change) => change.path !== path)
+      this.#setNames([{ path, inode }])
+      this.#syncNames(dirname(path), this.#order)
     }
     return this.#operation(
       `replace ${path} ${content.byteLength}`,
@@ -283,30 +281,23 @@ export class SimulatedFileSystem implements FileSystem {
     return this.#operation(`rename ${from}`, () => {
       const inode = this.#names.get(from)
       if (inode === undefined) throw systemError('ENOENT', `rename '${from}'`)
-      this.#setName(from, null)
-      this.#setName(to, inode)
+      this.#setNames([
+        { path: from, inode: null },
+        { path: to, inode },
+      ])
     })
   }
 
   remove(path: string): Promise<void> {
     return this.#operation(`remove ${path}`, () => {
       if (!this.#names.has(path)) throw systemError('ENOENT', `unlink '${path}'`)
-      this.#setName(path, null)
+      this.#setNames([{ path, inode: null }])
     })
   }
 
   syncFolder(folder: string): Promise<void> {
     const upTo = this.#order
-    return this.#operation(`sync folder ${folder}`, () => {
-      for (const { order, path, inode } of this.#nameChanges) {
-        if (order > upTo || dirname(path) !== folder) continue
-        if (inode === null) this.#durableNames.delete(path)
-        else this.#durableNames.set(path, inode)
-      }
-      this.#nameChanges = this.#nameChanges.filter(
-        ({ order, path }) => order > upTo || dirname(path) !== folder,
-      )
-    })
+    return this.#operation(`sync folder ${folder}`, () => this.#syncNames(folder, upTo))
   }
 
   lock(path: string): Promise<FolderLock | null> {
@@ -425,10 +416,25 @@ export class SimulatedFileSystem implements FileSystem {
     inode.unsynced.push({ order: ++this.#order, block: 0, content: null, sizeBytes })
   }
 
-  #setName(path: string, inode: Inode | null): void {
-    if (inode === null) this.#names.delete(path)
-    else this.#names.set(path, inode)
-    this.#nameChanges.push({ order: ++this.#order, path, inode })
+  #setNames(entries: NameChange['entries']): void {
+    for (const { path, inode } of entries) {
+      if (inode === null) this.#names.delete(path)
+      else this.#names.set(path, inode)
+    }
+    this.#nameChanges.push({ order: ++this.#order, folder: dirname(entries[0]!.path), entries })
+  }
+
+  #syncNames(folder: string, upTo: number): void {
+    const isSynced = (change: NameChange) => change.order <= upTo && change.folder === folder
+    for (const change of this.#nameChanges) if (isSynced(change)) this.#settleNames(change)
+    this.#nameChanges = this.#nameChanges.filter((change) => !isSynced(change))
+  }
+
+  #settleNames({ entries }: NameChange): void {
+    for (const { path, inode } of entries) {
+      if (inode === null) this.#durableNames.delete(path)
+      else this.#durableNames.set(path, inode)
+    }
   }
 
   #usedBytes(): number {

@@ -1,0 +1,698 @@
+import { batchHeader } from '@streambus/protocol'
+import { LocalLogStore, type LocalLogStoreOptions } from '../local/local-log-store.ts'
+import type { AppendResult, LogId, Offset, RecordBytes, StorageError, TopicId } from '../log-store.ts'
+import { batchOf, bytesOf, type FoundRecord, readLog, recordsIn } from './batches.ts'
+import { SeededRandom } from './seeded-random.ts'
+import { SimulatedFileSystem } from './simulated-file-system.ts'
+
+/**
+ * Runs the local engine on a simulated disk through random work, faults, crashes and restarts, and compares it
+ * with a model after every start:
+ *
+ * - Every acknowledged batch is at its offset with its content, exactly once, without a gap in the offsets.
+ * - A batch that was refused with a known outcome is nowhere. One whose outcome is not known is there wholly
+ *   or not at all; and of the batches sent to a log, none is there before which one is missing.
+ * - A retry of an idempotent producer finds the original if it was there, and is written once if not.
+ * - Topics, settings, log starts, owner epochs and producer ids are those acknowledged, or later ones.
+ * - A full disk refuses appends and nothing else; after a failed write every append is refused, and reads go on.
+ *
+ * The seed decides everything, so that a failure can be run again.
+ */
+export interface SimulationOutcome {
+  /** Every operation on the disk, over all restarts. */
+  readonly trace: readonly string[]
+  /** How often interesting things came about. */
+  readonly counts: Readonly<Record<string, number>>
+}
+
+const DATA_DIR = '/data'
+const START_MS = 1_700_000_000_000
+const MAX_IN_FLIGHT = 5
+
+type SentState = 'pending' | 'acknowledged' | 'unknown' | 'refused'
+
+interface SentBatch {
+  readonly label: string
+  readonly recordCount: number
+  /** Order of sending in this run of the store. */
+  order: number
+  state: SentState
+  /** Known once it was acknowledged or found after a restart. */
+  offset: Offset | null
+}
+
+interface ModelProducer {
+  readonly producerId: number
+  epoch: number
+  nextSequence: number
+  /** Sent and not acknowledged, oldest first: what a client would send again, in this order. */
+  readonly unacknowledged: { batch: SentBatch; bytes: Uint8Array }[]
+  inFlight: number
+  mustResend: boolean
+}
+
+interface ModelLog {
+  readonly id: LogId
+  readonly batches: Map<string, SentBatch>
+  producer: ModelProducer
+  /** Acknowledged, and asked for at most. */
+  start: Offset
+  startAtMost: Offset
+  ownerEpoch: number
+}
+
+interface ModelTopic {
+  readonly name: string
+  id: TopicId | null
+  state: 'creating' | 'there' | 'deleting'
+  logs: ModelLog[]
+  partitionsAtMost: number
+  setting: number
+  settingAtMost: number
+}
+
+class SimulationFailure extends Error {}
+
+function check(condition: boolean, message: () => string): asserts condition {
+  if (!condition) throw new SimulationFailure(message())
+}
+
+/** What ends a run of the store early. */
+const CRASHED = Symbol('crashed')
+
+class Simulation {
+  readonly #random: SeededRandom
+  readonly #trace: string[] = []
+  readonly #counts: Record<string, number> = {}
+  readonly #topics = new Map<string, ModelTopic>()
+  readonly #options: Omit<LocalLogStoreOptions, 'dataDir' | 'fileSystem' | 'clock'>
+  #fileSystem: SimulatedFileSystem
+  #nowMs = START_MS
+  #order = 0
+  #names = 0
+  #producerIdsBelow = 0
+  /** Answers that were not awaited when they were asked for, of the current run. */
+  #outstanding: Promise<void>[] = []
+  #failures: unknown[] = []
+  /** Since a write failed in this run. */
+  #writerFailed = false
+  #mayFail = false
+  #mayBeFull = false
+  readonly #openReads: { log: ModelLog; records: RecordBytes; pieces: Uint8Array[] }[] = []
+
+  constructor(seed: number) {
+    this.#random = new SeededRandom(seed)
+    this.#fileSystem = new SimulatedFileSystem(this.#random)
+    const random = this.#random
+    this.#options = {
+      durability: random.chance(0.8) ? 'fsync' : 'os',
+      cacheBytes: random.pick([48, 64, 256]) * 1024,
+      fileBytes: random.pick([24, 48, 128]) * 1024,
+      indexCacheBytes: random.pick([0, 200, 100_000]),
+      prepareFiles: random.pick(['small-groups', 'never', 'always'] as const),
+    }
+  }
+
+  async run(): Promise<SimulationOutcome> {
+    const runs = this.#random.between(2, 4)
+    for (let run = 0; run < runs; run++) await this.#runStore(run === runs - 1)
+    return { trace: this.#trace, counts: this.#counts }
+  }
+
+  async #runStore(isLast: boolean): Promise<void> {
+    const random = this.#random
+    const fileSystem = this.#fileSystem
+    this.#outstanding = []
+    this.#writerFailed = false
+    this.#mayFail = false
+    this.#mayBeFull = false
+    for (const { records } of this.#openReads.splice(0)) records.close()
+    // Short ones hit the start and the recovery.
+    if (!isLast) fileSystem.crashAfter(random.pick([0, 30, 100, 200, 400]) + random.below(100))
+    const crash = fileSystem.crashed.then(() => CRASHED)
+    const outcome = await Promise.race([this.#useStore(), crash])
+    if (this.#failures.length > 0) throw this.#failures[0]
+    this.#trace.push(...fileSystem.trace)
+    if (outcome !== CRASHED) {
+      check(fileSystem.openHandles === 0, () => `${fileSystem.openHandles} files are open after the close`)
+    }
+    this.#count(outcome === CRASHED ? 'crashes' : 'clean closes')
+    // Without syncs, only the death of the process leaves what was acknowledged.
+    const power = this.#options.durability === 'fsync' && random.chance(0.7)
+    this.#fileSystem = fileSystem.restart(power)
+    this.#settleUnknown()
+  }
+
+  async #useStore(): Promise<void> {
+    const store = await LocalLogStore.open({
+      dataDir: DATA_DIR,
+      fileSystem: this.#fileSystem,
+      clock: () => ++this.#nowMs,
+      ...this.#options,
+    })
+    await this.#compare(store)
+    await this.#work(store)
+    this.#fileSystem.liftLimit()
+    await Promise.all(this.#outstanding)
+    if (!this.#writerFailed && !this.#mayFail) await this.#checkThatWritingWorks(store)
+    await this.#finishReads()
+    const { durability } = store
+    await store.close().catch((error: StorageError) => {
+      const isExpected = error.code === 'WRITER_FAILED' && this.#mayFail
+      check(isExpected, () => `the close failed: ${error.stack}`)
+      this.#count('failed closes')
+      // What was only with the operating system may be lost, and the answer says so.
+      check(durability === 'fsync' || error.inDoubt, () => 'a failed sync leaves nothing in doubt')
+    })
+  }
+
+  // Work
+
+  async #work(store: LocalLogStore): Promise<void> {
+    const random = this.#random
+    const steps = random.between(20, 150)
+    for (let step = 0; step < steps; step++) {
+      await this.#act(store)
+      if (this.#failures.length > 0) return
+      // Sometimes much comes in at once, sometimes each thing is waited for.
+      if (random.chance(0.4)) await new Promise((resolve) => setImmediate(resolve))
+      if (random.chance(0.1)) await Promise.all(this.#outstanding)
+    }
+  }
+
+  async #act(store: LocalLogStore): Promise<void> {
+    const random = this.#random
+    const log = this.#anyLog()
+    const choice = random.below(100)
+    if (log === null || choice < 4) return this.#background(this.#createTopic(store))
+    if (choice < 40) return this.#background(this.#append(store, random.between(1, 3)))
+    if (choice < 65) return this.#background(this.#produce(store, log))
+    if (choice < 75) return this.#readSomething(store, log)
+    if (choice < 78) return this.#continueRead()
+    if (choice < 80) return this.#background(this.#deleteTopic(store))
+    if (choice < 82) return this.#background(this.#createPartitions(store))
+    if (choice < 84) return this.#background(this.#configure(store))
+    if (choice < 88) return this.#background(this.#advanceStart(store, log))
+    if (choice < 90) return this.#background(this.#claim(store, log))
+    if (choice < 92) return this.#background(this.#allocate(store))
+    if (choice < 94) return this.#background(store.maintain({ maxBytes: random.pick([1, 1e9]) }))
+    if (choice < 96) {
+      this.#mayBeFull = true
+      this.#count('disk full')
+      return this.#fileSystem.limitRoom(random.pick([0, 4096, 20_000, 60_000]))
+    }
+    if (choice < 99) return this.#fileSystem.liftLimit()
+    if (random.chance(0.3)) {
+      this.#mayFail = true
+      this.#fileSystem.failOne(random.pick(['write', 'write', 'sync']), random.between(1, 5))
+    }
+  }
+
+  /** Goes on beside everything else; a failed check ends the simulation. */
+  #background(work: Promise<unknown>): void {
+    this.#outstanding.push(
+      work.then(
+        () => {},
+        (error: unknown) => {
+          this.#failures.push(error)
+        },
+      ),
+    )
+  }
+
+  #anyTopic(): ModelTopic | null {
+    const topics = [...this.#topics.values()].filter(({ state }) => state === 'there')
+    return topics.length === 0 ? null : this.#random.pick(topics)
+  }
+
+  #anyLog(): ModelLog | null {
+    const topic = this.#anyTopic()
+    return topic === null ? null : this.#random.pick(topic.logs)
+  }
+
+  /** The change's result; null when the store could not write, which only faults allow. */
+  async #change<T>(change: Promise<T>): Promise<T | null> {
+    try {
+      return await change
+    } catch (error) {
+      this.#checkRefusal(error as StorageError)
+      return null
+    }
+  }
+
+  #checkRefusal(error: StorageError): void {
+    this.#count(error.code)
+    if (error.code === 'DISK_FULL' && this.#mayBeFull) {
+      check(!error.inDoubt, () => 'DISK_FULL leaves in doubt what was written')
+      return
+    }
+    if (error.code === 'WRITER_FAILED' && this.#mayFail) {
+      this.#writerFailed = true
+      return
+    }
+    // Work that was under way on a topic when it was deleted.
+    if (error.code === 'UNKNOWN_LOG' || error.code === 'UNKNOWN_TOPIC') return
+    throw new SimulationFailure(`refused without reason: ${error.stack}`)
+  }
+
+  async #createTopic(store: LocalLogStore): Promise<void> {
+    const name = `topic-${this.#names++}`
+    const partitions = this.#random.between(1, 3)
+    const topic: ModelTopic = {
+      name,
+      id: null,
+      state: 'creating',
+      logs: [],
+      partitionsAtMost: partitions,
+      setting: 0,
+      settingAtMost: 0,
+    }
+    this.#topics.set(name, topic)
+    const created = await this.#change(store.createTopic({ name, partitions, configs: { setting: '0' } }))
+    if (created === null) {
+      if (!this.#writerFailed) this.#topics.delete(name)
+      return
+    }
+    topic.id = created.id
+    topic.logs = created.logs.map((id) => this.#newLog(id))
+    topic.state = 'there'
+  }
+
+  #newLog(id: LogId): ModelLog {
+    const producer: ModelProducer = {
+      producerId: 1000 + id,
+      epoch: 0,
+      nextSequence: 0,
+      unacknowledged: [],
+      inFlight: 0,
+      mustResend: false,
+    }
+    return { id, batches: new Map(), producer, start: 0, startAtMost: 0, ownerEpoch: 0 }
+  }
+
+  async #deleteTopic(store: LocalLogStore): Promise<void> {
+    const topic = this.#anyTopic()
+    if (topic === null) return
+    topic.state = 'deleting'
+    let deleted = false
+    await this.#change(
+      store.deleteTopic(topic.id!).then(() => {
+        deleted = true
+      }),
+    )
+    if (deleted) this.#topics.delete(topic.name)
+    // A disk that is full has certainly not deleted it.
+    else if (!this.#writerFailed) topic.state = 'there'
+  }
+
+  async #createPartitions(store: LocalLogStore): Promise<void> {
+    const topic = this.#anyTopic()
+    if (topic === null) return
+    const partitions = topic.partitionsAtMost + 1
+    topic.partitionsAtMost = partitions
+    const changed = await this.#change(store.createPartitions(topic.id!, partitions))
+    if (changed === null) return
+    for (const id of changed.logs.slice(topic.logs.length)) topic.logs.push(this.#newLog(id))
+  }
+
+  async #configure(store: LocalLogStore): Promise<void> {
+    const topic = this.#anyTopic()
+    if (topic === null) return
+    const setting = ++topic.settingAtMost
+    const changed = await this.#change(store.configureTopic(topic.id!, { setting: String(setting) }))
+    if (changed !== null) topic.setting = setting
+  }
+
+  async #advanceStart(store: LocalLogStore, log: ModelLog): Promise<void> {
+    const [state] = await store.state([log.id])
+    if (state === undefined) return
+    const to = this.#random.between(log.start, state.highWatermark)
+    log.startAtMost = Math.max(log.startAtMost, to)
+    const start = await this.#change(store.advanceStart(log.id, to))
+    if (start === null) return
+    check(start >= to, () => `log ${log.id} starts at ${start} after it was advanced to ${to}`)
+    log.start = Math.max(log.start, start)
+  }
+
+  async #claim(store: LocalLogStore, log: ModelLog): Promise<void> {
+    const before = log.ownerEpoch
+    const owner = await this.#change(store.claim(log.id))
+    if (owner === null) return
+    check(owner.epoch > before, () => `owner epoch ${owner.epoch} follows ${before}`)
+    log.ownerEpoch = Math.max(log.ownerEpoch, owner.epoch)
+  }
+
+  async #allocate(store: LocalLogStore): Promise<void> {
+    const range = await this.#change(store.allocateProducerIds(this.#random.between(1, 10)))
+    if (range === null) return
+    const { first, count } = range
+    check(first >= this.#producerIdsBelow, () => `producer id ${first} was given out before`)
+    this.#producerIdsBelow = first + count
+  }
+
+  #newBatch(log: ModelLog): { batch: SentBatch; values: string[] } {
+    const label = `b${this.#names++}`
+    const recordCount = this.#random.between(1, 3)
+    const padding = '.'.repeat(this.#random.pick([0, 50, 1000, 1000, 3000]))
+    const values = Array.from({ length: recordCount }, (_, index) => `${label}/${index}/${padding}`)
+    const batch: SentBatch = { label, recordCount, order: ++this.#order, state: 'pending', offset: null }
+    log.batches.set(label, batch)
+    return { batch, values }
+  }
+
+  async #append(store: LocalLogStore, count: number): Promise<void> {
+    const sent: { log: ModelLog; batch: SentBatch; bytes: Uint8Array }[] = []
+    for (let index = 0; index < count; index++) {
+      const log = this.#anyLog()
+      if (log === null) return
+      const { batch, values } = this.#newBatch(log)
+      sent.push({ log, batch, bytes: batchOf(values) })
+    }
+    const hadFailed = this.#writerFailed
+    const call = store.append(sent.map(({ log, bytes }) => ({ logId: log.id, bytes })))
+    for (const { bytes } of sent) bytes.fill(0xff)
+    const results = await call
+    for (const [index, { log, batch }] of sent.entries()) {
+      const result = results[index]!
+      if (hadFailed) this.#checkRefusedForGood(result)
+      this.#settle(log, batch, result)
+    }
+  }
+
+  #checkRefusedForGood(result: AppendResult): void {
+    check(
+      result.error?.code === 'WRITER_FAILED' && !result.error.inDoubt,
+      () => `after a failed write an append got ${JSON.stringify(result)}`,
+    )
+  }
+
+  #settle(log: ModelLog, batch: SentBatch, result: AppendResult): void {
+    if (result.error !== null) {
+      this.#checkRefusal(result.error)
+      batch.state = result.error.inDoubt ? 'unknown' : 'refused'
+      return
+    }
+    check(!result.duplicate, () => `batch ${batch.label} was new and is called a duplicate`)
+    this.#acknowledge(log, batch, result.baseOffset)
+  }
+
+  #acknowledge(log: ModelLog, batch: SentBatch, offset: Offset): void {
+    check(
+      batch.offset === null || batch.offset === offset,
+      () => `batch ${batch.label} of log ${log.id} moved from ${batch.offset} to ${offset}`,
+    )
+    batch.offset = offset
+    batch.state = 'acknowledged'
+    this.#count('acknowledged')
+  }
+
+  /** What a client's idempotent producer does: up to five batches in flight, and retries in order. */
+  async #produce(store: LocalLogStore, log: ModelLog): Promise<void> {
+    const { producer } = log
+    if (producer.mustResend) {
+      if (producer.inFlight > 0) return
+      producer.mustResend = false
+      const again = [...producer.unacknowledged]
+      await Promise.all(again.map((sent) => this.#sendIdempotent(store, log, sent, true)))
+      return
+    }
+    if (producer.unacknowledged.length >= MAX_IN_FLIGHT) return
+    if (producer.unacknowledged.length === 0 && producer.nextSequence > 0 && this.#random.chance(0.05)) {
+      producer.epoch++
+      producer.nextSequence = 0
+    }
+    const { batch, values } = this.#newBatch(log)
+    const bytes = batchOf(values, {
+      producerId: producer.producerId,
+      producerEpoch: producer.epoch,
+      baseSequence: producer.nextSequence,
+    })
+    producer.nextSequence += values.length
+    const sent = { batch, bytes }
+    producer.unacknowledged.push(sent)
+    const calls = [this.#sendIdempotent(store, log, sent, false)]
+    if (this.#random.chance(0.2)) calls.push(this.#sendIdempotent(store, log, sent, true))
+    await Promise.all(calls)
+  }
+
+  async #sendIdempotent(
+    store: LocalLogStore,
+    log: ModelLog,
+    sent: ModelProducer['unacknowledged'][number],
+    isRetry: boolean,
+  ): Promise<void> {
+    const { producer } = log
+    const { batch, bytes } = sent
+    const hadFailed = this.#writerFailed
+    const wasThere = batch.offset !== null
+    if (batch.state === 'refused') {
+      batch.order = ++this.#order
+      batch.state = 'pending'
+    }
+    producer.inFlight++
+    const [result] = await store.append([{ logId: log.id, bytes }])
+    producer.inFlight--
+    if (hadFailed) this.#checkRefusedForGood(result!)
+    if (result!.error !== null) {
+      producer.mustResend = true
+      // One before it was refused.
+      if (result!.error.code !== 'OUT_OF_ORDER_SEQUENCE') this.#checkRefusal(result!.error)
+      if (batch.state !== 'acknowledged') {
+        batch.state = result!.error.inDoubt || batch.state === 'unknown' ? 'unknown' : 'refused'
+      }
+      return
+    }
+    if (wasThere) check(result!.duplicate, () => `batch ${batch.label} was there and was written again`)
+    if (result!.duplicate) {
+      this.#count('duplicates')
+      check(isRetry, () => `batch ${batch.label} was sent once and is called a duplicate`)
+    }
+    this.#acknowledge(log, batch, result!.baseOffset)
+    const at = producer.unacknowledged.indexOf(sent)
+    if (at >= 0) producer.unacknowledged.splice(at, 1)
+  }
+
+  async #readSomething(store: LocalLogStore, log: ModelLog): Promise<void> {
+    const topicIsThere = () => [...this.#topics.values()].some((topic) => topic.logs.includes(log))
+    const [state] = await store.state([log.id])
+    if (state === undefined) return
+    const offset = this.#random.between(state.logStartOffset, state.highWatermark)
+    const maxBytes = this.#random.pick([0, 5000, 1e9])
+    const [result] = await store.read([{ logId: log.id, offset, maxBytes }], { maxBytes })
+    if (result!.error !== null) {
+      const { code } = result!.error
+      const isExpected =
+        (code === 'UNKNOWN_LOG' && !topicIsThere()) ||
+        code === 'UNKNOWN_LOG' ||
+        (code === 'OFFSET_OUT_OF_RANGE' && log.startAtMost > offset)
+      check(isExpected, () => `reading log ${log.id} at ${offset} failed: ${result!.error.stack}`)
+      return
+    }
+    if (this.#writerFailed) this.#count('reads after a failed write')
+    if (this.#random.chance(0.3)) {
+      this.#openReads.push({ log, records: result!.records, pieces: [] })
+      return
+    }
+    const found = recordsIn(await bytesOf(result!.records, this.#random.pick([100, 5000, 100_000])))
+    if (offset < result!.highWatermark) {
+      check(
+        found.length > 0 && found[0]!.offset <= offset,
+        () => `log ${log.id} has nothing at ${offset}, its end is ${result!.highWatermark}`,
+      )
+    }
+    this.#checkContent(log, found)
+  }
+
+  /** A slow consumer takes the next piece of an answer it was given long ago. */
+  async #continueRead(): Promise<void> {
+    if (this.#openReads.length === 0) return
+    const read = this.#random.pick(this.#openReads)
+    const piece = new Uint8Array(this.#random.between(1, 3000))
+    const count = await read.records.readInto(piece)
+    read.pieces.push(piece.subarray(0, count))
+    if (count > 0) return
+    this.#openReads.splice(this.#openReads.indexOf(read), 1)
+    read.records.close()
+    this.#checkContent(read.log, recordsIn(Buffer.concat(read.pieces)))
+  }
+
+  async #finishReads(): Promise<void> {
+    while (this.#openReads.length > 0) await this.#continueRead()
+  }
+
+  /** Records of known batches, at the offsets known for these. */
+  #checkContent(log: ModelLog, found: readonly FoundRecord[]): Map<string, Offset> {
+    const offsets = new Map<string, Offset>()
+    const counts = new Map<string, number>()
+    for (const { offset, value } of found) {
+      const [label, index] = value.split('/') as [string, string]
+      const batch = log.batches.get(label)
+      check(batch !== undefined, () => `log ${log.id} has '${label}' at ${offset}, which was not sent to it`)
+      const baseOffset = offset - Number(index)
+      const known = offsets.get(label)
+      check(known === undefined || known === baseOffset, () => `batch ${label} is twice in log ${log.id}`)
+      offsets.set(label, baseOffset)
+      counts.set(label, (counts.get(label) ?? 0) + 1)
+      check(
+        batch.offset === null || batch.offset === baseOffset,
+        () => `batch ${label} of log ${log.id} is at ${baseOffset} instead of ${batch.offset}`,
+      )
+    }
+    for (const [label, count] of counts) {
+      const { recordCount } = log.batches.get(label)!
+      check(count === recordCount, () => `batch ${label} has ${count} of its ${recordCount} records`)
+    }
+    return offsets
+  }
+
+  async #checkThatWritingWorks(store: LocalLogStore): Promise<void> {
+    for (const topic of this.#topics.values()) {
+      if (topic.state !== 'there') continue
+      for (const log of topic.logs) {
+        const { batch, values } = this.#newBatch(log)
+        const [result] = await store.append([{ logId: log.id, bytes: batchOf(values) }])
+        if (this.#writerFailed) return
+        check(result!.error === null, () => `there is room, but an append got ${result!.error?.stack}`)
+        this.#settle(log, batch, result!)
+        const [state] = await store.state([log.id])
+        check(
+          state!.highWatermark === batch.offset! + values.length,
+          () => `log ${log.id} ends at ${state!.highWatermark}, not behind ${batch.offset}`,
+        )
+      }
+    }
+  }
+
+  // After a restart
+
+  /** What was not answered before the crash may have happened. */
+  #settleUnknown(): void {
+    for (const { logs } of this.#topics.values()) {
+      for (const { batches, producer } of logs) {
+        for (const batch of batches.values()) if (batch.state === 'pending') batch.state = 'unknown'
+        producer.inFlight = 0
+        producer.mustResend = producer.unacknowledged.length > 0
+      }
+    }
+  }
+
+  /** Compares the store with the model, which then takes over what had been unknown. */
+  async #compare(store: LocalLogStore): Promise<void> {
+    for (const { name } of store.topics.all()) {
+      check(this.#topics.has(name), () => `topic '${name}' is back, or was never made`)
+    }
+    for (const topic of [...this.#topics.values()]) {
+      const found = store.topics.byName(topic.name)
+      if (found === undefined) {
+        check(topic.state !== 'there', () => `topic '${topic.name}' is lost`)
+        this.#topics.delete(topic.name)
+        continue
+      }
+      check(topic.id === null || topic.id === found.id, () => `topic '${topic.name}' has another id`)
+      check(
+        found.logs.length >= topic.logs.length && found.logs.length <= topic.partitionsAtMost,
+        () => `topic '${topic.name}' has ${found.logs.length} partitions`,
+      )
+      for (const [partition, log] of topic.logs.entries()) {
+        check(found.logs[partition] === log.id, () => `'${topic.name}'-${partition} has another log`)
+      }
+      const setting = Number(found.configs.setting)
+      check(
+        setting >= topic.setting && setting <= topic.settingAtMost,
+        () => `topic '${topic.name}' has setting ${setting} instead of ${topic.setting}`,
+      )
+      topic.id = found.id
+      topic.state = 'there'
+      topic.setting = setting
+      for (const id of found.logs.slice(topic.logs.length)) topic.logs.push(this.#newLog(id))
+      topic.partitionsAtMost = topic.logs.length
+      for (const log of topic.logs) await this.#compareLog(store, log)
+    }
+  }
+
+  async #compareLog(store: LocalLogStore, log: ModelLog): Promise<void> {
+    const [state] = await store.state([log.id])
+    const { logStartOffset: start, highWatermark: end } = state!
+    check(
+      start >= log.start && start <= log.startAtMost,
+      () => `log ${log.id} starts at ${start}, not from ${log.start} to ${log.startAtMost}`,
+    )
+    log.start = start
+    log.startAtMost = start
+    const records = await readLog(store, log.id, start)
+    check((records.at(-1)?.offset ?? start - 1) === end - 1, () => `log ${log.id} does not end at ${end}`)
+    // The batch in which the log starts is read from its middle, and cannot be judged.
+    const whole = records.findIndex(({ value }) => value.split('/')[1] === '0')
+    const offsets = this.#checkContent(log, whole < 0 ? [] : records.slice(whole))
+    const firstWhole = whole < 0 ? end : records[whole]!.offset
+    let missing: SentBatch | null = null
+    for (const batch of [...log.batches.values()].sort((a, b) => a.order - b.order)) {
+      const offset = offsets.get(batch.label) ?? null
+      if (offset !== null) {
+        check(batch.state !== 'refused', () => `batch ${batch.label} was refused and is in log ${log.id}`)
+        check(
+          missing === null,
+          () => `log ${log.id} has batch ${batch.label}, but not ${missing?.label}, which was sent before it`,
+        )
+        if (batch.state === 'unknown') this.#count('unacknowledged, found')
+        batch.state = 'acknowledged'
+        batch.offset = offset
+        continue
+      }
+      if (batch.state === 'acknowledged') {
+        check(
+          batch.offset! < firstWhole,
+          () => `batch ${batch.label}, acknowledged at ${batch.offset} of log ${log.id}, is lost`,
+        )
+      } else if (batch.state === 'unknown' && !this.#mayLieBefore(log, batch, firstWhole)) {
+        missing = batch
+        // It will not come back; a retry is a new attempt.
+        batch.state = 'refused'
+        this.#count('unacknowledged, gone')
+      }
+    }
+    await this.#compareProducer(store, log)
+    await this.#compareSize(store, log, start, state!.sizeBytes)
+  }
+
+  /** An unacknowledged batch may have been written before the log's start was moved past it. */
+  #mayLieBefore(log: ModelLog, batch: SentBatch, firstWhole: Offset): boolean {
+    if (firstWhole === 0) return false
+    const later = [...log.batches.values()].filter(
+      ({ order, offset, state }) => order > batch.order && state === 'acknowledged' && offset !== null,
+    )
+    return later.length > 0 || log.start > 0
+  }
+
+  async #compareProducer(store: LocalLogStore, log: ModelLog): Promise<void> {
+    const known = (await store.producers(log.id)).find(
+      ({ producerId }) => producerId === log.producer.producerId,
+    )
+    if (known === undefined) return
+    check(
+      known.producerEpoch <= log.producer.epoch && known.lastSequence < log.producer.nextSequence + 3000,
+      () => `log ${log.id} knows of its producer what it cannot: ${JSON.stringify(known)}`,
+    )
+  }
+
+  async #compareSize(store: LocalLogStore, log: ModelLog, start: Offset, sizeBytes: number): Promise<void> {
+    const [result] = await store.read([{ logId: log.id, offset: start, maxBytes: 1e9 }], { maxBytes: 1e9 })
+    if (result!.error !== null) throw result!.error
+    const bytes = await bytesOf(result!.records)
+    check(
+      bytes.byteLength === sizeBytes,
+      () => `log ${log.id} has ${bytes.byteLength} bytes and says ${sizeBytes}`,
+    )
+    if (bytes.byteLength > 0) {
+      check(batchHeader.baseOffset(bytes, 0) <= start, () => `log ${log.id} does not begin at ${start}`)
+    }
+  }
+
+  #count(what: string): void {
+    this.#counts[what] = (this.#counts[what] ?? 0) + 1
+  }
+}
+
+export async function simulateCrashes(seed: number): Promise<SimulationOutcome> {
+  return new Simulation(seed).run()
+}
