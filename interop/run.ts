@@ -137,9 +137,17 @@ async function runCases(
     await keepRunning(target, ledger)
   }
   for (let round = 0; round < KILLS_WHILE_SENDING; round++) {
-    const sent = Promise.all(cases.map((each) => each.sendWhileKilled(round)))
+    let sending = cases.length
+    const sent = Promise.all(
+      cases.map((each) =>
+        each.sendWhileKilled(round).finally(() => {
+          sending--
+        }),
+      ),
+    )
     // Somewhere between the first request and the last acknowledgement: when, is left to chance.
     await sleep(Math.random() * LATEST_KILL_MS)
+    console.log(`kill -9 while ${sending} clients send`)
     await target.kill9()
     await target.restart()
     await sent

@@ -114,7 +114,7 @@ export async function startBroker(args: readonly string[], options: CliOptions =
     })
     void result.then(({ code, stderr }) => reject(new Error(`the broker ended with ${code}: ${stderr}`)))
   })
-  const address = /127\.0\.0\.1:\d+/.exec(readyLine)?.[0] ?? ''
+  const address = /(?:[\d.]+|\[[\da-f:]+\]|localhost):\d+(?=[ "])/.exec(readyLine)?.[0] ?? ''
   return {
     address,
     readyLine,

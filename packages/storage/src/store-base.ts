@@ -37,13 +37,15 @@ export abstract class StoreBase implements LogStore {
   protected readonly storeState: StoreState
   /** Milliseconds since the epoch. */
   protected readonly clock: () => number
+  readonly #newId: () => string
   protected readonly waiters = new AppendWaiters()
   /** Changes of topics run one after the other: each is checked against the outcome of the one before. */
   #changes: Promise<unknown> = Promise.resolve()
 
-  protected constructor(storeState: StoreState, clock: () => number) {
+  protected constructor(storeState: StoreState, clock: () => number, newId: () => string = newKafkaId) {
     this.storeState = storeState
     this.clock = clock
+    this.#newId = newId
   }
 
   get topics(): LogStore['topics'] {
@@ -70,7 +72,7 @@ export abstract class StoreBase implements LogStore {
       if (this.topics.byName(spec.name) !== undefined) {
         throw new StorageError('TOPIC_EXISTS', `topic '${spec.name}' exists already`)
       }
-      const id = newKafkaId()
+      const id = this.#newId()
       await this.commitEvent({
         type: 'topic-created',
         name: spec.name,

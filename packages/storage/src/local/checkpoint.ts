@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import { crc32c } from '@streambus/protocol'
-import { newKafkaId } from '../kafka-id.ts'
 import type { LogHead } from '../log-head.ts'
 import { type LogId, StorageError, type TopicId } from '../log-store.ts'
 import type { ProducerEntry } from '../producer-table.ts'
@@ -43,9 +42,9 @@ export interface Checkpoint {
   readonly producers: readonly (readonly [LogId, number, number, number, readonly number[]])[]
 }
 
-export function emptyCheckpoint(): Checkpoint {
+export function emptyCheckpoint(clusterId: string): Checkpoint {
   return {
-    clusterId: newKafkaId(),
+    clusterId,
     end: { fileNumber: 1, position: 0, sequence: 0, chain: 0 },
     nextLogId: 1,
     nextProducerId: 1,

@@ -10,9 +10,9 @@ export interface Extent {
   byteLength: number
 }
 
-const BUFFER_BYTES = 512 * 1024
+const BUFFER_BYTES = 1024 ** 2
 /** Wanted runs at most this far apart are read together: reading past a gap costs less than another read. */
-const MAX_GAP_BYTES = 32 * 1024
+const MAX_GAP_BYTES = 64 * 1024
 /**
  * Reads share libuv's four threads with the durable writes, which must never wait for a thread: two at once
  * leave room, and more would not make the disk faster.

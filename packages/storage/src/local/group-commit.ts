@@ -283,6 +283,16 @@ export class GroupCommit {
     })
   }
 
+  /**
+   * Stops the writer for good: elsewhere it turned out that the disk lost what it had taken. Whatever the
+   * system calls the failure, there is no trying again.
+   */
+  stop(cause: unknown): void {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    this.#writeError = new Error(reason, { cause })
+    this.#afterWrite()
+  }
+
   /** Makes what is committed in the last file durable where writes are not by themselves. */
   sync(): Promise<void> {
     return this.#committedFile.handle.sync()

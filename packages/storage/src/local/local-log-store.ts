@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { batchHeader } from '@streambus/protocol'
+import { newKafkaId } from '../kafka-id.ts'
 import type { LogHead } from '../log-head.ts'
 import {
   type AppendBatch,
@@ -73,6 +74,8 @@ export interface LocalLogStoreOptions {
   log?: StoreLog
   /** Milliseconds since the epoch. Default Date.now. */
   clock?: () => number
+  /** Makes cluster and topic ids: 16 bytes as 22 characters of base64url. Default: random ones. */
+  newId?: () => string
   fileSystem?: FileSystem
 }
 
@@ -106,8 +109,6 @@ export class LocalLogStore extends StoreBase {
   #checkpointFileNumber: number
   /** `os` durability: full files whose bytes may still be with the operating system only. */
   readonly #unsynced = new Set<WritableLogFile>()
-  /** What failed when these were synced: no checkpoint may say any more that they are on disk. */
-  #syncError: unknown = null
   /** Index files, checkpoints and removals, one after the other. */
   #background: Promise<void> = Promise.resolve()
   #closing: Promise<void> | null = null
@@ -120,7 +121,7 @@ export class LocalLogStore extends StoreBase {
     recovered: Recovered,
     current: WritableLogFile,
   ) {
-    super(recovered.state, options.clock)
+    super(recovered.state, options.clock, options.newId)
     this.clusterId = checkpoint.clusterId
     this.durability = options.durability
     this.location = options.dataDir
@@ -181,6 +182,7 @@ export class LocalLogStore extends StoreBase {
       onDamage: 'refuse',
       log: silent,
       clock: Date.now,
+      newId: newKafkaId,
       fileSystem: nodeFileSystem,
       ...given,
       dataDir: resolve(given.dataDir),
@@ -191,7 +193,7 @@ export class LocalLogStore extends StoreBase {
       const folder = join(dataDir, 'log')
       const found = await readCheckpoint(fileSystem, dataDir)
       await fileSystem.makeFolder(folder)
-      const checkpoint = found ?? (await firstCheckpoint(fileSystem, dataDir, folder))
+      const checkpoint = found ?? (await firstCheckpoint(options, folder))
       const storeId = Buffer.from(checkpoint.clusterId, 'base64url')
       const files = new LogFileFactory({
         fileSystem,
@@ -410,6 +412,7 @@ export class LocalLogStore extends StoreBase {
         cause: error,
       })
     } finally {
+      for (const { handle } of this.#unsynced) await handle.close()
       for (const file of [...this.#fullFiles, this.#currentFile]) await file.close()
       await this.#lock.release()
     }
@@ -468,7 +471,7 @@ export class LocalLogStore extends StoreBase {
     )
     if (this.durability === 'os') {
       for (const full of this.#unsynced) await this.#syncFull(full)
-      await this.#commit.sync()
+      await this.#synced(() => this.#commit.sync())
     }
     return checkpoint
   }
@@ -479,13 +482,18 @@ export class LocalLogStore extends StoreBase {
   }
 
   async #syncFull(full: WritableLogFile): Promise<void> {
-    if (this.#syncError !== null) throw this.#syncError
     if (!this.#unsynced.has(full)) return
+    await this.#synced(() => full.handle.sync())
+    this.#unsynced.delete(full)
+  }
+
+  /** After one failed sync the next one would succeed, and say nothing of what the first one lost. */
+  async #synced(sync: () => Promise<void>): Promise<void> {
+    if (this.#commit.failure !== null) throw this.#commit.failure
     try {
-      await full.handle.sync()
-      this.#unsynced.delete(full)
+      await sync()
     } catch (error) {
-      this.#syncError = error
+      this.#commit.stop(error)
       throw error
     }
   }
@@ -557,14 +565,17 @@ async function lockFolder(fileSystem: FileSystem, dataDir: string): Promise<Fold
   )
 }
 
-async function firstCheckpoint(fileSystem: FileSystem, dataDir: string, folder: string): Promise<Checkpoint> {
+async function firstCheckpoint(
+  { fileSystem, dataDir, newId }: Required<LocalLogStoreOptions>,
+  folder: string,
+): Promise<Checkpoint> {
   if ((await fileSystem.list(folder)).some((name) => name.endsWith('.log'))) {
     throw new StorageError(
       'DATA_DAMAGED',
       `${dataDir} has log files but no checkpoint: restore the folder from a backup, or choose another one`,
     )
   }
-  const checkpoint = emptyCheckpoint()
+  const checkpoint = emptyCheckpoint(newId())
   await writeCheckpoint(fileSystem, dataDir, checkpoint)
   return checkpoint
 }

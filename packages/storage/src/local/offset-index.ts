@@ -135,11 +135,15 @@ export class OffsetIndex {
   ): AsyncGenerator<BatchSlice> {
     // While a range is loaded the file being written may become full, and old files may go.
     let after = -1
+    // What follows must continue what was given, or what lay between is gone: then the slices end before it.
+    let expected: Offset | null = null
     for (;;) {
       const range = this.#sealed.get(logId)?.find(({ file }) => file.number > after)
       if (range === undefined) break
       after = range.file.number
-      const { endOffset, maxTimestampMs } = range.directory
+      const { firstOffset, endOffset, maxTimestampMs } = range.directory
+      if (expected !== null && firstOffset !== expected) return
+      expected = endOffset
       if (endOffset <= offset || maxTimestampMs < minTimestampMs) continue
       // Should the log go meanwhile, its file stays open for who takes the slice.
       range.file.hold()
@@ -151,7 +155,8 @@ export class OffsetIndex {
       }
     }
     const active = this.#active.get(logId)
-    if (active !== undefined && active.maxTimestampMs >= minTimestampMs) {
+    if (active === undefined || (expected !== null && active.fields[0] !== expected)) return
+    if (active.maxTimestampMs >= minTimestampMs) {
       yield { file: this.#activeFile, fields: active.fields, first: indexOfOffset(active.fields, offset) }
     }
   }

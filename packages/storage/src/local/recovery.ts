@@ -130,6 +130,7 @@ class Recovery {
         if (checkpoint.end.position > FILE_HEADER_BYTES) throw this.#damage(file.path, 0, fault)
         // Created, and the crash came before its header was on disk: then there is nothing in it.
         await this.#checkForDamage(file, scan, FILE_HEADER_BYTES, numbers)
+        await file.close()
         return null
       }
       let position = FILE_HEADER_BYTES

@@ -90,6 +90,7 @@ class Simulation {
   #nowMs = START_MS
   #order = 0
   #names = 0
+  #ids = 0
   #producerIdsBelow = 0
   /** Answers that were not awaited when they were asked for, of the current run. */
   #outstanding: Promise<void>[] = []
@@ -132,8 +133,11 @@ class Simulation {
     const crash = fileSystem.crashed.then(() => CRASHED)
     const outcome = await Promise.race([this.#useStore(), crash])
     if (this.#failures.length > 0) throw this.#failures[0]
+    while (fileSystem.pendingCount > 0 && !fileSystem.isCrashed) {
+      await new Promise((resolve) => setImmediate(resolve))
+    }
     this.#trace.push(...fileSystem.trace)
-    if (outcome !== CRASHED) {
+    if (!fileSystem.isCrashed) {
       check(fileSystem.openHandles === 0, () => `${fileSystem.openHandles} files are open after the close`)
     }
     this.#count(outcome === CRASHED ? 'crashes' : 'clean closes')
@@ -148,6 +152,7 @@ class Simulation {
       dataDir: DATA_DIR,
       fileSystem: this.#fileSystem,
       clock: () => ++this.#nowMs,
+      newId: () => this.#newId(),
       ...this.#options,
     })
     await this.#compare(store)
@@ -170,8 +175,11 @@ class Simulation {
 
   async #work(store: LocalLogStore): Promise<void> {
     const random = this.#random
+    const fileSystem = this.#fileSystem
     const steps = random.between(20, 150)
     for (let step = 0; step < steps; step++) {
+      // The process is dead: nobody goes on.
+      if (fileSystem.isCrashed) await new Promise(() => {})
       await this.#act(store)
       if (this.#failures.length > 0) return
       // Sometimes much comes in at once, sometimes each thing is waited for.
@@ -276,6 +284,12 @@ class Simulation {
     topic.id = created.id
     topic.logs = created.logs.map((id) => this.#newLog(id))
     topic.state = 'there'
+  }
+
+  #newId(): string {
+    const bytes = Buffer.alloc(16)
+    bytes.writeUInt32BE(++this.#ids)
+    return bytes.toString('base64url')
   }
 
   #newLog(id: LogId): ModelLog {

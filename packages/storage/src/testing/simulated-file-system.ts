@@ -67,12 +67,14 @@ class Inode {
       }
       inode.blocks.set(block, content)
     }
-    inode.#copyAsDurable()
+    inode.keepVisible()
     return inode
   }
 
   /** As if everything visible had been synced. */
-  #copyAsDurable(): void {
+  keepVisible(): void {
+    this.unsynced = []
+    this.durableBlocks.clear()
     for (const [block, content] of this.blocks) this.durableBlocks.set(block, content)
     this.durableSizeBytes = this.sizeBytes
   }
@@ -84,7 +86,7 @@ class Inode {
       this.blocks.set(at / BLOCK_BYTES, block)
     }
     this.sizeBytes = content.byteLength
-    this.#copyAsDurable()
+    this.keepVisible()
   }
 
   content(): Uint8Array {
@@ -180,6 +182,11 @@ export class SimulatedFileSystem implements FileSystem {
     return this.#steps
   }
 
+  /** Operations under way. */
+  get pendingCount(): number {
+    return this.#pending.length
+  }
+
   get isCrashed(): boolean {
     return this.#isCrashed
   }
@@ -212,6 +219,7 @@ export class SimulatedFileSystem implements FileSystem {
     const random = this.#random
     const likelihood = random.pick([0, 0.5, 0.5, 1])
     const survives = () => random.chance(power ? likelihood : 1)
+    if (!power) for (const inode of this.#names.values()) inode.keepVisible()
     for (const operation of this.#pending) operation.interrupt()
     const after = new SimulatedFileSystem(random)
     for (const folder of this.#folders) after.#folders.add(folder)

@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest'
+import { simulateCrashes } from '../testing/crash-simulation.ts'
+
+const FIRST_SEED = Number(process.env.STREAMBUS_SIMULATION_SEED ?? 1)
+const SEEDS = Number(process.env.STREAMBUS_SIMULATION_SEEDS ?? 300)
+const SEEDS_AT_ONCE = 50
+
+describe('LocalLogStore on a simulated disk', () => {
+  it('does the same again with the same seed', async () => {
+    for (const seed of [FIRST_SEED, FIRST_SEED + 1, FIRST_SEED + 2, FIRST_SEED + 3]) {
+      const first = await simulateCrashes(seed)
+      const again = await simulateCrashes(seed)
+      expect(again.trace).toEqual(first.trace)
+      expect(again.counts).toEqual(first.counts)
+    }
+  })
+
+  const total: Record<string, number> = {}
+
+  for (let from = FIRST_SEED; from < FIRST_SEED + SEEDS; from += SEEDS_AT_ONCE) {
+    const to = Math.min(from + SEEDS_AT_ONCE, FIRST_SEED + SEEDS)
+    it(`keeps what it acknowledged through crashes and faults, seeds ${from} to ${to - 1}`, async () => {
+      for (let seed = from; seed < to; seed++) {
+        try {
+          const { counts } = await simulateCrashes(seed)
+          for (const [what, count] of Object.entries(counts)) total[what] = (total[what] ?? 0) + count
+        } catch (error) {
+          throw new Error(`seed ${seed} failed: run it alone with STREAMBUS_SIMULATION_SEED=${seed}`, {
+            cause: error,
+          })
+        }
+      }
+    })
+  }
+
+  it('met what it is there for', () => {
+    for (const what of [
+      'crashes',
+      'clean closes',
+      'disk full',
+      'DISK_FULL',
+      'WRITER_FAILED',
+      'reads after a failed write',
+      'duplicates',
+      'unacknowledged, found',
+      'unacknowledged, gone',
+    ]) {
+      expect(total[what] ?? 0, what).toBeGreaterThan(0)
+    }
+  })
+})
