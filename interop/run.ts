@@ -25,7 +25,7 @@ const TOOLS_OPTION = 'tools'
 /** Records are dated back this far: younger than any retention, older than now. */
 const RECORDS_AGE_MS = 3_600_000
 const KILLS_WHILE_SENDING = 5
-const LATEST_KILL_MS = 150
+const LATEST_KILL_MS = 100
 
 const help = `npm run interop -- [options]
 
@@ -97,7 +97,7 @@ async function main(): Promise<number> {
   described.push({
     name: 'the broker',
     version: target.version,
-    remarks: ['Killed with -9 once during the run.'],
+    remarks: [`Killed with -9 ${1 + KILLS_WHILE_SENDING} times during the run.`],
   })
   const complete = values.client === undefined && against === 'streambus'
   const ledgerFile = complete ? `${workspaceDir}/compat/LEDGER.md` : `${workDir}/ledger-${against}.md`

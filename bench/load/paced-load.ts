@@ -22,13 +22,19 @@ const DRAIN_MS = 2_000
 const BEAT_SOURCE = `
 const { parentPort, workerData } = require('node:worker_threads')
 const cell = new Int32Array(new SharedArrayBuffer(4))
-let due = performance.now()
+const nowMs = () => Number(process.hrtime.bigint()) / 1e6
+let dueMs = nowMs()
 for (;;) {
-  due += workerData.periodMs
-  const waitMs = due - performance.now()
+  dueMs += workerData.periodMs
+  const waitMs = dueMs - nowMs()
   if (waitMs > 0) Atomics.wait(cell, 0, 0, waitMs)
-  parentPort.postMessage(0)
+  parentPort.postMessage(dueMs)
 }`
+
+/** The clock that all threads of a process share. */
+function nowMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}
 
 export async function runPacedLoad(job: PacedJob, phases: Phases): Promise<PacedReport> {
   const { bytes: batch } = randomBatch(job.recordBytes + BATCH_OVERHEAD_BYTES, job.recordBytes)
@@ -60,12 +66,12 @@ export async function runPacedLoad(job: PacedJob, phases: Phases): Promise<Paced
     socket.on('data', (chunk) => {
       try {
         const answers = count(chunk)
-        const nowMs = performance.now()
+        const receivedMs = nowMs()
         for (let answer = 0; answer < answers; answer++) {
           const dueMs = due.shift()!
           if (Number.isNaN(dueMs)) continue
           acknowledgements++
-          latency.add(nowMs - dueMs)
+          latency.add(receivedMs - dueMs)
         }
       } catch (error) {
         fail(error as Error)
@@ -78,18 +84,14 @@ export async function runPacedLoad(job: PacedJob, phases: Phases): Promise<Paced
   const periodMs = 1000 / job.requestsPerSecond
   const beat = new Worker(BEAT_SOURCE, { eval: true, workerData: { periodMs } })
   beat.on('error', fail)
-  let nextDueMs = performance.now() + periodMs
   let sent = 0
-  beat.on('message', () => {
-    const nowMs = performance.now()
-    for (; nextDueMs <= nowMs; nextDueMs += periodMs) {
-      const index = sent % sockets.length
-      // What was due before the measurement is answered but not counted.
-      dueTimes[index]!.push(measuring ? nextDueMs : Number.NaN)
-      if (measuring) sendLateness.add(nowMs - nextDueMs)
-      sockets[index]!.write(requests[sent % requests.length]!)
-      sent++
-    }
+  beat.on('message', (dueMs: number) => {
+    const index = sent % sockets.length
+    // What was due before the measurement is answered but not counted.
+    dueTimes[index]!.push(measuring ? dueMs : Number.NaN)
+    if (measuring) sendLateness.add(nowMs() - dueMs)
+    sockets[index]!.write(requests[sent % requests.length]!)
+    sent++
   })
   try {
     await Promise.race([wait(job.warmupMs), failed])

@@ -121,7 +121,7 @@ class KafkajsClient implements WorkerClient {
     clientId: 'interop-kafkajs',
     brokers: [bootstrap],
     logLevel: kafkajs.logLevel.ERROR,
-    retry: { initialRetryTime: 50, retries: 8 },
+    retry: { initialRetryTime: 50, maxRetryTime: 2_000, retries: 20 },
   })
   readonly #producers = new Map<boolean, Producer>()
   #admin: Admin | undefined

@@ -83,6 +83,10 @@ test('an offset out of range says what the range is', async () => {
     code: 1,
     stderr: 'error: Offset 7 of short/0 is out of range: its log holds offsets 0 to 0, the next one is 1.\n',
   })
+  expect(await run(['consume', 'short', '-q', '-o', '7', '-e'])).toMatchObject({
+    code: 1,
+    stderr: 'error: Offset 7 of short/0 is out of range: it ends at 1.\n',
+  })
 })
 
 test('a partition that does not exist and a name that is not allowed are refused', async () => {

@@ -22,11 +22,13 @@ import { PeerComplaints } from './network/peer-complaints.ts'
 import { RequestMemory } from './network/request-memory.ts'
 import { ResponsePieces } from './network/response-pieces.ts'
 import { TurnEnd } from './network/turn-end.ts'
+import { UnsentResponses } from './network/unsent-responses.ts'
 import { type BrokerOptions, type ResolvedOptions, resolveOptions } from './options.ts'
 import { ProducerIds } from './producer-ids.ts'
 import { BrokerSettings } from './settings/broker-settings.ts'
 import { TopicSettingsTable } from './settings/topic-settings.ts'
 import { AutoCreation } from './topics/auto-creation.ts'
+import { PartitionLimit } from './topics/partition-limit.ts'
 import { TopicChanges } from './topics/topic-changes.ts'
 
 /**
@@ -74,6 +76,7 @@ export class Broker {
       memory: new RequestMemory(resolved.maxInFlightBytes, resolved.maxFrameBytes),
       frameMemory: new FrameMemory(),
       pieces: new ResponsePieces(resolved.maxResponseBufferBytes),
+      unsent: new UnsentResponses(resolved.maxResponseBufferBytes),
       turnEnd: new TurnEnd(),
       complaints: new PeerComplaints(resolved.log, resolved.clock),
       log: resolved.log,
@@ -125,6 +128,7 @@ function openStore(options: ResolvedOptions): Promise<LogStore> {
 function makeServices(options: ResolvedOptions, listener: Listener, store: LogStore): BrokerServices {
   const listening = { host: listener.host, port: listener.port }
   const topicSettings = new TopicSettingsTable(store.maxBatchBytes)
+  const partitionLimit = new PartitionLimit(store, options.maxPartitions)
   return {
     store,
     options,
@@ -134,7 +138,8 @@ function makeServices(options: ResolvedOptions, listener: Listener, store: LogSt
     topicSettings,
     brokerSettings: new BrokerSettings(options, listening, store, topicSettings),
     topicChanges: new TopicChanges(),
-    autoCreation: new AutoCreation(store, {
+    partitionLimit,
+    autoCreation: new AutoCreation(store, partitionLimit, {
       enabled: options.autoCreateTopics,
       partitions: options.defaultPartitions,
     }),

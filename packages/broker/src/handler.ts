@@ -8,6 +8,7 @@ import type { ProducerIds } from './producer-ids.ts'
 import type { BrokerSettings } from './settings/broker-settings.ts'
 import type { TopicSettingsTable } from './settings/topic-settings.ts'
 import type { AutoCreation } from './topics/auto-creation.ts'
+import type { PartitionLimit } from './topics/partition-limit.ts'
 import type { TopicChanges } from './topics/topic-changes.ts'
 
 /** What handlers work with. One object per broker; nothing is shared between brokers. */
@@ -20,6 +21,7 @@ export interface BrokerServices {
   readonly clock: () => number
   readonly autoCreation: AutoCreation
   readonly topicChanges: TopicChanges
+  readonly partitionLimit: PartitionLimit
   readonly topicSettings: TopicSettingsTable
   readonly brokerSettings: BrokerSettings
   readonly fetchSessions: FetchSessions

@@ -49,7 +49,12 @@ export interface BrokerOptions {
   connectionIdleMs?: number
   /** Connections at once; further ones are closed at once. Default 10,000. */
   maxConnections?: number
-  /** Response bytes in memory on their way to sockets, over all connections. Default 64 MiB. */
+  /** Partitions of all topics together; creating more is refused. Default 200,000. */
+  maxPartitions?: number
+  /**
+   * Response bytes in memory on their way to sockets, over all connections: so many of records, and as many of
+   * everything else. Default 64 MiB.
+   */
   maxResponseBufferBytes?: number
   /** Incremental fetch sessions (KIP-227) kept; the one unused for longest makes room. Default 1,000. */
   maxFetchSessions?: number
@@ -77,6 +82,7 @@ export interface ResolvedOptions {
   readonly maxInFlightBytes: number
   readonly connectionIdleMs: number
   readonly maxConnections: number
+  readonly maxPartitions: number
   readonly maxResponseBufferBytes: number
   readonly maxFetchSessions: number
   readonly shutdownTimeoutMs: number
@@ -128,6 +134,7 @@ export function resolveOptions(options: BrokerOptions): ResolvedOptions {
     maxInFlightBytes: integer('maxInFlightBytes', 32 * MEBIBYTE, 1024, Number.MAX_SAFE_INTEGER),
     connectionIdleMs: integer('connectionIdleMs', 600_000, 1, 2 ** 31 - 1),
     maxConnections: integer('maxConnections', 10_000, 1, 2 ** 31 - 1),
+    maxPartitions: integer('maxPartitions', 200_000, 1, 2 ** 31 - 1),
     maxResponseBufferBytes: integer(
       'maxResponseBufferBytes',
       64 * MEBIBYTE,

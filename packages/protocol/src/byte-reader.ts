@@ -5,6 +5,11 @@ import { ProtocolError } from './protocol-error.ts'
  * each, so the frame's size alone would let 100 MiB of input become gigabytes of objects.
  */
 const maxArrayElements = 2 ** 21
+/**
+ * The same for requests. What a handler makes of an element takes some hundred bytes more, and answers list
+ * several elements for one that was asked for. A fetch of 200,000 partitions is still one request.
+ */
+export const MAX_REQUEST_ELEMENTS = 2 ** 18
 
 /** Reads Kafka's primitive types from one frame. Every claim is checked against the bytes that are left. */
 export class ByteReader {
@@ -14,9 +19,12 @@ export class ByteReader {
   /** The field being read, for error messages. */
   field = ''
   readonly #view: DataView
-  #elementsLeft = maxArrayElements
+  readonly #maxElements: number
+  #elementsLeft: number
 
-  constructor(bytes: Uint8Array, position = 0) {
+  constructor(bytes: Uint8Array, position = 0, maxElements = maxArrayElements) {
+    this.#maxElements = maxElements
+    this.#elementsLeft = maxElements
     this.bytes = asBuffer(bytes)
     this.position = position
     this.end = bytes.length
@@ -118,7 +126,7 @@ export class ByteReader {
     }
     this.#elementsLeft -= count
     if (this.#elementsLeft < 0) {
-      throw new ProtocolError('INVALID_LENGTH', `more than ${maxArrayElements} array elements`, {
+      throw new ProtocolError('INVALID_LENGTH', `more than ${this.#maxElements} array elements`, {
         position: this.position,
       })
     }

@@ -10,7 +10,7 @@
  * two-byte length in every version for the same reason.
  */
 import { apiByKey } from './apis.ts'
-import { ByteReader } from './byte-reader.ts'
+import { ByteReader, MAX_REQUEST_ELEMENTS } from './byte-reader.ts'
 import { ByteWriter, type Part } from './byte-writer.ts'
 import { messageDecoder } from './message-decoder.ts'
 import { messageEncoder } from './message-encoder.ts'
@@ -57,7 +57,7 @@ export function decodeRequest<Req>(
   frame: Uint8Array,
   bodyOffset: number,
 ): Req {
-  return decodeBody(api, 'request', version, new ByteReader(frame, bodyOffset)) as Req
+  return decodeBody(api, 'request', version, new ByteReader(frame, bodyOffset, MAX_REQUEST_ELEMENTS)) as Req
 }
 
 export function encodeRequest<ReqInput>(

@@ -221,12 +221,14 @@ function remember(session: Session, partition: SessionPartition, news: Partition
   if (session.partitions.delete(key)) session.partitions.set(key, partition)
 }
 
+/** Each partition once, as it was named last. */
 function wantedPartitions(request: FetchRequest, usesTopicIds: boolean): WantedPartition[] {
-  const wanted: WantedPartition[] = []
+  const wanted = new Map<string, WantedPartition>()
   for (const { topic, topicId, partitions } of request.topics) {
     for (const { partition, fetchOffset, partitionMaxBytes, currentLeaderEpoch } of partitions) {
-      wanted.push({
-        topic: usesTopicIds ? topicId : topic,
+      const name = usesTopicIds ? topicId : topic
+      wanted.set(keyOf(name, partition), {
+        topic: name,
         partition,
         fetchOffset: Number(fetchOffset),
         maxBytes: partitionMaxBytes,
@@ -234,7 +236,7 @@ function wantedPartitions(request: FetchRequest, usesTopicIds: boolean): WantedP
       })
     }
   }
-  return wanted
+  return [...wanted.values()]
 }
 
 function addTo(session: Session, wanted: WantedPartition): void {

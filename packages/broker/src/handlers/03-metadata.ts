@@ -36,22 +36,23 @@ export function metadataHandler(services: BrokerServices): Handler<MetadataReque
     async handle(request, { version, requester }) {
       const { topics: asked, allowAutoTopicCreation } = request
       const wantsAll = asked === null || (version < NULL_MEANS_ALL_SINCE && asked.length === 0)
-      const found: Topic[] = wantsAll ? [...store.topics.all()] : []
+      // Each topic once, however often it is asked for: a short question must not have an endless answer.
+      const found = new Set<Topic>(wantsAll ? store.topics.all() : [])
       const missing: TopicResponse[] = []
       for (const { name, topicId } of wantsAll ? [] : asked) {
         if (topicId !== ZERO_UUID && version >= TOPIC_IDS_SINCE) {
           const topic = store.topics.byId(topicId)
           if (topic === undefined) missing.push(absent(name, topicId, ErrorCode.UNKNOWN_TOPIC_ID))
-          else found.push(topic)
+          else found.add(topic)
         } else if (name === null) {
           missing.push(absent(version < TOPIC_IDS_SINCE ? '' : null, topicId, ErrorCode.INVALID_REQUEST))
         } else {
           const outcome = await autoCreation.findOrCreate(name, allowAutoTopicCreation)
           if (outcome.topic === undefined) missing.push(absent(name, ZERO_UUID, outcome.errorCode))
-          else found.push(outcome.topic)
+          else found.add(outcome.topic)
         }
       }
-      const epochs = await leaderEpochs(store, found)
+      const epochs = await leaderEpochs(store, [...found])
       const topicAuthorizedOperations = request.includeTopicAuthorizedOperations
         ? ALL_TOPIC_OPERATIONS
         : OPERATIONS_NOT_ASKED_FOR
@@ -60,7 +61,10 @@ export function metadataHandler(services: BrokerServices): Handler<MetadataReque
         brokers: [{ nodeId: NODE_ID, host, port }],
         clusterId: store.clusterId,
         controllerId: NODE_ID,
-        topics: [...found.map((topic) => describe(topic, epochs, topicAuthorizedOperations)), ...missing],
+        topics: [
+          ...[...found].map((topic) => describe(topic, epochs, topicAuthorizedOperations)),
+          ...missing,
+        ],
         clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
           ? ALL_CLUSTER_OPERATIONS
           : OPERATIONS_NOT_ASKED_FOR,

@@ -9,7 +9,7 @@ import type { BrokerServices, Handler } from '../handler.ts'
 import { refusalOf } from '../storage-errors.ts'
 import { MAX_PARTITIONS_PER_TOPIC } from '../topics/partition-count.ts'
 import { assignmentProblem } from '../topics/replica-assignment.ts'
-import { topicNameProblem } from '../topics/topic-name.ts'
+import { shownName, topicNameProblem } from '../topics/topic-name.ts'
 
 /**
  * CreateTopics (key 19), versions 0–7. -1 takes the default for partitions and replicas. Topics succeed or
@@ -35,7 +35,7 @@ const DEFAULT = -1
 export function createTopicsHandler(
   services: BrokerServices,
 ): Handler<CreateTopicsRequest, CreateTopicsResponseInput> {
-  const { store, topicSettings } = services
+  const { store, topicSettings, partitionLimit } = services
   return {
     api: createTopics,
     minVersion: 0,
@@ -45,6 +45,8 @@ export function createTopicsHandler(
         const { name } = topic
         const plan = planOf(topic, services)
         if ('errorCode' in plan) return failure(name, plan)
+        const noRoom = partitionLimit.reserve(plan.partitions)
+        if (noRoom !== undefined) return failure(name, noRoom)
         try {
           const created = validateOnly ? undefined : await store.createTopic({ name, ...plan })
           return {
@@ -64,6 +66,8 @@ export function createTopicsHandler(
           }
         } catch (error) {
           return failure(name, refusalOf(error))
+        } finally {
+          partitionLimit.settle(plan.partitions)
         }
       }
       return {
@@ -73,7 +77,7 @@ export function createTopicsHandler(
               ? answerTo(requests[0]!)
               : failure(name, {
                   errorCode: ErrorCode.INVALID_REQUEST,
-                  errorMessage: `Topic '${name}' is named more than once in the request.`,
+                  errorMessage: `Topic '${shownName(name)}' is named more than once in the request.`,
                 }),
           ),
         ),

@@ -23,7 +23,7 @@ export function describeConfigsHandler(
     minVersion: 0,
     maxVersion: 4,
     handle({ resources, includeSynonyms, includeDocumentation }, { version }) {
-      const results = resources.map(({ resourceType, resourceName, configurationKeys }): Result => {
+      const results = distinct(resources).map(({ resourceType, resourceName, configurationKeys }): Result => {
         const resource = findResource(services, resourceType, resourceName)
         if (resource.kind === 'refused') {
           const { errorCode, errorMessage } = resource
@@ -49,6 +49,15 @@ export function describeConfigsHandler(
       return { throttleTimeMs: 0, results }
     },
   }
+}
+
+/**
+ * Each resource once, with the keys of its last mention: the answer is hundreds of times as long as the
+ * question, which must not be repeated at will.
+ */
+function distinct(resources: DescribeConfigsRequest['resources']): DescribeConfigsRequest['resources'] {
+  const byName = new Map(resources.map((one) => [`${one.resourceType}:${one.resourceName}`, one]))
+  return [...byName.values()]
 }
 
 function describe(

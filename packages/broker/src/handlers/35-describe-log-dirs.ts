@@ -30,9 +30,8 @@ export function describeLogDirsHandler({
       if (request.topics === null) {
         for (const topic of store.topics.all()) topics.push(await sizesOf(store, topic, undefined))
       } else {
-        for (const { topic: name, partitions } of request.topics) {
-          const topic = store.topics.byName(name)
-          if (topic !== undefined) topics.push(await sizesOf(store, topic, partitions))
+        for (const [topic, partitions] of wantedPartitions(store, request.topics)) {
+          topics.push(await sizesOf(store, topic, partitions))
         }
       }
       const space = await filesystemSpace(store)
@@ -45,13 +44,28 @@ export function describeLogDirsHandler({
   }
 }
 
-/** @param partitions undefined for all of them */
+/** Each topic and partition once, however often it is named. */
+function wantedPartitions(
+  store: LogStore,
+  named: NonNullable<DescribeLogDirsRequest['topics']>,
+): Map<Topic, Set<number>> {
+  const wanted = new Map<Topic, Set<number>>()
+  for (const { topic: name, partitions } of named) {
+    const topic = store.topics.byName(name)
+    if (topic === undefined) continue
+    const before = wanted.get(topic)
+    if (before === undefined) wanted.set(topic, new Set(partitions))
+    else for (const partition of partitions) before.add(partition)
+  }
+  return wanted
+}
+
+/** @param wanted undefined for all partitions */
 async function sizesOf(
   store: LogStore,
   { name, logs }: Topic,
-  partitions: readonly number[] | undefined,
+  wanted: ReadonlySet<number> | undefined,
 ): Promise<DirectoryTopic> {
-  const wanted = partitions === undefined ? undefined : new Set(partitions)
   const partitionOf = new Map(
     logs
       .map((logId, partition) => [logId, partition] as const)

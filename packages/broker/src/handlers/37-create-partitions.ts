@@ -8,6 +8,7 @@ import type { BrokerServices, Handler } from '../handler.ts'
 import { refusalOf } from '../storage-errors.ts'
 import { MAX_PARTITIONS_PER_TOPIC } from '../topics/partition-count.ts'
 import { assignmentProblem } from '../topics/replica-assignment.ts'
+import { shownName } from '../topics/topic-name.ts'
 
 /**
  * CreatePartitions (key 37), versions 0–3: raises a topic's number of partitions to `count`; it never falls.
@@ -31,11 +32,16 @@ export function createPartitionsHandler(
     async handle({ topics, validateOnly }) {
       const results = await services.topicChanges.inTurn(async () => {
         const answers: CreatePartitionsResponseInput['results'][number][] = []
+        const times = new Map<string, number>()
+        for (const { name } of topics) times.set(name, (times.get(name) ?? 0) + 1)
         for (const topic of topics) {
-          const isRepeated = topics.filter(({ name }) => name === topic.name).length > 1
-          const refusal = isRepeated
-            ? refused(ErrorCode.INVALID_REQUEST, `Topic '${topic.name}' is named more than once.`)
-            : await raise(services, topic, validateOnly)
+          const refusal =
+            times.get(topic.name)! > 1
+              ? refused(
+                  ErrorCode.INVALID_REQUEST,
+                  `Topic '${shownName(topic.name)}' is named more than once.`,
+                )
+              : await raise(services, topic, validateOnly)
           answers.push({ name: topic.name, errorCode: ErrorCode.NONE, ...refusal })
         }
         return answers
@@ -46,13 +52,13 @@ export function createPartitionsHandler(
 }
 
 async function raise(
-  { store }: BrokerServices,
+  { store, partitionLimit }: BrokerServices,
   { name, count, assignments }: TopicRequest,
   validateOnly: boolean,
 ): Promise<Refusal | undefined> {
   const topic = store.topics.byName(name)
   if (topic === undefined) {
-    return refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `There is no topic '${name}'.`)
+    return refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `There is no topic '${shownName(name)}'.`)
   }
   const current = topic.logs.length
   if (count <= current || count > MAX_PARTITIONS_PER_TOPIC) {
@@ -68,12 +74,16 @@ async function raise(
         : `Replica assignments must name the ${count - current} new partitions, not ${assignments.length}.`
     if (problem !== undefined) return refused(ErrorCode.INVALID_REPLICA_ASSIGNMENT, problem)
   }
-  if (validateOnly) return undefined
+  const noRoom = partitionLimit.reserve(count - current)
+  if (noRoom !== undefined) return noRoom
   try {
+    if (validateOnly) return undefined
     await store.createPartitions(topic.id, count)
     return undefined
   } catch (error) {
     return refusalOf(error)
+  } finally {
+    partitionLimit.settle(count - current)
   }
 }
 

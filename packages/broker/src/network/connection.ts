@@ -8,6 +8,7 @@ import type { RequestMemory, RequestMemoryHolder } from './request-memory.ts'
 import type { ResponsePieces } from './response-pieces.ts'
 import { ResponseWriter } from './response-writer.ts'
 import type { TurnEnd } from './turn-end.ts'
+import type { ResponseHolder, UnsentResponses } from './unsent-responses.ts'
 
 /** The parts of an encoded response, or null where the request wants none. */
 export type EncodedResponse = readonly Part[] | null
@@ -47,6 +48,7 @@ export interface ConnectionServices {
   readonly memory: RequestMemory
   readonly frameMemory: FrameMemory
   readonly pieces: ResponsePieces
+  readonly unsent: UnsentResponses
   readonly turnEnd: TurnEnd
   readonly complaints: PeerComplaints
   readonly log: Logger
@@ -75,7 +77,7 @@ interface Execution {
  * of the requests. While complete requests wait for their turn nothing more is read, so what a client can
  * make the broker hold is what one read of its socket delivers, plus one request that has not ended yet.
  */
-export class Connection implements Requester, RequestMemoryHolder {
+export class Connection implements Requester, RequestMemoryHolder, ResponseHolder {
   readonly peer: string
   readonly localAddress: string
   /** Set by the listener's sweep: its tick when bytes last moved. */
@@ -120,6 +122,8 @@ export class Connection implements Requester, RequestMemoryHolder {
       socket,
       services.pieces,
       services.turnEnd,
+      services.unsent,
+      this,
       () => this.#pump(),
       (error) => this.#fail(error, 'could not send a response'),
     )
@@ -194,6 +198,16 @@ export class Connection implements Requester, RequestMemoryHolder {
     )
   }
 
+  resumeForResponses(): void {
+    this.#pump()
+  }
+
+  closeForUnreadResponse(unsentBytes: number): void {
+    this.closeBecause(
+      `memory for responses is full and it has stopped reading, with ${unsentBytes} bytes of a response to take`,
+    )
+  }
+
   #onData(chunk: Buffer): void {
     if (this.#closed) return
     const { memory } = this.#services
@@ -242,11 +256,12 @@ export class Connection implements Requester, RequestMemoryHolder {
 
   #mayStartNext(): boolean {
     if (this.#exclusiveExecution !== undefined || this.#writer.isCongested) return false
-    if (this.#executions.length === 0) return true
-    return (
-      this.#executions.length < MAX_OVERLAPPING_REQUESTS &&
-      this.#services.executor.mayOverlap(this.#queue[this.#queueHead]!)
-    )
+    const { executor, unsent } = this.#services
+    if (executor.mayOverlap(this.#queue[this.#queueHead]!)) {
+      return this.#executions.length < MAX_OVERLAPPING_REQUESTS
+    }
+    // What may not overlap can have a large answer.
+    return this.#executions.length === 0 && unsent.mayStart(this)
   }
 
   #start(frame: Uint8Array): void {
@@ -343,6 +358,7 @@ export class Connection implements Requester, RequestMemoryHolder {
     this.#queue = []
     this.#queueHead = 0
     memory.remove(this)
+    this.#services.unsent.remove(this)
     this.#onClosed(this)
   }
 

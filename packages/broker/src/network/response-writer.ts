@@ -3,6 +3,10 @@ import type { Part } from '@streambus/protocol'
 import type { RecordBytes } from '@streambus/storage'
 import type { ResponsePieces } from './response-pieces.ts'
 import type { TurnEnd, TurnEndTask } from './turn-end.ts'
+import { COUNTED_RESPONSE_BYTES, type ResponseHolder, type UnsentResponses } from './unsent-responses.ts'
+
+/** Most bytes given to the socket at once: when it has taken them, the client is known to be reading. */
+const MAX_WRITE_BYTES = 256 * 1024
 
 /**
  * Writes one connection's responses, in the order given.
@@ -15,18 +19,23 @@ export class ResponseWriter implements TurnEndTask {
   readonly #socket: Socket
   readonly #pieces: ResponsePieces
   readonly #turnEnd: TurnEnd
+  readonly #unsent: UnsentResponses
+  readonly #holder: ResponseHolder
   readonly #onReady: () => void
   readonly #onFailure: (error: unknown) => void
   #parts: Part[] = []
   #recordParts = 0
   /** Bytes read so far of the records at the front of the queue. */
   #recordBytesRead = 0
+  /** Bytes beside the records in what is being streamed. */
+  #plainBytes = 0
   #scheduled = false
   #streaming = false
   #awaitingDrain = false
   #closed = false
 
   /**
+   * @param holder the connection, which unsent bytes are counted for
    * @param onReady called after a write, when the socket takes more
    * @param onFailure called when records could not be read; the response can then not be completed
    */
@@ -34,17 +43,22 @@ export class ResponseWriter implements TurnEndTask {
     socket: Socket,
     pieces: ResponsePieces,
     turnEnd: TurnEnd,
+    unsent: UnsentResponses,
+    holder: ResponseHolder,
     onReady: () => void,
     onFailure: (error: unknown) => void,
   ) {
     this.#socket = socket
     this.#pieces = pieces
     this.#turnEnd = turnEnd
+    this.#unsent = unsent
+    this.#holder = holder
     this.#onReady = onReady
     this.#onFailure = onFailure
     socket.on('drain', () => {
       if (!this.#awaitingDrain) return
       this.#awaitingDrain = false
+      this.#unsent.release(this.#holder)
       this.#continue()
     })
   }
@@ -91,10 +105,18 @@ export class ResponseWriter implements TurnEndTask {
       return
     }
     const parts = this.#parts as Uint8Array[]
-    this.#parts = []
-    const taken = this.#socket.write(parts.length === 1 ? parts[0]! : Buffer.concat(parts))
-    if (taken) this.#onReady()
-    else this.#awaitingDrain = true
+    const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+    const { byteLength } = bytes
+    this.#parts = byteLength > MAX_WRITE_BYTES ? [bytes.subarray(MAX_WRITE_BYTES)] : []
+    const taken = this.#socket.write(
+      byteLength > MAX_WRITE_BYTES ? bytes.subarray(0, MAX_WRITE_BYTES) : bytes,
+    )
+    if (taken) {
+      this.#onReady()
+    } else {
+      this.#awaitingDrain = true
+      this.#unsent.hold(this.#holder, byteLength)
+    }
   }
 
   /** The connection is gone: gives back what waiting responses hold. */
@@ -106,6 +128,10 @@ export class ResponseWriter implements TurnEndTask {
   }
 
   async #stream(): Promise<void> {
+    let plainBytes = 0
+    for (const part of this.#parts) if (part instanceof Uint8Array) plainBytes += part.byteLength
+    this.#plainBytes = plainBytes
+    const isCounted = plainBytes >= COUNTED_RESPONSE_BYTES
     while (this.#parts.length > 0) {
       const borrowed = this.#pieces.borrow()
       const piece = borrowed instanceof Promise ? await borrowed : borrowed
@@ -113,6 +139,7 @@ export class ResponseWriter implements TurnEndTask {
         if (this.#closed) return
         const filled = await this.#fill(piece)
         if (this.#closed) return
+        if (isCounted) this.#unsent.hold(this.#holder, this.#plainBytes)
         await this.#write(piece.subarray(0, filled))
       } finally {
         this.#pieces.giveBack(piece)
@@ -120,6 +147,7 @@ export class ResponseWriter implements TurnEndTask {
       if (this.#closed) return
     }
     this.#streaming = false
+    if (isCounted) this.#unsent.release(this.#holder)
     this.#continue()
   }
 
@@ -133,6 +161,7 @@ export class ResponseWriter implements TurnEndTask {
         const size = Math.min(part.byteLength, piece.byteLength - filled)
         piece.set(size === part.byteLength ? part : part.subarray(0, size), filled)
         filled += size
+        this.#plainBytes -= size
         if (size === part.byteLength) done++
         else this.#parts[done] = part.subarray(size)
         continue

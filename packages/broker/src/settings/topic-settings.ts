@@ -75,10 +75,11 @@ export class TopicSettingsTable {
   check(entries: readonly { name: string; value: string | null }[]): SettingsOutcome {
     const configs: Record<string, string> = {}
     for (const { name, value } of entries) {
-      if (value === null)
-        return { problem: `Setting ${name} has no value; leave it out to have its default.` }
-      const problem = this.problemWith(name, value)
+      const problem = value === null ? this.problemWithName(name) : this.problemWith(name, value)
       if (problem !== undefined) return { problem }
+      if (value === null) {
+        return { problem: `Setting ${name} has no value; leave it out to have its default.` }
+      }
       if (configs[name] !== undefined) return { problem: `Setting ${name} is given twice.` }
       configs[name] = value
     }

@@ -1,6 +1,7 @@
 import { ErrorCode } from '@streambus/protocol'
 import { type LogStore, StorageError, type Topic } from '@streambus/storage'
 import { wireCodeOf } from '../storage-errors.ts'
+import type { PartitionLimit } from './partition-limit.ts'
 import { topicNameProblem } from './topic-name.ts'
 
 export type FoundOrCreated =
@@ -13,12 +14,14 @@ export type FoundOrCreated =
  */
 export class AutoCreation {
   readonly #store: LogStore
+  readonly #limit: PartitionLimit
   readonly #enabled: boolean
   readonly #partitions: number
   readonly #running = new Map<string, Promise<FoundOrCreated>>()
 
-  constructor(store: LogStore, options: { enabled: boolean; partitions: number }) {
+  constructor(store: LogStore, limit: PartitionLimit, options: { enabled: boolean; partitions: number }) {
     this.#store = store
+    this.#limit = limit
     this.#enabled = options.enabled
     this.#partitions = options.partitions
   }
@@ -40,6 +43,8 @@ export class AutoCreation {
   }
 
   async #create(name: string): Promise<FoundOrCreated> {
+    const refusal = this.#limit.reserve(this.#partitions)
+    if (refusal !== undefined) return { topic: undefined, errorCode: refusal.errorCode }
     try {
       return { topic: await this.#store.createTopic({ name, partitions: this.#partitions }) }
     } catch (error) {
@@ -48,6 +53,8 @@ export class AutoCreation {
       // Somebody else created it meanwhile.
       const topic = this.#store.topics.byName(name)
       return topic === undefined ? { topic, errorCode: ErrorCode.LEADER_NOT_AVAILABLE } : { topic }
+    } finally {
+      this.#limit.settle(this.#partitions)
     }
   }
 }

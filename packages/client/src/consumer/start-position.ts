@@ -52,6 +52,13 @@ export async function readingRanges(
     else if (from === 'latest') start = last
     else if (from instanceof Date) start = ofTime[index] ?? last
     else start = from >= 0 ? from : Math.max(earliest[index] ?? 0, last + from)
+    // A broker would refuse it, but a reader who stops at the end never asks for what lies behind it.
+    if (untilEnd && start > last) {
+      throw new StreamBusError(
+        'OFFSET_OUT_OF_RANGE',
+        `Offset ${start} of ${one.topic}/${one.partition} is out of range: it ends at ${last}.`,
+      )
+    }
     return { ...one, start, end: untilEnd ? last : Number.POSITIVE_INFINITY }
   })
 }

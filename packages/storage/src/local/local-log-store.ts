@@ -371,15 +371,23 @@ export class LocalLogStore extends StoreBase {
   }
 
   /** Removes full files in which no log has anything left. */
-  async maintain(budget: MaintenanceBudget): Promise<void> {
+  maintain({ maxBytes }: MaintenanceBudget): Promise<void> {
+    const removal = this.#background.then(() => this.#removeDeadFiles(maxBytes))
+    // A failure is the caller's to know; what comes after it in the background goes on.
+    this.#background = removal.catch(() => undefined)
+    return removal
+  }
+
+  async #removeDeadFiles(maxBytes: number): Promise<void> {
+    const isDead = (file: LogFile) => file.liveLogs === 0 && file.number < this.#checkpointFileNumber
+    const dead = this.#fullFiles.filter(isDead)
+    if (dead.length === 0) return
+    // Else the power might fail, and the deletion that freed the files be undone without them.
+    await this.#makeDurable()
     let freedBytes = 0
-    for (const file of [...this.#fullFiles]) {
-      if (freedBytes >= budget.maxBytes) return
-      if (file.liveLogs > 0 || file.number >= this.#checkpointFileNumber) continue
-      const at = this.#fullFiles.indexOf(file)
-      // Another call has removed it meanwhile.
-      if (at < 0) continue
-      this.#fullFiles.splice(at, 1)
+    for (const file of dead) {
+      if (freedBytes >= maxBytes) return
+      this.#fullFiles.splice(this.#fullFiles.indexOf(file), 1)
       await file.remove()
       freedBytes += file.endPosition
     }
@@ -406,6 +414,7 @@ export class LocalLogStore extends StoreBase {
         })
       })
     } catch (error) {
+      if (error instanceof StorageError) throw error
       const reason = error instanceof Error ? error.message : String(error)
       throw new StorageError('WRITER_FAILED', `closing ${this.location} failed: ${reason}`, {
         inDoubt: this.durability === 'os',
@@ -430,13 +439,17 @@ export class LocalLogStore extends StoreBase {
     if (event.type === 'log-start-advanced') this.#index.trim(event.logId, event.to)
   }
 
-  protected bytesBefore(log: LogHead, to: Offset): Promise<number> {
-    return this.#index.bytesBefore(log, to)
+  protected async bytesBefore(log: LogHead, to: Offset): Promise<number> {
+    try {
+      return await this.#index.bytesBefore(log, to)
+    } catch (error) {
+      throw readFailed(this.location, error)
+    }
   }
 
   protected logsDeleted(): void {
     this.#inBackground('free the space of deleted topics', () =>
-      this.maintain({ maxBytes: Number.POSITIVE_INFINITY }),
+      this.#removeDeadFiles(Number.POSITIVE_INFINITY),
     )
   }
 
@@ -456,7 +469,7 @@ export class LocalLogStore extends StoreBase {
       await this.#fileSystem.replaceFile(full.file.indexPath, bytes)
       this.#index.persisted(full.file, decodeDirectory(bytes, full.file.number)!)
       await this.#writeCheckpoint(await this.#durableCheckpoint())
-      await this.maintain({ maxBytes: Number.POSITIVE_INFINITY })
+      await this.#removeDeadFiles(Number.POSITIVE_INFINITY)
     })
   }
 
@@ -469,11 +482,16 @@ export class LocalLogStore extends StoreBase {
       this.storeState,
       this.#commit.durableProducers(),
     )
-    if (this.durability === 'os') {
-      for (const full of this.#unsynced) await this.#syncFull(full)
-      await this.#synced(() => this.#commit.sync())
-    }
+    await this.#makeDurable()
     return checkpoint
+  }
+
+  /** `os` durability: what was committed until now reaches the disk. Otherwise it has already. */
+  async #makeDurable(): Promise<void> {
+    if (this.durability === 'fsync') return
+    for (const full of this.#unsynced) await this.#syncFull(full)
+    await this.#synced(() => this.#commit.sync())
+    await this.#synced(() => this.#fileSystem.syncFolder(join(this.location, 'log')))
   }
 
   async #writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
@@ -494,7 +512,10 @@ export class LocalLogStore extends StoreBase {
       await sync()
     } catch (error) {
       this.#commit.stop(error)
-      throw error
+      throw new StorageError('WRITER_FAILED', `syncing ${this.location} failed: ${String(error)}`, {
+        inDoubt: true,
+        cause: error,
+      })
     }
   }
 

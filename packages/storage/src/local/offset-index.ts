@@ -179,7 +179,12 @@ export class OffsetIndex {
   /** Bytes of a log's batches from its start that end at or before `to`. */
   async bytesBefore(log: LogHead, to: Offset): Promise<number> {
     let byteLength = 0
-    for (const range of [...(this.#sealed.get(log.id) ?? [])]) {
+    // While a range is loaded the file being written may become full.
+    let after = -1
+    for (;;) {
+      const range = this.#sealed.get(log.id)?.find(({ file }) => file.number > after)
+      if (range === undefined) break
+      after = range.file.number
       const { firstOffset, endOffset, sizeBytes } = range.directory
       if (firstOffset >= to) return byteLength
       if (endOffset <= log.startOffset) continue

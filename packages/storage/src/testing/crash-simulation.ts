@@ -85,6 +85,10 @@ class Simulation {
   readonly #trace: string[] = []
   readonly #counts: Record<string, number> = {}
   readonly #topics = new Map<string, ModelTopic>()
+  /** Whose deletion was acknowledged. */
+  readonly #deleted = new Map<string, ModelTopic>()
+  /** The power failed where nothing is synced: the store may have gone back in time, but only as a whole. */
+  #wentBack = false
   readonly #options: Omit<LocalLogStoreOptions, 'dataDir' | 'fileSystem' | 'clock'>
   #fileSystem: SimulatedFileSystem
   #nowMs = START_MS
@@ -141,9 +145,9 @@ class Simulation {
       check(fileSystem.openHandles === 0, () => `${fileSystem.openHandles} files are open after the close`)
     }
     this.#count(outcome === CRASHED ? 'crashes' : 'clean closes')
-    // Without syncs, only the death of the process leaves what was acknowledged.
-    const power = this.#options.durability === 'fsync' && random.chance(0.7)
+    const power = random.chance(0.7)
     this.#fileSystem = fileSystem.restart(power)
+    this.#wentBack ||= power && this.#options.durability === 'os'
     this.#settleUnknown()
   }
 
@@ -203,7 +207,8 @@ class Simulation {
     if (choice < 88) return this.#background(this.#advanceStart(store, log))
     if (choice < 90) return this.#background(this.#claim(store, log))
     if (choice < 92) return this.#background(this.#allocate(store))
-    if (choice < 94) return this.#background(store.maintain({ maxBytes: random.pick([1, 1e9]) }))
+    if (choice < 94)
+      return this.#background(this.#change(store.maintain({ maxBytes: random.pick([1, 1e9]) })))
     if (choice < 96) {
       this.#mayBeFull = true
       this.#count('disk full')
@@ -314,9 +319,14 @@ class Simulation {
         deleted = true
       }),
     )
-    if (deleted) this.#topics.delete(topic.name)
+    if (deleted) this.#forgetTopic(topic)
     // A disk that is full has certainly not deleted it.
     else if (!this.#writerFailed) topic.state = 'there'
+  }
+
+  #forgetTopic(topic: ModelTopic): void {
+    this.#topics.delete(topic.name)
+    this.#deleted.set(topic.name, topic)
   }
 
   async #createPartitions(store: LocalLogStore): Promise<void> {
@@ -592,6 +602,7 @@ class Simulation {
 
   /** Compares the store with the model, which then takes over what had been unknown. */
   async #compare(store: LocalLogStore): Promise<void> {
+    if (this.#wentBack) this.#goBack(store)
     for (const { name } of store.topics.all()) {
       check(this.#topics.has(name), () => `topic '${name}' is back, or was never made`)
     }
@@ -599,7 +610,7 @@ class Simulation {
       const found = store.topics.byName(topic.name)
       if (found === undefined) {
         check(topic.state !== 'there', () => `topic '${topic.name}' is lost`)
-        this.#topics.delete(topic.name)
+        this.#forgetTopic(topic)
         continue
       }
       check(topic.id === null || topic.id === found.id, () => `topic '${topic.name}' has another id`)
@@ -621,6 +632,30 @@ class Simulation {
       for (const id of found.logs.slice(topic.logs.length)) topic.logs.push(this.#newLog(id))
       topic.partitionsAtMost = topic.logs.length
       for (const log of topic.logs) await this.#compareLog(store, log)
+    }
+  }
+
+  /** Takes back what the model was told is there: it may be, up to some moment and not beyond. */
+  #goBack(store: LocalLogStore): void {
+    this.#wentBack = false
+    this.#count('went back')
+    this.#producerIdsBelow = 0
+    for (const { name } of store.topics.all()) {
+      const topic = this.#deleted.get(name)
+      if (topic !== undefined) this.#topics.set(name, topic)
+    }
+    for (const topic of this.#topics.values()) {
+      topic.state = 'creating'
+      topic.setting = 0
+      topic.logs.splice(store.topics.byName(topic.name)?.logs.length ?? 0)
+      for (const log of topic.logs) {
+        log.start = 0
+        log.ownerEpoch = 0
+        for (const batch of log.batches.values()) {
+          if (batch.state === 'acknowledged') batch.state = 'unknown'
+        }
+        log.producer = { ...this.#newLog(log.id).producer, producerId: ++this.#ids + 1_000_000 }
+      }
     }
   }
 
@@ -662,6 +697,7 @@ class Simulation {
         missing = batch
         // It will not come back; a retry is a new attempt.
         batch.state = 'refused'
+        batch.offset = null
         this.#count('unacknowledged, gone')
       }
     }

@@ -38,9 +38,11 @@ class Inode {
   durableSizeBytes = 0
   unsynced: Change[] = []
 
-  makeDurable(upTo: number, isKept: () => boolean = () => true): void {
-    for (const change of this.unsynced) if (change.order <= upTo && isKept()) this.#settle(change)
-    this.unsynced = this.unsynced.filter((change) => change.order > upTo)
+  /** The changes after `after` up to `upTo`, as far as `isKept` says. */
+  makeDurable(upTo: number, after = 0, isKept: () => boolean = () => true): void {
+    const isMeant = ({ order }: Change) => order > after && order <= upTo
+    for (const change of this.unsynced) if (isMeant(change) && isKept()) this.#settle(change)
+    this.unsynced = this.unsynced.filter((change) => !isMeant(change))
   }
 
   #settle(change: Change): void {
@@ -355,7 +357,7 @@ export class SimulatedFileSystem implements FileSystem {
         return this.#operation(`sync ${path}`, () => {
           if (this.#isFaulty('sync')) {
             // What could not be written is forgotten: a later sync would not try it again.
-            inode.makeDurable(upTo, () => this.#random.chance(0.5))
+            inode.makeDurable(upTo, 0, () => this.#random.chance(0.5))
             throw systemError('EIO', `fdatasync '${path}'`)
           }
           inode.makeDurable(upTo)
@@ -383,6 +385,7 @@ export class SimulatedFileSystem implements FileSystem {
     let touched = blocksOf(inode, bytes, position)
     const isFaulty = this.#isFaulty('write')
     if (isFaulty) touched = touched.filter(() => this.#random.chance(0.5))
+    const orderBefore = this.#order
     let roomBytes = this.#roomBytes - this.#usedBytes()
     let isFull = false
     for (const { block, content } of touched) {
@@ -393,7 +396,7 @@ export class SimulatedFileSystem implements FileSystem {
       if (isFull) break
       this.#putBlock(inode, block, content, Math.min((block + 1) * BLOCK_BYTES, position + bytes.byteLength))
     }
-    if (durable) inode.makeDurable(this.#order)
+    if (durable) inode.makeDurable(this.#order, orderBefore)
     if (isFaulty) throw systemError('EIO', `write '${path}'`)
     if (isFull) throw systemError('ENOSPC', `write '${path}'`)
   }

@@ -59,6 +59,7 @@ program
   .option('--default-partitions <n>', 'partitions of topics whose creator names no number (default: 1)')
   .option('--max-frame-bytes <bytes>', 'largest request accepted (default: 104857600)')
   .option('--max-connections <n>', 'connections at once (default: 10000)')
+  .option('--max-partitions <n>', 'partitions of all topics together (default: 200000)')
   .option('--cache-bytes <bytes>', 'memory for the newest records (default: 67108864)')
   .option('--truncate-damaged', 'start although records on disk are damaged: keep what precedes the damage')
   .option('--connection-idle-ms <ms>', 'close connections that are idle for so long (default: 600000)')

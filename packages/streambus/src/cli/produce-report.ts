@@ -1,5 +1,5 @@
 import type { SentMessage } from '@streambus/client'
-import { formatBytes, formatCount } from './numbers.ts'
+import { counted, formatBytes, formatCount } from './numbers.ts'
 
 const progressIntervalMs = 500
 
@@ -72,7 +72,6 @@ export class ProduceReport {
   #sum(): string {
     const seconds = this.#elapsedMs() / 1000
     const rate = formatCount(Math.round(this.messages / Math.max(seconds, 0.001)))
-    const noun = this.messages === 1 ? 'message' : 'messages'
-    return `Sent ${formatCount(this.messages)} ${noun} (${formatBytes(this.#bytes)}) to '${this.#topic}' in ${seconds.toFixed(1)} s, ${rate} a second.`
+    return `Sent ${counted(this.messages, 'message')} (${formatBytes(this.#bytes)}) to '${this.#topic}' in ${seconds.toFixed(1)} s, ${rate} a second.`
   }
 }

@@ -83,6 +83,7 @@ export const settings = {
   defaultPartitions: integer(1, 100_000),
   maxFrameBytes: integer(1024, 1024 * 1024 * 1024),
   maxConnections: integer(1, 2 ** 31 - 1),
+  maxPartitions: integer(1, 2 ** 31 - 1),
   cacheBytes: integer(4 * 1024 ** 2, 4 * 1024 ** 3),
   truncateDamaged: boolean,
   connectionIdleMs: integer(1, 2 ** 31 - 1),

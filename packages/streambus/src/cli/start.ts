@@ -19,6 +19,7 @@ export async function start(given: GivenOptions): Promise<void> {
       'defaultPartitions',
       'maxFrameBytes',
       'maxConnections',
+      'maxPartitions',
       'cacheBytes',
       'truncateDamaged',
       'connectionIdleMs',

@@ -1,6 +1,6 @@
 import { apiByKey } from '@streambus/protocol'
 import { askingOptions, withCluster } from './client-session.ts'
-import { formatBytes, formatCount, table } from './numbers.ts'
+import { counted, formatBytes, table } from './numbers.ts'
 import type { GivenOptions } from './settings.ts'
 
 export async function status(given: GivenOptions): Promise<void> {
@@ -44,8 +44,8 @@ export async function status(given: GivenOptions): Promise<void> {
           ]),
         ]),
         '\n',
-        `${formatCount(totals.topics)} topics, ${formatCount(totals.partitions)} partitions, `,
-        `${formatCount(totals.records)} records, ${formatBytes(totals.bytes)}\n`,
+        `${counted(totals.topics, 'topic')}, ${counted(totals.partitions, 'partition')}, `,
+        `${counted(totals.records, 'record')}, ${formatBytes(totals.bytes)}\n`,
         summaries.length === 0
           ? ''
           : `\n${table([

@@ -1,5 +1,5 @@
 import { askingOptions, pairs, withCluster } from './client-session.ts'
-import { formatBytes, formatCount, table } from './numbers.ts'
+import { counted, formatBytes, table } from './numbers.ts'
 import { type GivenOptions, integer } from './settings.ts'
 
 export async function createTopic(name: string, given: GivenOptions): Promise<void> {
@@ -76,7 +76,7 @@ export async function describeTopic(name: string, given: GivenOptions): Promise<
         one.sizeBytes === null ? '-' : formatBytes(one.sizeBytes),
       ])
       return [
-        `Topic ${name} (${topic.id}): ${formatCount(records)} records, ${formatBytes(sizes.reduce((a, b) => a + b, 0))}\n`,
+        `Topic ${name} (${topic.id}): ${counted(records, 'record')}, ${formatBytes(sizes.reduce((a, b) => a + b, 0))}\n`,
         table([['Partition', 'Leader', 'Replicas', 'In sync', 'Earliest', 'Latest', 'Size'], ...rows]),
         set.length === 0 ? 'All settings have their defaults.\n' : 'Settings:\n',
         ...set.map((one) => `  ${one.name} = ${one.isSensitive ? '(secret)' : (one.value ?? '')}\n`),
