@@ -5,6 +5,7 @@ import { startNats } from '../peers/nats.ts'
 import { startRedis } from '../peers/redis.ts'
 import { type RunningStreambus, startStreambus } from '../peers/streambus.ts'
 import type { WireName } from './load/jobs.ts'
+import { startSink } from './sink.ts'
 import { RawConnection } from './wire/raw-connection.ts'
 import { createTopic } from './wire/topics.ts'
 
@@ -15,6 +16,7 @@ export const systemNames = [
   'kafka-flush',
   'redis',
   'nats',
+  'sink',
 ] as const
 export type SystemName = (typeof systemNames)[number]
 
@@ -26,6 +28,7 @@ export const systemLabels: Readonly<Record<SystemName, string>> = {
   'kafka-flush': 'Kafka flush.messages=1',
   redis: 'Redis Streams appendfsync always',
   nats: 'NATS JetStream file (not synced)',
+  sink: 'no broker: the load alone',
 }
 
 /** Those that speak the Kafka protocol. */
@@ -52,6 +55,7 @@ export async function startSystem(name: SystemName, dataDir: string): Promise<Ru
     const redis = await startRedis({ dataDir })
     return { name, wire: 'redis', ...redis, createTopic: async () => {}, discard: discarding(redis, dataDir) }
   }
+  if (name === 'sink') return startSink()
   const nats = await startNats({ dataDir })
   return {
     name,

@@ -2,8 +2,8 @@
 import type { ProduceJob } from '../load/jobs.ts'
 import { runLoad } from '../load/load-process.ts'
 import { cpuSeconds } from '../machine.ts'
-import type { Session } from '../session.ts'
-import { kafkaSystems, type RunningSystem, type SystemName, startSystem, systemNames } from '../systems.ts'
+import type { Measurement, Session } from '../session.ts'
+import { kafkaSystems, type RunningSystem, type SystemName, startSystem } from '../systems.ts'
 
 interface Shape {
   readonly measured: string
@@ -47,7 +47,7 @@ export const shapes: readonly Shape[] = [
     batchBytes: ONE_RECORD_BATCH_BYTES,
     recordBytes: KIB,
     partitions: 50,
-    systems: systemNames,
+    systems: [...kafkaSystems, 'redis', 'nats'],
   },
   {
     measured: 'produce-50x16k-500p',
@@ -66,15 +66,16 @@ export async function measureProduceCapacity(session: Session, measured: string)
   session.say(`\n(a) ${shape.title}`)
   await session.measureDisk(measured)
   const names = session.chosen(shape.systems)
+  const withLoadAlone = [...names, ...session.chosen(['sink'])]
   const systems = new Map<SystemName, RunningSystem>()
   try {
-    for (const name of names) {
+    for (const name of withLoadAlone) {
       const system = await startSystem(name, session.newFolder(name))
-      session.versions.set(name, system.version)
+      if (name !== 'sink') session.versions.set(name, system.version)
       systems.set(name, system)
     }
     const { rounds, seconds, warmupSeconds } = session.settings
-    await session.alternate(measured, names, rounds, async (name, topic) => {
+    const measure = async (name: SystemName, topic: string): Promise<Measurement> => {
       const system = systems.get(name)!
       await system.createTopic(topic, shape.partitions)
       const job: ProduceJob = {
@@ -103,7 +104,9 @@ export async function measureProduceCapacity(session: Session, measured: string)
           cpuSecondsPerGb: cpuSeconds(system.pid, before, after) / (report.bytes / 1e9),
         },
       }
-    })
+    }
+    await session.alternate(measured, names, rounds, measure)
+    await session.alternate(measured, session.chosen(['sink']), 1, measure)
   } finally {
     for (const system of systems.values()) await system.discard()
   }

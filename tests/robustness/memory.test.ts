@@ -12,6 +12,7 @@ import {
   type Api,
   createPartitions,
   createTopics,
+  deleteTopics,
   describeConfigs,
   describeLogDirs,
   encodeRequest,
@@ -217,11 +218,15 @@ test('the partitions of a broker are bounded: a few kilobytes cannot ask for mil
       errorCode: 44,
       errorMessage: expect.stringContaining('--max-partitions'),
     })
+    const once = async (name: string) =>
+      (await client.request(metadata, 9, { topics: [{ name }], allowAutoTopicCreation: true })).topics[0]!
+    // The last one that fits, and one too many.
+    expect(await once('new-1')).toMatchObject({ errorCode: 0 })
+    expect(await once('new-2')).toMatchObject({ errorCode: 44 })
     // Room comes back with deleted topics.
-    const { responses } = await client
-      .request(metadata, 9, { topics: [{ name: 'new' }], allowAutoTopicCreation: true })
-      .then(({ topics }) => ({ responses: topics }))
-    expect(responses[0]).toMatchObject({ errorCode: 0 })
+    const deleted = await client.request(deleteTopics, 5, { topicNames: ['new-1'], timeoutMs: 1000 })
+    expect(deleted.responses[0]).toMatchObject({ errorCode: 0 })
+    expect(await once('new-2')).toMatchObject({ errorCode: 0 })
   })
   client.close()
   expect(peakBytes).toBeLessThan(MAX_RSS_BYTES)

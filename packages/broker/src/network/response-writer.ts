@@ -106,17 +106,19 @@ export class ResponseWriter implements TurnEndTask {
     }
     const parts = this.#parts as Uint8Array[]
     const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
-    const { byteLength } = bytes
-    this.#parts = byteLength > MAX_WRITE_BYTES ? [bytes.subarray(MAX_WRITE_BYTES)] : []
-    const taken = this.#socket.write(
-      byteLength > MAX_WRITE_BYTES ? bytes.subarray(0, MAX_WRITE_BYTES) : bytes,
-    )
-    if (taken) {
-      this.#onReady()
-    } else {
+    this.#parts = []
+    let position = 0
+    while (position < bytes.byteLength) {
+      const start = position
+      position = Math.min(start + MAX_WRITE_BYTES, bytes.byteLength)
+      if (this.#socket.write(position - start < bytes.byteLength ? bytes.subarray(start, position) : bytes))
+        continue
       this.#awaitingDrain = true
-      this.#unsent.hold(this.#holder, byteLength)
+      if (position < bytes.byteLength) this.#parts = [bytes.subarray(position)]
+      this.#unsent.hold(this.#holder, bytes.byteLength - start)
+      return
     }
+    this.#onReady()
   }
 
   /** The connection is gone: gives back what waiting responses hold. */

@@ -545,6 +545,7 @@ export class GroupCommit {
     this.#durableSequence = group.sequence
     this.#durableChain = group.chain
     this.#durablePosition = group.filePosition + group.byteLength
+    file.committedEnd = this.#durablePosition
     ring.remember(file.number, group.filePosition, group.place, group.byteLength)
     for (const batch of group.batches) {
       if (batch.log.deleted) {

@@ -17,6 +17,7 @@ import {
 import { findRecordByTime } from '../record-by-time.ts'
 import { StoreBase } from '../store-base.ts'
 import type { StoreEvent } from '../store-state.ts'
+import { BlockCache } from './block-cache.ts'
 import {
   type Checkpoint,
   emptyCheckpoint,
@@ -29,7 +30,7 @@ import { FileSupply, type Preparation } from './file-supply.ts'
 import { errorCodeOf, type FileSystem, type FolderLock } from './file-system.ts'
 import { GroupCommit } from './group-commit.ts'
 import { BATCH_FIELDS, decodeDirectory, encodeIndex } from './index-file.ts'
-import { LocalRecordBytes, readFailed } from './local-record-bytes.ts'
+import { LocalRecordBytes, type RecordSources, readFailed } from './local-record-bytes.ts'
 import { type LogFile, LogFileFactory, type WritableLogFile } from './log-files.ts'
 import { MAX_GROUP_BYTES } from './log-format.ts'
 import { nodeFileSystem } from './node-file-system.ts'
@@ -100,7 +101,7 @@ export class LocalLogStore extends StoreBase {
   readonly #lock: FolderLock
   readonly #ring: TailRing
   readonly #index: OffsetIndex
-  readonly #reader = new DiskReader()
+  readonly #sources: RecordSources
   readonly #supply: FileSupply
   readonly #commit: GroupCommit
   readonly #fullFiles: LogFile[]
@@ -129,6 +130,7 @@ export class LocalLogStore extends StoreBase {
     this.#log = options.log
     this.#lock = lock
     this.#ring = new TailRing(options.cacheBytes)
+    this.#sources = { ring: this.#ring, blocks: new BlockCache(), reader: new DiskReader() }
     this.maxBatchBytes = Math.floor(
       Math.min(this.#ring.capacityBytes / 4, options.fileBytes / 2, MAX_GROUP_BYTES / 2),
     )
@@ -268,7 +270,7 @@ export class LocalLogStore extends StoreBase {
           lastStableOffset: log.highWatermark,
           logStartOffset: log.startOffset,
           abortedTransactions: request.readCommitted === true ? [] : null,
-          records: new LocalRecordBytes(plan.extents, this.#ring, this.#reader),
+          records: new LocalRecordBytes(plan.extents, this.#sources),
         })
       } catch (error) {
         // The log, or this part of it, may have been deleted while its index was loaded.
@@ -354,7 +356,7 @@ export class LocalLogStore extends StoreBase {
   ): Promise<OffsetAndTimestamp | null> {
     const batch = new Uint8Array(fields[at + 2]!)
     const extent = { file, position: fields[at + 1]!, byteLength: batch.byteLength }
-    const records = new LocalRecordBytes([extent], this.#ring, this.#reader)
+    const records = new LocalRecordBytes([extent], this.#sources)
     try {
       for (let filled = 0; filled < batch.byteLength; )
         filled += await records.readInto(batch.subarray(filled))

@@ -32,6 +32,8 @@ export class LogFile {
   readonly path: string
   /** Bytes of whole groups, from the start of the file: where the next group goes. */
   endPosition: number
+  /** Bytes below this never change again. */
+  committedEnd: number
   /** Bytes already written, with zeros, beyond which a write extends the file. */
   preparedBytes: number
   /** Logs with live records in this file; at 0 the file can go. Known once the file is full. */
@@ -56,6 +58,7 @@ export class LogFile {
     this.number = number
     this.#direct = direct
     this.endPosition = endPosition
+    this.committedEnd = endPosition
     this.preparedBytes = preparedBytes
   }
 

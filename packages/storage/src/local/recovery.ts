@@ -154,6 +154,7 @@ class Recovery {
         }
       }
       file.endPosition = position
+      file.committedEnd = position
       const next = files.existing(file.number + 1, FILE_HEADER_BYTES)
       if (!numbers.has(next.number) || !(await this.#beginsHere(next))) {
         await this.#checkForDamage(file, scan, position, numbers)
@@ -260,6 +261,7 @@ class Recovery {
     const file = files.existing(number, 0)
     const directory = (await this.#readDirectory(file)) ?? (await this.#rebuildIndex(file))
     file.endPosition = directory.reduce((bytes, log) => bytes + log.sizeBytes, FILE_HEADER_BYTES)
+    file.committedEnd = Number.MAX_SAFE_INTEGER
     index.addFile(file, directory, (entry) => {
       const log = this.#state.logs.get(entry.logId)
       return log !== undefined && entry.endOffset > log.startOffset
