@@ -17,6 +17,8 @@ export interface Settings {
   readonly quick: boolean
   /** Cores that others may take before a repetition counts as disturbed. */
   readonly maxDisturbedCores: number
+  /** How often a repetition is made at most while each one is disturbed. */
+  readonly maxAttempts: number
 }
 
 export interface Measurement {
@@ -25,8 +27,6 @@ export interface Measurement {
   readonly after?: MachineSnapshot
 }
 
-/** Disturbed repetitions are tried again this often in total. */
-const MAX_ATTEMPTS = 3
 const QUIET_SAMPLE_MS = 500
 const MAX_QUIET_WAIT_MS = 15_000
 
@@ -112,7 +112,7 @@ export class Session {
     measure: () => Promise<Measurement>,
   ): Promise<void> {
     let best: { values: Measurement['values']; disturbance: Disturbance | null; cores: number } | undefined
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    for (let attempt = 0; attempt < this.settings.maxAttempts; attempt++) {
       if (attempt > 0) await this.#waitForQuiet()
       settleDisk()
       const { values, before, after } = await measure()
@@ -124,7 +124,7 @@ export class Session {
       )
       if (best === undefined || cores < best.cores) best = { values, disturbance, cores }
       if (!disturbed) break
-      if (attempt + 1 < MAX_ATTEMPTS) this.repeated++
+      if (attempt + 1 < this.settings.maxAttempts) this.repeated++
     }
     this.samples.add({
       measured,

@@ -1,5 +1,6 @@
 /** The systems that are compared, each started the same way with a folder of its own. */
 import { rm } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type RunningKafka, startKafka } from '../peers/kafka.ts'
 import { startNats } from '../peers/nats.ts'
 import { startRedis } from '../peers/redis.ts'
@@ -7,7 +8,7 @@ import { type RunningStreambus, startStreambus } from '../peers/streambus.ts'
 import type { WireName } from './load/jobs.ts'
 import { startSink } from './sink.ts'
 import { RawConnection } from './wire/raw-connection.ts'
-import { createTopic } from './wire/topics.ts'
+import { createTopic, endOffsets, RefusedError } from './wire/topics.ts'
 
 export const systemNames = [
   'streambus-fsync',
@@ -66,6 +67,9 @@ export async function startSystem(name: SystemName, dataDir: string): Promise<Ru
   }
 }
 
+const LEADER_TIMEOUT_MS = 60_000
+const LEADER_POLL_MS = 20
+
 /** `nodeArgs` go to the Node process of a StreamBus broker, for example of a profiler. */
 export async function startKafkaSystem(
   name: SystemName,
@@ -88,6 +92,7 @@ export async function startKafkaSystem(
       const connection = await RawConnection.open(server.port)
       try {
         await createTopic(connection, topic, partitions)
+        await awaitLeaders(connection, topic, partitions)
       } finally {
         connection.close()
       }
@@ -96,6 +101,20 @@ export async function startKafkaSystem(
     kill9: () => server.kill9(),
     restart: () => server.restart(),
     discard: discarding(server, dataDir),
+  }
+}
+
+/** Kafka answers before its broker leads the partitions it has just made. */
+async function awaitLeaders(connection: RawConnection, topic: string, partitions: number): Promise<void> {
+  const deadlineMs = performance.now() + LEADER_TIMEOUT_MS
+  for (;;) {
+    try {
+      await endOffsets(connection, topic, partitions)
+      return
+    } catch (error) {
+      if (!(error instanceof RefusedError) || performance.now() > deadlineMs) throw error
+      await delay(LEADER_POLL_MS)
+    }
   }
 }
 

@@ -21,6 +21,9 @@ const KIB = 1024
 const ONE_RECORD_BATCH_BYTES = 1024 + 72
 /** Bounds the data that one repetition leaves on the disk. */
 const MAX_BYTES = 3e9
+/** Written to every partition before anything is measured. */
+const BATCHES_BEFORE = 4
+const FIRST_BATCHES_MS = 90_000
 
 const singleConnection = {
   connections: 1,
@@ -61,6 +64,14 @@ export const shapes: readonly Shape[] = [
   },
 ]
 
+function jobFor(
+  shape: Shape,
+  { wire, port }: RunningSystem,
+): Omit<ProduceJob, 'warmupMs' | 'measureMs' | 'maxBytes'> {
+  const { measured: topic, partitions, connections, inFlight, batchBytes, recordBytes } = shape
+  return { kind: 'produce', wire, port, topic, partitions, connections, inFlight, batchBytes, recordBytes }
+}
+
 export async function measureProduceCapacity(session: Session, measured: string): Promise<void> {
   const shape = shapes.find((candidate) => candidate.measured === measured)!
   session.say(`\n(a) ${shape.title}`)
@@ -73,21 +84,22 @@ export async function measureProduceCapacity(session: Session, measured: string)
       const system = await startSystem(name, session.newFolder(name))
       if (name !== 'sink') session.versions.set(name, system.version)
       systems.set(name, system)
+      await system.createTopic(measured, shape.partitions)
+      // A partition's first batches cost Kafka tens of milliseconds here: they bring its index files into memory.
+      const firstBytes = BATCHES_BEFORE * shape.partitions * shape.batchBytes
+      const first = {
+        ...jobFor(shape, system),
+        warmupMs: 0,
+        measureMs: FIRST_BATCHES_MS,
+        maxBytes: firstBytes,
+      }
+      await runLoad(first, system.pid)
     }
     const { rounds, seconds, warmupSeconds } = session.settings
-    const measure = async (name: SystemName, topic: string): Promise<Measurement> => {
+    const measure = async (name: SystemName): Promise<Measurement> => {
       const system = systems.get(name)!
-      await system.createTopic(topic, shape.partitions)
       const job: ProduceJob = {
-        kind: 'produce',
-        wire: system.wire,
-        port: system.port,
-        topic,
-        partitions: shape.partitions,
-        connections: shape.connections,
-        inFlight: shape.inFlight,
-        batchBytes: shape.batchBytes,
-        recordBytes: shape.recordBytes,
+        ...jobFor(shape, system),
         warmupMs: warmupSeconds * 1000,
         measureMs: seconds * 1000,
         maxBytes: MAX_BYTES,

@@ -2,6 +2,12 @@
 import { createTopics, deleteTopics, errorByCode, listOffsets } from '@streambus/protocol'
 import type { RawConnection } from './raw-connection.ts'
 
+/** The broker answered with an error code. */
+export class RefusedError extends Error {
+  override readonly name = 'RefusedError'
+  readonly code = 'REFUSED'
+}
+
 const TIMEOUT_MS = 120_000
 const CREATE_VERSION = 7
 const DELETE_VERSION = 6
@@ -62,5 +68,7 @@ export async function endOffsets(
 
 export function assertNoError(code: number | undefined, doing: string): void {
   if (code === 0) return
-  throw new Error(`${doing}: ${code === undefined ? 'no answer for it' : (errorByCode(code)?.name ?? code)}`)
+  throw new RefusedError(
+    `${doing}: ${code === undefined ? 'no answer for it' : (errorByCode(code)?.name ?? code)}`,
+  )
 }

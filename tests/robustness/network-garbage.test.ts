@@ -3,9 +3,15 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   type Api,
+  alterConfigs,
   apiByKey,
   apiVersions,
+  createPartitions,
+  createTopics,
+  deleteTopics,
+  describeConfigs,
   encodeRequest,
+  incrementalAlterConfigs,
   metadata,
 } from '../../packages/protocol/src/index.ts'
 import { wireBytes } from '../../packages/protocol/src/testing/frame-of.ts'
@@ -194,6 +200,60 @@ async function sendAndEnd(bytes: Buffer): Promise<void> {
   await Promise.race([answered, closed(socket), patience])
   socket.destroy()
 }
+
+test('names as long as the protocol allows do not make answers that cannot be written', async () => {
+  const name = 'n'.repeat(0x7fff)
+  const topics = [
+    { name, numPartitions: 1, replicationFactor: 1, assignments: [], configs: [] },
+    { name, numPartitions: 1, replicationFactor: 1, assignments: [], configs: [] },
+  ]
+  const resource = { resourceType: 2, resourceName: name, configs: [{ name, value: name }] }
+  const small = { resourceType: 2, resourceName: 'healthy', configs: [{ name, value: null }] }
+  const broker4 = { resourceType: 4, resourceName: name, configs: [{ name, value: name }] }
+  const altered = [resource, small, broker4]
+  const client = await broker.connect()
+  for (const version of [1, 4, 7]) await client.request(createTopics, version, { topics, timeoutMs: 1 })
+  for (const version of [0, 1, 3]) {
+    const body = { topics: [{ name, count: 2, assignments: null }], timeoutMs: 1, validateOnly: false }
+    await client.request(createPartitions, version, body)
+    await client.request(createPartitions, version, { ...body, topics: [...body.topics, ...body.topics] })
+  }
+  for (const version of [0, 2]) {
+    await client.request(alterConfigs, version, { resources: altered, validateOnly: false })
+  }
+  for (const version of [0, 1]) {
+    const resources = altered.map((one) => ({
+      ...one,
+      configs: [{ name, configOperation: 0, value: name }],
+    }))
+    await client.request(incrementalAlterConfigs, version, { resources, validateOnly: false })
+  }
+  for (const version of [0, 4]) {
+    const resources = altered.map(({ resourceType, resourceName }) => ({
+      resourceType,
+      resourceName,
+      configurationKeys: [name],
+    }))
+    await client.request(describeConfigs, version, { resources })
+  }
+  for (const version of [1, 5])
+    await client.request(deleteTopics, version, { topicNames: [name], timeoutMs: 1 })
+  for (const version of [1, 9]) await client.request(metadata, version, { topics: [{ name }] })
+  client.close()
+  // Compact strings could be longer: such a request is not taken, as its names could not be sent back.
+  const tooLong = await broker.socket()
+  const topics9 = Buffer.concat([
+    Buffer.of(0, 2, 0x81, 0x80, 0x02),
+    Buffer.alloc(0x8000, 'n'),
+    Buffer.alloc(5),
+  ])
+  tooLong.write(request(3, 9, topics9))
+  await closed(tooLong)
+  const noText = await broker.socket()
+  noText.write(request(3, 1, Buffer.concat([Buffer.of(0, 0, 0, 1, 0x7f, 0xff), Buffer.alloc(0x7fff, 0xff)])))
+  await closed(noText)
+  expect(broker.log.filter(({ level }) => level === 'error')).toEqual([])
+})
 
 test('the broker is asked and answers as if nothing had happened', async () => {
   const client = await broker.connect()

@@ -58,6 +58,14 @@ export class StreamBus {
     return this.#admin
   }
 
+  /**
+   * Checks that an address the cluster gives its clients leads to a broker from here, so that a wrong one is
+   * reported at once and not retried. Rejects with BROKER_UNREACHABLE where none of them does.
+   */
+  checkAddresses(): Promise<void> {
+    return this.#cluster.checkAddresses()
+  }
+
   /** Waits for what producers have not delivered yet, then closes every connection. */
   async close(): Promise<void> {
     await Promise.all([...this.#producers].map((producer) => producer.close()))

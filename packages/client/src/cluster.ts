@@ -88,6 +88,26 @@ export class Cluster {
     await this.describe([], { signal })
   }
 
+  /**
+   * Checks that an address the cluster gives its clients leads to a broker from here: brokers are told what to
+   * give, and that may be right for others only. Rejects with BROKER_UNREACHABLE where none of them does.
+   */
+  async checkAddresses(): Promise<void> {
+    const { address } = await this.controlConnection()
+    const brokers = [...this.#brokers.values()]
+    if (brokers.length === 0 || brokers.some((one) => formatAddress(one) === formatAddress(address))) return
+    try {
+      await Promise.any(brokers.map(async (one) => (await this.#openConnection(one)).close()))
+    } catch (error) {
+      if (this.#closing.signal.aborted) throw closedError()
+      throw new StreamBusError(
+        'BROKER_UNREACHABLE',
+        `${formatAddress(address)} sends its clients to ${brokers.map(formatAddress).join(', ')}, where no broker answers: have it advertise an address that can be reached from here.`,
+        { cause: error },
+      )
+    }
+  }
+
   /** A connection to any broker, for requests that every broker can answer. */
   controlConnection(signal?: AbortSignal): Promise<Connection> {
     if (this.#closing.signal.aborted) return Promise.reject(closedError())

@@ -11,6 +11,10 @@ const maxArrayElements = 2 ** 21
  */
 export const MAX_REQUEST_ELEMENTS = 2 ** 18
 
+const MAX_STRING_BYTES = 0x7fff
+/** What stands for a byte that is no UTF-8 (U+FFFD) has this many bytes. */
+const REPLACEMENT_BYTES = 3
+
 /** Reads Kafka's primitive types from one frame. Every claim is checked against the bytes that are left. */
 export class ByteReader {
   readonly bytes: Buffer
@@ -107,9 +111,18 @@ export class ByteReader {
     return flexible ? this.unsignedVarint() - 1 : this.int32()
   }
 
+  /**
+   * Kafka bounds strings at what a 16-bit length can say, in flexible versions too. Bytes that are no UTF-8
+   * become longer when they are written again, so that the bound is checked on the result as well.
+   */
   text(length: number): string {
-    const start = this.take(length)
-    return this.bytes.toString('utf8', start, start + length)
+    const start = length > MAX_STRING_BYTES ? this.position : this.take(length)
+    const text = length > MAX_STRING_BYTES ? undefined : this.bytes.toString('utf8', start, start + length)
+    const mayGrow = length > MAX_STRING_BYTES / REPLACEMENT_BYTES
+    if (text === undefined || (mayGrow && Buffer.byteLength(text) > MAX_STRING_BYTES)) {
+      throw new ProtocolError('INVALID_LENGTH', `string of ${length} bytes is too long`, { position: start })
+    }
+    return text
   }
 
   view(length: number): Buffer {

@@ -8,6 +8,7 @@ import {
 import type { LogStore, Topic } from '@streambus/storage'
 import type { BrokerServices, Handler } from '../handler.ts'
 import { refusalOf } from '../storage-errors.ts'
+import { shownName } from '../topics/topic-name.ts'
 
 /**
  * DeleteTopics (key 20), versions 0–6, by name or, from version 6, by id. A topic is gone when the answer is
@@ -73,7 +74,7 @@ async function answer(
   if (topic === undefined) {
     return name === null
       ? fail(ErrorCode.UNKNOWN_TOPIC_ID, `There is no topic with id ${topicId}.`)
-      : fail(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `There is no topic '${name}'.`)
+      : fail(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `There is no topic '${shownName(name)}'.`)
   }
   if (times > 1) return fail(ErrorCode.INVALID_REQUEST, `Topic '${topic.name}' is named more than once.`)
   try {

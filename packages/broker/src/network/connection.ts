@@ -330,10 +330,7 @@ export class Connection implements Requester, RequestMemoryHolder, ResponseHolde
       this.closeBecause(error.message)
       return
     }
-    this.#services.log.error(
-      { err: error, peer: this.peer },
-      `${what} of ${this.peer}, closing its connection`,
-    )
+    this.#services.complaints.fault(this.peer, error, what)
     this.close()
   }
 

@@ -41,6 +41,10 @@ export class Listener {
     this.#options = options
     this.host = options.host
     this.port = address.port
+    server.on('error', (error) => {
+      // The connections there are go on.
+      this.#services?.log.error({ err: error }, 'could not accept a connection')
+    })
     server.on('connection', (socket) => this.#accept(socket))
     server.on('drop', (data) => {
       const peer = `${data?.remoteAddress ?? 'unknown'}:${data?.remotePort ?? 0}`
@@ -53,14 +57,13 @@ export class Listener {
   static async bind(options: ListenerOptions): Promise<Listener> {
     const server = createServer({ pauseOnConnect: true })
     server.maxConnections = options.maxConnections
-    await new Promise<void>((resolve, reject) => {
+    return await new Promise((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => reject(bindError(error, options)))
       server.listen({ host: options.host, port: options.port, backlog: BACKLOG }, () => {
         server.removeAllListeners('error')
-        resolve()
+        resolve(new Listener(server, options))
       })
     })
-    return new Listener(server, options)
   }
 
   get connectionCount(): number {
@@ -70,10 +73,6 @@ export class Listener {
   /** Starts to answer, also those who came before. */
   serve(services: ConnectionServices): void {
     this.#services = services
-    this.#server.on('error', (error) => {
-      // Out of file descriptors, for one: the connections there are go on.
-      services.log.error({ err: error }, 'could not accept a connection')
-    })
     for (const socket of this.#early) this.#open(socket, services)
     this.#early = []
     const intervalMs = Math.min(

@@ -5,8 +5,8 @@ const MAX_LINES_PER_PERIOD = 20
 const PERIOD_MS = 10_000
 
 /**
- * Log lines about peers that were turned away, at a bounded rate: somebody who sends garbage in a loop must
- * not fill the disk with our log.
+ * Log lines about connections that were closed, at a bounded rate: somebody who sends garbage in a loop, or asks
+ * again and again for what cannot be read, must not fill the disk with our log.
  */
 export class PeerComplaints {
   readonly #log: Logger
@@ -20,7 +20,19 @@ export class PeerComplaints {
     this.#clock = clock
   }
 
+  /** The peer did something that ends its connection. */
   write(peer: string, reason: string): void {
+    if (!this.#mayWrite()) return
+    this.#log.warn({ peer, ...this.#leftOut() }, `closed the connection of ${peer}: ${reason}`)
+  }
+
+  /** Something went wrong here that ends the peer's connection. */
+  fault(peer: string, error: unknown, what: string): void {
+    if (!this.#mayWrite()) return
+    this.#log.error({ err: error, peer, ...this.#leftOut() }, `${what} of ${peer}, closing its connection`)
+  }
+
+  #mayWrite(): boolean {
     const nowMs = this.#clock()
     if (nowMs - this.#periodStartMs >= PERIOD_MS || nowMs < this.#periodStartMs) {
       this.#periodStartMs = nowMs
@@ -28,11 +40,15 @@ export class PeerComplaints {
     }
     if (this.#lines >= MAX_LINES_PER_PERIOD) {
       this.#suppressed++
-      return
+      return false
     }
     this.#lines++
-    const fields = this.#suppressed === 0 ? { peer } : { peer, suppressedLines: this.#suppressed }
+    return true
+  }
+
+  #leftOut(): { suppressedLines?: number } {
+    const suppressedLines = this.#suppressed
     this.#suppressed = 0
-    this.#log.warn(fields, `closed the connection of ${peer}: ${reason}`)
+    return suppressedLines === 0 ? {} : { suppressedLines }
   }
 }

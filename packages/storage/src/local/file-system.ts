@@ -48,6 +48,13 @@ export interface FileSystem {
 /** Alignment that direct I/O needs of memory, positions and lengths. */
 export const DIRECT_ALIGNMENT_BYTES = 4096
 
+/** A full disk, a full quota, a file as large as the filesystem allows: there may be room again later. */
+const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+
+export function isNoRoom(error: unknown): boolean {
+  return NO_ROOM.has(errorCodeOf(error) ?? '')
+}
+
 export function errorCodeOf(error: unknown): string | undefined {
   return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined
 }

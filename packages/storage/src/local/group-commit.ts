@@ -9,7 +9,7 @@ import type { LogHead } from '../log-head.ts'
 import { type AppendBatch, type AppendResult, StorageError } from '../log-store.ts'
 import type { ProducerEntry } from '../producer-table.ts'
 import type { StoreEvent } from '../store-state.ts'
-import { errorCodeOf } from './file-system.ts'
+import { isNoRoom } from './file-system.ts'
 import type { LogFile, WritableLogFile } from './log-files.ts'
 import {
   ENTRY_BYTES,
@@ -36,8 +36,6 @@ import type { TailRing } from './tail-ring.ts'
  */
 
 const MAX_WRITES_IN_FLIGHT = 2
-/** A full disk, a full quota, a file as large as the filesystem allows: there may be room again later. */
-const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
 /** Where an append's outcome goes. One object per call of `append`, not per batch. */
 export class PendingAppend {
@@ -183,6 +181,8 @@ export class GroupCommit {
   #durableSequence: number
   #durableChain: number
   #durablePosition: number
+  /** Time of the last group. */
+  #writtenAtMs = 0
   #flushScheduled = false
   #isSwitchingFile = false
   #writeError: unknown = null
@@ -496,6 +496,7 @@ export class GroupCommit {
 
   async #write(group: Group): Promise<void> {
     const { ring, durability, clock } = this.#options
+    this.#writtenAtMs = Math.max(this.#writtenAtMs, clock())
     const target = this.#current
     group.target = target
     group.filePosition = target.file.endPosition
@@ -507,7 +508,7 @@ export class GroupCommit {
       sequence: group.sequence,
       durableSequence: durability === 'fsync' ? this.#durableSequence : 0,
       fileNumber: target.file.number,
-      writtenAtMs: clock(),
+      writtenAtMs: this.#writtenAtMs,
     })
     this.#sequence = group.sequence
     this.#chain = group.chain
@@ -588,6 +589,9 @@ export class GroupCommit {
     }
     this.#sequence = this.#durableSequence
     this.#chain = this.#durableChain
+    // The same batches written again at once would make the same group, and one that had followed the failed
+    // one, and is on disk, would follow it again.
+    this.#writtenAtMs++
     this.#current.file.endPosition =
       this.#current === this.#committedFile ? this.#durablePosition : FILE_HEADER_BYTES
     for (const group of groups) this.#release(group)
@@ -597,7 +601,7 @@ export class GroupCommit {
   #errorFor(cause: unknown): StorageError {
     const { path } = this.#current.file
     const reason = cause instanceof Error ? cause.message : String(cause)
-    if (NO_ROOM.has(errorCodeOf(cause) ?? '')) {
+    if (isNoRoom(cause)) {
       return new StorageError('DISK_FULL', `no room to write to ${path}: ${reason}`, { cause })
     }
     const message = `writing to ${path} at byte ${this.#durablePosition} failed (${reason}); what is on disk there is unknown, so nothing more is written until a restart`

@@ -110,6 +110,7 @@ export class LocalLogStore extends StoreBase {
   #checkpointFileNumber: number
   /** `os` durability: full files whose bytes may still be with the operating system only. */
   readonly #unsynced = new Set<WritableLogFile>()
+  #syncFailure: StorageError | null = null
   /** Index files, checkpoints and removals, one after the other. */
   #background: Promise<void> = Promise.resolve()
   #closing: Promise<void> | null = null
@@ -509,15 +510,15 @@ export class LocalLogStore extends StoreBase {
 
   /** After one failed sync the next one would succeed, and say nothing of what the first one lost. */
   async #synced(sync: () => Promise<void>): Promise<void> {
-    if (this.#commit.failure !== null) throw this.#commit.failure
+    const failure = this.#syncFailure ?? this.#commit.failure
+    if (failure !== null) throw failure
     try {
       await sync()
     } catch (error) {
+      const message = `syncing ${this.location} failed: ${String(error)}`
+      this.#syncFailure = new StorageError('WRITER_FAILED', message, { inDoubt: true, cause: error })
       this.#commit.stop(error)
-      throw new StorageError('WRITER_FAILED', `syncing ${this.location} failed: ${String(error)}`, {
-        inDoubt: true,
-        cause: error,
-      })
+      throw this.#syncFailure
     }
   }
 
@@ -605,17 +606,20 @@ async function firstCheckpoint(
 
 const NOT_WRITABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EISDIR'])
 
+function notWritable(error: unknown, dataDir: string): StorageError {
+  const reason = error instanceof Error ? error.message : String(error)
+  return new StorageError(
+    'DATA_NOT_WRITABLE',
+    `the data folder ${dataDir} cannot be written (${reason}): change its permissions, or choose another folder`,
+    { cause: error },
+  )
+}
+
 function asOpenError(error: unknown, dataDir: string): unknown {
   if (error instanceof StorageError) return error
   const code = errorCodeOf(error) ?? ''
   const reason = error instanceof Error ? error.message : String(error)
-  if (NOT_WRITABLE.has(code)) {
-    return new StorageError(
-      'DATA_NOT_WRITABLE',
-      `the data folder ${dataDir} cannot be written (${reason}): change its permissions, or choose another folder`,
-      { cause: error },
-    )
-  }
+  if (NOT_WRITABLE.has(code)) return notWritable(error, dataDir)
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new StorageError(
       'DISK_FULL',

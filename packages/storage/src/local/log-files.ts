@@ -167,7 +167,13 @@ export class LogFileFactory {
     await removeIfPresent(fileSystem, path)
     try {
       const handle = await fileSystem.open(path, { access: 'create', direct: true, writesAreDurable: false })
-      await handle.write(alignedMemory(BLOCK_BYTES), 0).finally(() => handle.close())
+      await handle
+        .write(alignedMemory(BLOCK_BYTES), 0)
+        .catch((error: unknown) => {
+          // It was the room that was missing, not the permission: what is there can be read all the same.
+          if (errorCodeOf(error) !== 'ENOSPC') throw error
+        })
+        .finally(() => handle.close())
       this.direct = true
     } catch (error) {
       if (errorCodeOf(error) !== 'EINVAL') throw error

@@ -104,7 +104,15 @@ async function syncFolder(folder: string): Promise<void> {
 
 export const nodeFileSystem: FileSystem = {
   async makeFolder(path) {
-    const first = await mkdir(path, { recursive: true })
+    let first: string | undefined
+    try {
+      first = await mkdir(path, { recursive: true })
+    } catch (error) {
+      if (errorCodeOf(error) !== 'ENOENT') throw error
+      // Node 20 reports a full or read-only filesystem as a missing parent; plain mkdir names the reason.
+      await mkdir(path)
+      first = path
+    }
     if (first === undefined) return
     for (let folder = path; folder.length >= first.length; folder = dirname(folder)) {
       await syncFolder(dirname(folder))

@@ -4,7 +4,7 @@ import { type LogId, StorageError } from '../log-store.ts'
 import type { StoreEvent, StoreState } from '../store-state.ts'
 import { alignedMemory } from './aligned-memory.ts'
 import { type Checkpoint, type LogPosition, restoreState } from './checkpoint.ts'
-import type { FileSystem } from './file-system.ts'
+import { type FileSystem, isNoRoom } from './file-system.ts'
 import { GroupScan, type ScannedGroup } from './group-scan.ts'
 import {
   type DirectoryEntry,
@@ -58,7 +58,12 @@ class Recovery {
   readonly #state: StoreState
   readonly #fullFiles: LogFile[] = []
   /** Of files that were found full: written when nothing can be refused any more. */
-  readonly #indexes: { readonly file: LogFile; readonly bytes: Uint8Array }[] = []
+  readonly #indexes: {
+    readonly file: LogFile
+    readonly bytes: Uint8Array
+    /** What it holds is in memory, too: the start can do without it. */
+    readonly isOptional: boolean
+  }[] = []
   readonly #opened = new Set<LogFile>()
   #end: LogPosition
   #replayedGroups = 0
@@ -105,9 +110,14 @@ class Recovery {
       const name = `'${topic?.name}'-${topic?.logs.indexOf(log.id)}`
       throw this.#damage(folder, null, `the file with offset ${missing} of ${name} is missing`)
     }
-    for (const { file, bytes } of this.#indexes) {
-      await fileSystem.replaceFile(file.indexPath, bytes)
-      index.persisted(file, decodeDirectory(bytes, file.number)!)
+    for (const { file, bytes, isOptional } of this.#indexes) {
+      try {
+        await fileSystem.replaceFile(file.indexPath, bytes)
+        index.persisted(file, decodeDirectory(bytes, file.number)!)
+      } catch (error) {
+        if (!isOptional || !isNoRoom(error)) throw error
+        this.#options.warn({ file: file.indexPath }, 'no room for the index: the next start makes it again')
+      }
     }
     // The file goes on growing: an index from a time when it had seemed full would hide what is added.
     if (lastFile !== null) await removeIfPresent(fileSystem, lastFile.indexPath)
@@ -251,7 +261,7 @@ class Recovery {
 
   async #seal(index: OffsetIndex, file: LogFile, next: LogFile): Promise<void> {
     const logs = index.seal(next, (logId) => this.#state.logs.get(logId)!.nextOffset)
-    this.#indexes.push({ file, bytes: encodeIndex(file.number, logs) })
+    this.#indexes.push({ file, bytes: encodeIndex(file.number, logs), isOptional: true })
     this.#fullFiles.push(file)
     await file.pause()
   }
@@ -321,7 +331,7 @@ class Recovery {
       file.number,
       indexed.sort((a, b) => a.logId - b.logId),
     )
-    this.#indexes.push({ file, bytes })
+    this.#indexes.push({ file, bytes, isOptional: false })
     await file.pause()
     return decodeDirectory(bytes, file.number)!
   }

@@ -1,7 +1,15 @@
-import { batchHeader } from '@streambus/protocol'
 import { LocalLogStore, type LocalLogStoreOptions } from '../local/local-log-store.ts'
-import type { AppendResult, LogId, Offset, RecordBytes, StorageError, TopicId } from '../log-store.ts'
-import { batchOf, bytesOf, type FoundRecord, readLog, recordsIn } from './batches.ts'
+import type { AppendResult, RecordBytes, StorageError } from '../log-store.ts'
+import { batchOf, bytesOf, recordsIn } from './batches.ts'
+import {
+  CrashModel,
+  check,
+  type ModelLog,
+  type ModelProducer,
+  type ModelTopic,
+  type SentBatch,
+  SimulationFailure,
+} from './crash-model.ts'
 import { SeededRandom } from './seeded-random.ts'
 import { SimulatedFileSystem } from './simulated-file-system.ts'
 
@@ -29,80 +37,25 @@ const DATA_DIR = '/data'
 const START_MS = 1_700_000_000_000
 const MAX_IN_FLIGHT = 5
 
-type SentState = 'pending' | 'acknowledged' | 'unknown' | 'refused'
-
-interface SentBatch {
-  readonly label: string
-  readonly recordCount: number
-  /** Order of sending in this run of the store. */
-  order: number
-  state: SentState
-  /** Known once it was acknowledged or found after a restart. */
-  offset: Offset | null
-}
-
-interface ModelProducer {
-  readonly producerId: number
-  epoch: number
-  nextSequence: number
-  /** Sent and not acknowledged, oldest first: what a client would send again, in this order. */
-  readonly unacknowledged: { batch: SentBatch; bytes: Uint8Array }[]
-  inFlight: number
-  mustResend: boolean
-}
-
-interface ModelLog {
-  readonly id: LogId
-  readonly batches: Map<string, SentBatch>
-  producer: ModelProducer
-  /** Acknowledged, and asked for at most. */
-  start: Offset
-  startAtMost: Offset
-  ownerEpoch: number
-}
-
-interface ModelTopic {
-  readonly name: string
-  id: TopicId | null
-  state: 'creating' | 'there' | 'deleting'
-  logs: ModelLog[]
-  partitionsAtMost: number
-  setting: number
-  settingAtMost: number
-}
-
-class SimulationFailure extends Error {}
-
-function check(condition: boolean, message: () => string): asserts condition {
-  if (!condition) throw new SimulationFailure(message())
-}
-
 /** What ends a run of the store early. */
 const CRASHED = Symbol('crashed')
 
 class Simulation {
   readonly #random: SeededRandom
   readonly #trace: string[] = []
-  readonly #counts: Record<string, number> = {}
-  readonly #topics = new Map<string, ModelTopic>()
-  /** Whose deletion was acknowledged. */
-  readonly #deleted = new Map<string, ModelTopic>()
-  /** The power failed where nothing is synced: the store may have gone back in time, but only as a whole. */
-  #wentBack = false
+  readonly #model = new CrashModel()
   readonly #options: Omit<LocalLogStoreOptions, 'dataDir' | 'fileSystem' | 'clock'>
   #fileSystem: SimulatedFileSystem
   #nowMs = START_MS
   #order = 0
   #names = 0
   #ids = 0
-  #producerIdsBelow = 0
   /** Answers that were not awaited when they were asked for, of the current run. */
   #outstanding: Promise<void>[] = []
   #failures: unknown[] = []
   /** Since a write failed in this run. */
   #writerFailed = false
   #mayFail = false
-  #mayBeFull = false
   readonly #openReads: { log: ModelLog; records: RecordBytes; pieces: Uint8Array[] }[] = []
 
   constructor(seed: number) {
@@ -121,7 +74,7 @@ class Simulation {
   async run(): Promise<SimulationOutcome> {
     const runs = this.#random.between(2, 4)
     for (let run = 0; run < runs; run++) await this.#runStore(run === runs - 1)
-    return { trace: this.#trace, counts: this.#counts }
+    return { trace: this.#trace, counts: this.#model.counts }
   }
 
   async #runStore(isLast: boolean): Promise<void> {
@@ -130,7 +83,6 @@ class Simulation {
     this.#outstanding = []
     this.#writerFailed = false
     this.#mayFail = false
-    this.#mayBeFull = false
     for (const { records } of this.#openReads.splice(0)) records.close()
     // Short ones hit the start and the recovery.
     if (!isLast) fileSystem.crashAfter(random.pick([0, 30, 100, 200, 400]) + random.below(100))
@@ -144,34 +96,45 @@ class Simulation {
     if (!fileSystem.isCrashed) {
       check(fileSystem.openHandles === 0, () => `${fileSystem.openHandles} files are open after the close`)
     }
-    this.#count(outcome === CRASHED ? 'crashes' : 'clean closes')
+    this.#model.count(outcome === CRASHED ? 'crashes' : 'clean closes')
     const power = random.chance(0.7)
-    this.#fileSystem = fileSystem.restart(power)
-    this.#wentBack ||= power && this.#options.durability === 'os'
-    this.#settleUnknown()
+    this.#fileSystem = fileSystem.restart(power, random.chance(0.3))
+    this.#model.mayHaveGoneBack ||= power && this.#options.durability === 'os'
+    this.#model.settleUnknown()
   }
 
   async #useStore(): Promise<void> {
-    const store = await LocalLogStore.open({
-      dataDir: DATA_DIR,
-      fileSystem: this.#fileSystem,
-      clock: () => ++this.#nowMs,
-      newId: () => this.#newId(),
-      ...this.#options,
+    const fileSystem = this.#fileSystem
+    const store = await this.#open().catch((error: StorageError) => {
+      if (error.code !== 'DISK_FULL') throw error
+      this.#model.count('starts without room')
+      this.#fileSystem.liftLimit()
+      return this.#open()
     })
-    await this.#compare(store)
+    await this.#model.compare(store)
     await this.#work(store)
-    this.#fileSystem.liftLimit()
+    fileSystem.liftLimit()
     await Promise.all(this.#outstanding)
-    if (!this.#writerFailed && !this.#mayFail) await this.#checkThatWritingWorks(store)
+    await aliveOn(fileSystem)
+    if (!this.#writerFailed && !this.#mayFail) await this.#checkThatWritingWorks(store, fileSystem)
     await this.#finishReads()
     const { durability } = store
     await store.close().catch((error: StorageError) => {
       const isExpected = error.code === 'WRITER_FAILED' && this.#mayFail
       check(isExpected, () => `the close failed: ${error.stack}`)
-      this.#count('failed closes')
+      this.#model.count('failed closes')
       // What was only with the operating system may be lost, and the answer says so.
       check(durability === 'fsync' || error.inDoubt, () => 'a failed sync leaves nothing in doubt')
+    })
+  }
+
+  #open(): Promise<LocalLogStore> {
+    return LocalLogStore.open({
+      dataDir: DATA_DIR,
+      fileSystem: this.#fileSystem,
+      clock: () => ++this.#nowMs,
+      newId: () => this.#newId(),
+      ...this.#options,
     })
   }
 
@@ -182,8 +145,7 @@ class Simulation {
     const fileSystem = this.#fileSystem
     const steps = random.between(20, 150)
     for (let step = 0; step < steps; step++) {
-      // The process is dead: nobody goes on.
-      if (fileSystem.isCrashed) await new Promise(() => {})
+      await aliveOn(fileSystem)
       await this.#act(store)
       if (this.#failures.length > 0) return
       // Sometimes much comes in at once, sometimes each thing is waited for.
@@ -210,8 +172,7 @@ class Simulation {
     if (choice < 94)
       return this.#background(this.#change(store.maintain({ maxBytes: random.pick([1, 1e9]) })))
     if (choice < 96) {
-      this.#mayBeFull = true
-      this.#count('disk full')
+      this.#model.count('disk full')
       return this.#fileSystem.limitRoom(random.pick([0, 4096, 20_000, 60_000]))
     }
     if (choice < 99) return this.#fileSystem.liftLimit()
@@ -234,7 +195,7 @@ class Simulation {
   }
 
   #anyTopic(): ModelTopic | null {
-    const topics = [...this.#topics.values()].filter(({ state }) => state === 'there')
+    const topics = [...this.#model.topics.values()].filter(({ state }) => state === 'there')
     return topics.length === 0 ? null : this.#random.pick(topics)
   }
 
@@ -254,8 +215,8 @@ class Simulation {
   }
 
   #checkRefusal(error: StorageError): void {
-    this.#count(error.code)
-    if (error.code === 'DISK_FULL' && this.#mayBeFull) {
+    this.#model.count(error.code)
+    if (error.code === 'DISK_FULL') {
       check(!error.inDoubt, () => 'DISK_FULL leaves in doubt what was written')
       return
     }
@@ -280,14 +241,14 @@ class Simulation {
       setting: 0,
       settingAtMost: 0,
     }
-    this.#topics.set(name, topic)
+    this.#model.topics.set(name, topic)
     const created = await this.#change(store.createTopic({ name, partitions, configs: { setting: '0' } }))
     if (created === null) {
-      if (!this.#writerFailed) this.#topics.delete(name)
+      if (!this.#writerFailed) this.#model.topics.delete(name)
       return
     }
     topic.id = created.id
-    topic.logs = created.logs.map((id) => this.#newLog(id))
+    topic.logs = created.logs.map((id) => this.#model.newLog(id))
     topic.state = 'there'
   }
 
@@ -295,18 +256,6 @@ class Simulation {
     const bytes = Buffer.alloc(16)
     bytes.writeUInt32BE(++this.#ids)
     return bytes.toString('base64url')
-  }
-
-  #newLog(id: LogId): ModelLog {
-    const producer: ModelProducer = {
-      producerId: 1000 + id,
-      epoch: 0,
-      nextSequence: 0,
-      unacknowledged: [],
-      inFlight: 0,
-      mustResend: false,
-    }
-    return { id, batches: new Map(), producer, start: 0, startAtMost: 0, ownerEpoch: 0 }
   }
 
   async #deleteTopic(store: LocalLogStore): Promise<void> {
@@ -319,14 +268,9 @@ class Simulation {
         deleted = true
       }),
     )
-    if (deleted) this.#forgetTopic(topic)
+    if (deleted) this.#model.forgetTopic(topic)
     // A disk that is full has certainly not deleted it.
     else if (!this.#writerFailed) topic.state = 'there'
-  }
-
-  #forgetTopic(topic: ModelTopic): void {
-    this.#topics.delete(topic.name)
-    this.#deleted.set(topic.name, topic)
   }
 
   async #createPartitions(store: LocalLogStore): Promise<void> {
@@ -336,7 +280,7 @@ class Simulation {
     topic.partitionsAtMost = partitions
     const changed = await this.#change(store.createPartitions(topic.id!, partitions))
     if (changed === null) return
-    for (const id of changed.logs.slice(topic.logs.length)) topic.logs.push(this.#newLog(id))
+    for (const id of changed.logs.slice(topic.logs.length)) topic.logs.push(this.#model.newLog(id))
   }
 
   async #configure(store: LocalLogStore): Promise<void> {
@@ -370,8 +314,8 @@ class Simulation {
     const range = await this.#change(store.allocateProducerIds(this.#random.between(1, 10)))
     if (range === null) return
     const { first, count } = range
-    check(first >= this.#producerIdsBelow, () => `producer id ${first} was given out before`)
-    this.#producerIdsBelow = first + count
+    check(first >= this.#model.producerIdsBelow, () => `producer id ${first} was given out before`)
+    this.#model.producerIdsBelow = first + count
   }
 
   #newBatch(log: ModelLog): { batch: SentBatch; values: string[] } {
@@ -379,7 +323,16 @@ class Simulation {
     const recordCount = this.#random.between(1, 3)
     const padding = '.'.repeat(this.#random.pick([0, 50, 1000, 1000, 3000]))
     const values = Array.from({ length: recordCount }, (_, index) => `${label}/${index}/${padding}`)
-    const batch: SentBatch = { label, recordCount, order: ++this.#order, state: 'pending', offset: null }
+    const order = ++this.#order
+    const batch: SentBatch = {
+      label,
+      recordCount,
+      order,
+      mayBeMissing: false,
+      unanswered: [],
+      state: 'pending',
+      offset: null,
+    }
     log.batches.set(label, batch)
     return { batch, values }
   }
@@ -390,6 +343,7 @@ class Simulation {
       const log = this.#anyLog()
       if (log === null) return
       const { batch, values } = this.#newBatch(log)
+      batch.mayBeMissing = count > 1
       sent.push({ log, batch, bytes: batchOf(values) })
     }
     const hadFailed = this.#writerFailed
@@ -417,17 +371,7 @@ class Simulation {
       return
     }
     check(!result.duplicate, () => `batch ${batch.label} was new and is called a duplicate`)
-    this.#acknowledge(log, batch, result.baseOffset)
-  }
-
-  #acknowledge(log: ModelLog, batch: SentBatch, offset: Offset): void {
-    check(
-      batch.offset === null || batch.offset === offset,
-      () => `batch ${batch.label} of log ${log.id} moved from ${batch.offset} to ${offset}`,
-    )
-    batch.offset = offset
-    batch.state = 'acknowledged'
-    this.#count('acknowledged')
+    this.#model.acknowledge(log, batch, result.baseOffset)
   }
 
   /** What a client's idempotent producer does: up to five batches in flight, and retries in order. */
@@ -469,35 +413,39 @@ class Simulation {
     const { batch, bytes } = sent
     const hadFailed = this.#writerFailed
     const wasThere = batch.offset !== null
+    const order = ++this.#order
+    batch.unanswered.push(order)
     if (batch.state === 'refused') {
-      batch.order = ++this.#order
+      batch.order = order
       batch.state = 'pending'
     }
     producer.inFlight++
     const [result] = await store.append([{ logId: log.id, bytes }])
     producer.inFlight--
+    batch.unanswered.splice(batch.unanswered.indexOf(order), 1)
     if (hadFailed) this.#checkRefusedForGood(result!)
     if (result!.error !== null) {
       producer.mustResend = true
       // One before it was refused.
       if (result!.error.code !== 'OUT_OF_ORDER_SEQUENCE') this.#checkRefusal(result!.error)
-      if (batch.state !== 'acknowledged') {
-        batch.state = result!.error.inDoubt || batch.state === 'unknown' ? 'unknown' : 'refused'
-      }
+      if (result!.error.inDoubt || batch.state !== 'pending') {
+        if (batch.state !== 'acknowledged') batch.state = 'unknown'
+      } else if (batch.unanswered.length === 0) batch.state = 'refused'
+      else batch.order = batch.unanswered[0]!
       return
     }
     if (wasThere) check(result!.duplicate, () => `batch ${batch.label} was there and was written again`)
     if (result!.duplicate) {
-      this.#count('duplicates')
+      this.#model.count('duplicates')
       check(isRetry, () => `batch ${batch.label} was sent once and is called a duplicate`)
     }
-    this.#acknowledge(log, batch, result!.baseOffset)
+    this.#model.acknowledge(log, batch, result!.baseOffset)
     const at = producer.unacknowledged.indexOf(sent)
     if (at >= 0) producer.unacknowledged.splice(at, 1)
   }
 
   async #readSomething(store: LocalLogStore, log: ModelLog): Promise<void> {
-    const topicIsThere = () => [...this.#topics.values()].some((topic) => topic.logs.includes(log))
+    const topicIsThere = () => [...this.#model.topics.values()].some((topic) => topic.logs.includes(log))
     const [state] = await store.state([log.id])
     if (state === undefined) return
     const offset = this.#random.between(state.logStartOffset, state.highWatermark)
@@ -512,7 +460,7 @@ class Simulation {
       check(isExpected, () => `reading log ${log.id} at ${offset} failed: ${result!.error.stack}`)
       return
     }
-    if (this.#writerFailed) this.#count('reads after a failed write')
+    if (this.#writerFailed) this.#model.count('reads after a failed write')
     if (this.#random.chance(0.3)) {
       this.#openReads.push({ log, records: result!.records, pieces: [] })
       return
@@ -524,7 +472,7 @@ class Simulation {
         () => `log ${log.id} has nothing at ${offset}, its end is ${result!.highWatermark}`,
       )
     }
-    this.#checkContent(log, found)
+    this.#model.checkContent(log, found)
   }
 
   /** A slow consumer takes the next piece of an answer it was given long ago. */
@@ -537,44 +485,23 @@ class Simulation {
     if (count > 0) return
     this.#openReads.splice(this.#openReads.indexOf(read), 1)
     read.records.close()
-    this.#checkContent(read.log, recordsIn(Buffer.concat(read.pieces)))
+    this.#model.checkContent(read.log, recordsIn(Buffer.concat(read.pieces)))
   }
 
   async #finishReads(): Promise<void> {
     while (this.#openReads.length > 0) await this.#continueRead()
   }
 
-  /** Records of known batches, at the offsets known for these. */
-  #checkContent(log: ModelLog, found: readonly FoundRecord[]): Map<string, Offset> {
-    const offsets = new Map<string, Offset>()
-    const counts = new Map<string, number>()
-    for (const { offset, value } of found) {
-      const [label, index] = value.split('/') as [string, string]
-      const batch = log.batches.get(label)
-      check(batch !== undefined, () => `log ${log.id} has '${label}' at ${offset}, which was not sent to it`)
-      const baseOffset = offset - Number(index)
-      const known = offsets.get(label)
-      check(known === undefined || known === baseOffset, () => `batch ${label} is twice in log ${log.id}`)
-      offsets.set(label, baseOffset)
-      counts.set(label, (counts.get(label) ?? 0) + 1)
-      check(
-        batch.offset === null || batch.offset === baseOffset,
-        () => `batch ${label} of log ${log.id} is at ${baseOffset} instead of ${batch.offset}`,
-      )
-    }
-    for (const [label, count] of counts) {
-      const { recordCount } = log.batches.get(label)!
-      check(count === recordCount, () => `batch ${label} has ${count} of its ${recordCount} records`)
-    }
-    return offsets
-  }
-
-  async #checkThatWritingWorks(store: LocalLogStore): Promise<void> {
-    for (const topic of this.#topics.values()) {
+  async #checkThatWritingWorks(store: LocalLogStore, fileSystem: SimulatedFileSystem): Promise<void> {
+    for (const topic of this.#model.topics.values()) {
       if (topic.state !== 'there') continue
       for (const log of topic.logs) {
+        await aliveOn(fileSystem)
         const { batch, values } = this.#newBatch(log)
-        const [result] = await store.append([{ logId: log.id, bytes: batchOf(values) }])
+        const send = () => store.append([{ logId: log.id, bytes: batchOf(values) }])
+        let [result] = await send()
+        // The change to another file had begun while there was no room, and failed only now.
+        if (result!.error?.code === 'DISK_FULL') [result] = await send()
         if (this.#writerFailed) return
         check(result!.error === null, () => `there is room, but an append got ${result!.error?.stack}`)
         this.#settle(log, batch, result!)
@@ -586,161 +513,11 @@ class Simulation {
       }
     }
   }
+}
 
-  // After a restart
-
-  /** What was not answered before the crash may have happened. */
-  #settleUnknown(): void {
-    for (const { logs } of this.#topics.values()) {
-      for (const { batches, producer } of logs) {
-        for (const batch of batches.values()) if (batch.state === 'pending') batch.state = 'unknown'
-        producer.inFlight = 0
-        producer.mustResend = producer.unacknowledged.length > 0
-      }
-    }
-  }
-
-  /** Compares the store with the model, which then takes over what had been unknown. */
-  async #compare(store: LocalLogStore): Promise<void> {
-    if (this.#wentBack) this.#goBack(store)
-    for (const { name } of store.topics.all()) {
-      check(this.#topics.has(name), () => `topic '${name}' is back, or was never made`)
-    }
-    for (const topic of [...this.#topics.values()]) {
-      const found = store.topics.byName(topic.name)
-      if (found === undefined) {
-        check(topic.state !== 'there', () => `topic '${topic.name}' is lost`)
-        this.#forgetTopic(topic)
-        continue
-      }
-      check(topic.id === null || topic.id === found.id, () => `topic '${topic.name}' has another id`)
-      check(
-        found.logs.length >= topic.logs.length && found.logs.length <= topic.partitionsAtMost,
-        () => `topic '${topic.name}' has ${found.logs.length} partitions`,
-      )
-      for (const [partition, log] of topic.logs.entries()) {
-        check(found.logs[partition] === log.id, () => `'${topic.name}'-${partition} has another log`)
-      }
-      const setting = Number(found.configs.setting)
-      check(
-        setting >= topic.setting && setting <= topic.settingAtMost,
-        () => `topic '${topic.name}' has setting ${setting} instead of ${topic.setting}`,
-      )
-      topic.id = found.id
-      topic.state = 'there'
-      topic.setting = setting
-      for (const id of found.logs.slice(topic.logs.length)) topic.logs.push(this.#newLog(id))
-      topic.partitionsAtMost = topic.logs.length
-      for (const log of topic.logs) await this.#compareLog(store, log)
-    }
-  }
-
-  /** Takes back what the model was told is there: it may be, up to some moment and not beyond. */
-  #goBack(store: LocalLogStore): void {
-    this.#wentBack = false
-    this.#count('went back')
-    this.#producerIdsBelow = 0
-    for (const { name } of store.topics.all()) {
-      const topic = this.#deleted.get(name)
-      if (topic !== undefined) this.#topics.set(name, topic)
-    }
-    for (const topic of this.#topics.values()) {
-      topic.state = 'creating'
-      topic.setting = 0
-      topic.logs.splice(store.topics.byName(topic.name)?.logs.length ?? 0)
-      for (const log of topic.logs) {
-        log.start = 0
-        log.ownerEpoch = 0
-        for (const batch of log.batches.values()) {
-          if (batch.state === 'acknowledged') batch.state = 'unknown'
-        }
-        log.producer = { ...this.#newLog(log.id).producer, producerId: ++this.#ids + 1_000_000 }
-      }
-    }
-  }
-
-  async #compareLog(store: LocalLogStore, log: ModelLog): Promise<void> {
-    const [state] = await store.state([log.id])
-    const { logStartOffset: start, highWatermark: end } = state!
-    check(
-      start >= log.start && start <= log.startAtMost,
-      () => `log ${log.id} starts at ${start}, not from ${log.start} to ${log.startAtMost}`,
-    )
-    log.start = start
-    log.startAtMost = start
-    const records = await readLog(store, log.id, start)
-    check((records.at(-1)?.offset ?? start - 1) === end - 1, () => `log ${log.id} does not end at ${end}`)
-    // The batch in which the log starts is read from its middle, and cannot be judged.
-    const whole = records.findIndex(({ value }) => value.split('/')[1] === '0')
-    const offsets = this.#checkContent(log, whole < 0 ? [] : records.slice(whole))
-    const firstWhole = whole < 0 ? end : records[whole]!.offset
-    let missing: SentBatch | null = null
-    for (const batch of [...log.batches.values()].sort((a, b) => a.order - b.order)) {
-      const offset = offsets.get(batch.label) ?? null
-      if (offset !== null) {
-        check(batch.state !== 'refused', () => `batch ${batch.label} was refused and is in log ${log.id}`)
-        check(
-          missing === null,
-          () => `log ${log.id} has batch ${batch.label}, but not ${missing?.label}, which was sent before it`,
-        )
-        if (batch.state === 'unknown') this.#count('unacknowledged, found')
-        batch.state = 'acknowledged'
-        batch.offset = offset
-        continue
-      }
-      if (batch.state === 'acknowledged') {
-        check(
-          batch.offset! < firstWhole,
-          () => `batch ${batch.label}, acknowledged at ${batch.offset} of log ${log.id}, is lost`,
-        )
-      } else if (batch.state === 'unknown' && !this.#mayLieBefore(log, batch, firstWhole)) {
-        missing = batch
-        // It will not come back; a retry is a new attempt.
-        batch.state = 'refused'
-        batch.offset = null
-        this.#count('unacknowledged, gone')
-      }
-    }
-    await this.#compareProducer(store, log)
-    await this.#compareSize(store, log, start, state!.sizeBytes)
-  }
-
-  /** An unacknowledged batch may have been written before the log's start was moved past it. */
-  #mayLieBefore(log: ModelLog, batch: SentBatch, firstWhole: Offset): boolean {
-    if (firstWhole === 0) return false
-    const later = [...log.batches.values()].filter(
-      ({ order, offset, state }) => order > batch.order && state === 'acknowledged' && offset !== null,
-    )
-    return later.length > 0 || log.start > 0
-  }
-
-  async #compareProducer(store: LocalLogStore, log: ModelLog): Promise<void> {
-    const known = (await store.producers(log.id)).find(
-      ({ producerId }) => producerId === log.producer.producerId,
-    )
-    if (known === undefined) return
-    check(
-      known.producerEpoch <= log.producer.epoch && known.lastSequence < log.producer.nextSequence + 3000,
-      () => `log ${log.id} knows of its producer what it cannot: ${JSON.stringify(known)}`,
-    )
-  }
-
-  async #compareSize(store: LocalLogStore, log: ModelLog, start: Offset, sizeBytes: number): Promise<void> {
-    const [result] = await store.read([{ logId: log.id, offset: start, maxBytes: 1e9 }], { maxBytes: 1e9 })
-    if (result!.error !== null) throw result!.error
-    const bytes = await bytesOf(result!.records)
-    check(
-      bytes.byteLength === sizeBytes,
-      () => `log ${log.id} has ${bytes.byteLength} bytes and says ${sizeBytes}`,
-    )
-    if (bytes.byteLength > 0) {
-      check(batchHeader.baseOffset(bytes, 0) <= start, () => `log ${log.id} does not begin at ${start}`)
-    }
-  }
-
-  #count(what: string): void {
-    this.#counts[what] = (this.#counts[what] ?? 0) + 1
-  }
+/** Resolves while the process lives; in a dead one nobody goes on. */
+function aliveOn(fileSystem: SimulatedFileSystem): Promise<void> {
+  return fileSystem.isCrashed ? new Promise(() => {}) : Promise.resolve()
 }
 
 export async function simulateCrashes(seed: number): Promise<SimulationOutcome> {

@@ -214,9 +214,9 @@ export class SimulatedFileSystem implements FileSystem {
 
   /**
    * The machine after the crash. `power`: what was not synced is lost as it pleases the disk; otherwise only
-   * the process died, and what it had handed over survives.
+   * the process died, and what it had handed over survives. A disk that was full may still be.
    */
-  restart(power: boolean): SimulatedFileSystem {
+  restart(power: boolean, keepsLimit = false): SimulatedFileSystem {
     this.#isCrashed = true
     const random = this.#random
     const likelihood = random.pick([0, 0.5, 0.5, 1])
@@ -231,6 +231,7 @@ export class SimulatedFileSystem implements FileSystem {
       after.#names.set(path, survivor)
       after.#durableNames.set(path, survivor)
     }
+    if (keepsLimit && this.#roomBytes < NO_ROOM_LIMIT) after.limitRoom(0)
     return after
   }
 

@@ -25,6 +25,7 @@ export async function consume(topic: string, given: GivenOptions): Promise<void>
   }
   const chosen = given.json ? jsonFormat : format === undefined ? undefined : compileFormat(format)
   await withCluster(given, {}, async (bus) => {
+    await bus.checkAddresses()
     const consumer = bus.consumer(topic, options)
     const stopListening = onInterrupt(() => void consumer.close())
     const batches = consumer.batches()

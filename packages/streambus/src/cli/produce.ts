@@ -28,6 +28,7 @@ interface ProduceOptions {
 export async function produce(topic: string, given: GivenOptions): Promise<void> {
   const options = produceOptions(given)
   await withCluster(given, {}, async (bus) => {
+    await bus.checkAddresses()
     const producer = bus.producer(options.producer)
     if (options.message !== undefined) {
       const sent = await producer.send(topic, options.message, options.template)

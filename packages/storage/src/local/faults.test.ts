@@ -1,0 +1,210 @@
+import { describe, expect, it } from 'vitest'
+import type { LogId } from '../log-store.ts'
+import { appendOne, batchOf, batchOfSize, codeOf, valuesOf } from '../testing/batches.ts'
+import { SeededRandom } from '../testing/seeded-random.ts'
+import { SimulatedFileSystem } from '../testing/simulated-file-system.ts'
+import { LocalLogStore, type LocalLogStoreOptions } from './local-log-store.ts'
+
+const SMALL = { cacheBytes: 64 * 1024, fileBytes: 32 * 1024 } as const
+
+async function open(
+  fileSystem: SimulatedFileSystem,
+  options: Partial<LocalLogStoreOptions> = {},
+): Promise<LocalLogStore> {
+  return LocalLogStore.open({ dataDir: '/data', fileSystem, ...SMALL, ...options })
+}
+
+async function withTopic(seed: number, options: Partial<LocalLogStoreOptions> = {}) {
+  const fileSystem = new SimulatedFileSystem(new SeededRandom(seed))
+  const store = await open(fileSystem, options)
+  const { id, logs } = await store.createTopic({ name: 'words', partitions: 1 })
+  return { fileSystem, store, id, log: logs[0]! }
+}
+
+function produced(sequence: number): Uint8Array {
+  return batchOf([`p${sequence}`], { producerId: 5, producerEpoch: 0, baseSequence: sequence })
+}
+
+describe('LocalLogStore on a failing disk', () => {
+  it('answers DISK_FULL while there is no room, reads on, and goes on without a gap', async () => {
+    const { fileSystem, store, log } = await withTopic(1, { fileBytes: 1024 ** 2 })
+    for (let sequence = 0; sequence < 3; sequence++) await appendOne(store, log, produced(sequence))
+    fileSystem.limitRoom(0)
+    const calls = Array.from({ length: 8 }, (_, index) =>
+      store.append([{ logId: log, bytes: batchOfSize(5000, `large${index};`) }]),
+    )
+    for (const [result] of await Promise.all(calls)) {
+      expect(result?.error).toMatchObject({ code: 'DISK_FULL', inDoubt: false })
+    }
+    const [refused] = await store.append([{ logId: log, bytes: produced(3) }])
+    expect(refused?.error).toMatchObject({ code: 'DISK_FULL', inDoubt: false })
+    expect(await codeOf(store.createTopic({ name: 'more', partitions: 1 }))).toBe('DISK_FULL')
+    expect(store.topics.byName('more')).toBeUndefined()
+    expect(await valuesOf(store, log)).toEqual(['p0', 'p1', 'p2'])
+    const [known] = await store.producers(log)
+    expect(known).toMatchObject({ lastSequence: 2, lastOffset: 2 })
+
+    fileSystem.liftLimit()
+    expect(await appendOne(store, log, produced(3))).toMatchObject({ baseOffset: 3, duplicate: false })
+    expect(await appendOne(store, log, produced(3))).toMatchObject({ baseOffset: 3, duplicate: true })
+    await store.createTopic({ name: 'more', partitions: 1 })
+    const again = await open(fileSystem.restart(true))
+    expect(await valuesOf(again, log)).toEqual(['p0', 'p1', 'p2', 'p3'])
+    await again.close()
+  })
+
+  it('answers DISK_FULL when there is no room for the next file', async () => {
+    const { fileSystem, store, log } = await withTopic(2)
+    let count = 0
+    // The first file's last blocks, and none for a header.
+    fileSystem.limitRoom(32 * 1024 - 2 * 4096)
+    for (;;) {
+      const [result] = await store.append([{ logId: log, bytes: batchOfSize(2000, `v${count};`) }])
+      if (result?.error !== null) {
+        expect(result?.error.code).toBe('DISK_FULL')
+        break
+      }
+      count++
+    }
+    fileSystem.liftLimit()
+    for (let index = 0; index < 5; index++) {
+      expect((await appendOne(store, log, batchOf([`after${index};`]))).baseOffset).toBe(count + index)
+    }
+    expect(await valuesOf(store, log)).toHaveLength(count + 5)
+    await store.close()
+    const again = await open(fileSystem)
+    expect(await valuesOf(again, log)).toHaveLength(count + 5)
+    await again.close()
+    expect(fileSystem.openHandles).toBe(0)
+  })
+
+  for (const seed of [3, 4, 5, 6]) {
+    it(`stops the writer after a failed write, reads on, and has all of it again (seed ${seed})`, async () => {
+      const { fileSystem, store, id, log } = await withTopic(seed)
+      for (let index = 0; index < 5; index++) await appendOne(store, log, batchOf([`v${index}`]))
+      fileSystem.failOne('write', 1)
+      const calls = Array.from({ length: 3 }, () => store.append([{ logId: log, bytes: batchOf(['lost']) }]))
+      for (const [result] of await Promise.all(calls)) {
+        expect(result?.error).toMatchObject({ code: 'WRITER_FAILED', inDoubt: true })
+      }
+      for (let index = 0; index < 3; index++) {
+        const [later] = await store.append([{ logId: log, bytes: batchOf(['later']) }])
+        expect(later?.error).toMatchObject({ code: 'WRITER_FAILED', inDoubt: false })
+      }
+      expect(await codeOf(store.deleteTopic(id))).toBe('WRITER_FAILED')
+      const values = ['v0', 'v1', 'v2', 'v3', 'v4']
+      expect(await valuesOf(store, log)).toEqual(values)
+      await store.close()
+      expect(fileSystem.openHandles).toBe(0)
+
+      const again = await open(fileSystem)
+      const found = await valuesOf(again, log)
+      expect(found.slice(0, 5)).toEqual(values)
+      expect(found.slice(5).every((value) => value === 'lost')).toBe(true)
+      expect((await appendOne(again, log, batchOf(['next']))).baseOffset).toBe(found.length)
+      await again.close()
+    })
+  }
+
+  it('stops the writer after a failed sync where acknowledged is with the operating system', async () => {
+    const fileSystem = new SimulatedFileSystem(new SeededRandom(7))
+    const store = await open(fileSystem, { durability: 'os' })
+    const { logs } = await store.createTopic({ name: 'words', partitions: 1 })
+    fileSystem.failOne('sync', 1)
+    let count = 0
+    for (;;) {
+      const [result] = await store.append([{ logId: logs[0]!, bytes: batchOfSize(5000, 'v;') }])
+      if (result?.error !== null) {
+        expect(result?.error.code).toBe('WRITER_FAILED')
+        break
+      }
+      count++
+      expect(count).toBeLessThan(1000)
+    }
+    expect(await valuesOf(store, logs[0]!)).toHaveLength(count)
+    await store.close()
+    expect(fileSystem.openHandles).toBe(0)
+  })
+
+  it('refuses a change larger than the log takes, and goes on', async () => {
+    const { store, log } = await withTopic(8)
+    const configs = { note: 'x'.repeat(store.maxBatchBytes) }
+    expect(await codeOf(store.createTopic({ name: 'huge', partitions: 1, configs }))).toBe('BATCH_TOO_LARGE')
+    expect((await appendOne(store, log, batchOf(['a']))).baseOffset).toBe(0)
+    await store.close()
+  })
+})
+
+describe('LocalLogStore and a crash at every step', () => {
+  /** Two runs of a store, each with appends over two logs, files that fill, and a deletion. */
+  async function work(
+    store: LocalLogStore,
+    acknowledged: Map<LogId, string[]>,
+    run: number,
+    stage: { deleted: boolean },
+  ): Promise<void> {
+    const topic = store.topics.byName('words') ?? (await store.createTopic({ name: 'words', partitions: 2 }))
+    const passing = await store.createTopic({ name: `passing-${run}`, partitions: 1 })
+    for (let index = 0; index < 6; index++) {
+      await Promise.all(
+        [...topic.logs, ...passing.logs].map(async (log, partition) => {
+          const value = `${run}/${index}/${partition};`
+          await appendOne(store, log, batchOfSize(3000, value))
+          acknowledged.set(log, [...(acknowledged.get(log) ?? []), value])
+        }),
+      )
+    }
+    await store.deleteTopic(passing.id)
+    for (const log of passing.logs) acknowledged.delete(log)
+    stage.deleted = true
+    await store.close()
+  }
+
+  async function verify(
+    store: LocalLogStore,
+    acknowledged: Map<LogId, string[]>,
+    deletionWasAnswered: boolean,
+  ): Promise<void> {
+    if (deletionWasAnswered) expect(store.topics.byName('passing-0')).toBeUndefined()
+    const logs = [...store.topics.all()].flatMap((topic) => topic.logs)
+    for (const log of acknowledged.keys()) {
+      // Only a deletion that had been asked for explains that a log is gone.
+      if (!logs.includes(log)) expect(store.topics.byName('words')!.logs).not.toContain(log)
+    }
+    for (const log of logs) {
+      const values = acknowledged.get(log) ?? []
+      const found = (await valuesOf(store, log)).map((value) => value.slice(0, value.indexOf(';') + 1))
+      expect(found.slice(0, values.length)).toEqual(values)
+      expect(found.length).toBeLessThanOrEqual(values.length + 1)
+      acknowledged.set(log, found)
+    }
+  }
+
+  for (const power of [true, false]) {
+    it(`finds everything acknowledged after ${power ? 'a power failure' : 'the death of the process'}`, async () => {
+      for (let step = 0; ; step++) {
+        const acknowledged = new Map<LogId, string[]>()
+        const first = new SimulatedFileSystem(new SeededRandom(step))
+        first.crashAfter(step)
+        const stage = { deleted: false }
+        const ended = await Promise.race([
+          open(first).then((store) => work(store, acknowledged, 0, stage)),
+          first.crashed.then(() => 'crashed'),
+        ])
+        // Nobody waits any more for what a dead process would have answered.
+        const second = first.restart(power)
+        const store = await open(second)
+        await verify(store, acknowledged, stage.deleted)
+        await work(store, acknowledged, 1, { deleted: false })
+        expect(second.openHandles).toBe(0)
+        const third = await open(second)
+        await verify(third, acknowledged, stage.deleted)
+        await third.close()
+        if (ended !== 'crashed') {
+          expect(step).toBeGreaterThan(50)
+          break
+        }
+      }
+    })
+  }
+})
