@@ -127,10 +127,9 @@ export const goals: readonly Goal[] = [
       const tookMs = samples.median('recovery', ours, 'firstAckMs')
       const logGb = samples.median('recovery', ours, 'logGb')
       if (tookMs === undefined || logGb === undefined) return null
-      return {
-        measured: `${figure(tookMs)} ms with ${figure(logGb)} GB`,
-        met: tookMs <= 3000 && logGb >= 9.9,
-      }
+      // A smaller log says nothing about this goal.
+      if (logGb < 9.9) return null
+      return { measured: `${figure(tookMs)} ms`, met: tookMs <= 3000 }
     },
   },
   {

@@ -55,7 +55,7 @@ const usage = `npm run bench -- [options]
   --disturbance C   cores that others may take from a repetition before it is repeated (0.05)
   --attempts N      how often a disturbed repetition is made at most (3)
   --quick           one short round with little data: whether everything runs (about 3 minutes)
-  --full            10 GB for recovery instead of 3, and Kafka in every case
+  --full            Kafka also with 10,000 partitions and in recovery
   --write           put the tables into docs/PERFORMANCE.md
 `
 

@@ -11,7 +11,7 @@ export interface Settings {
   readonly seconds: number
   readonly warmupSeconds: number
   readonly systems: readonly SystemName[]
-  /** Larger data where size matters: 10 GB of log instead of 3, Kafka in every case. */
+  /** Kafka in every case, also where no goal compares with it and it takes long. */
   readonly full: boolean
   /** Smaller data, one round: whether everything runs, not how fast. */
   readonly quick: boolean

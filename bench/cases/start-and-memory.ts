@@ -132,7 +132,7 @@ async function writeToEveryPartition(
 
 export async function measureRecovery(session: Session): Promise<void> {
   const { full, quick } = session.settings
-  const bytes = full ? 10e9 : quick ? 5e8 : 3e9
+  const bytes = quick ? 5e8 : 10e9
   session.say(`\n(e) restart after kill -9 with ${bytes / 1e9} GB of log`)
   await session.alternate(
     'recovery',

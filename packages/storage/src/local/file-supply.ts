@@ -12,7 +12,7 @@ import { type LogFile, type LogFileFactory, removeIfPresent, type WritableLogFil
 const SMALL_GROUP_BYTES = 64 * 1024
 /** Small groups in a row before a file is prepared for them. */
 const SMALL_GROUPS_BEFORE_PREPARING = 256
-const FIRST_PREPARED_BYTES = 16 * 1024 ** 2
+const FIRST_PREPARED_BYTES = 64 * 1024 ** 2
 
 export type Preparation = 'small-groups' | 'never' | 'always'
 
@@ -24,6 +24,7 @@ export class FileSupply {
   #lastNumber: number
   #prepared: WritableLogFile | null = null
   #preparing: Promise<void> | null = null
+  #enough = new AbortController()
   /** While the next file is created no other one may be: both would get the same number. */
   #isCreating = false
   #smallGroups = 0
@@ -46,7 +47,7 @@ export class FileSupply {
 
   /** The file after the last one, prepared if there is one. */
   async next(): Promise<WritableLogFile> {
-    if (this.#preparing !== null) await this.#preparing
+    await this.#endPreparing()
     const prepared = this.#prepared
     this.#prepared = null
     if (prepared !== null) return prepared
@@ -80,7 +81,7 @@ export class FileSupply {
   }
 
   async close(): Promise<void> {
-    if (this.#preparing !== null) await this.#preparing
+    await this.#endPreparing()
     const prepared = this.#prepared
     this.#prepared = null
     if (prepared === null) return
@@ -88,10 +89,17 @@ export class FileSupply {
     await removeIfPresent(this.#fileSystem, prepared.file.path)
   }
 
+  /** Nobody waits for the rest of a file that is being prepared: as far as it is, it will do. */
+  async #endPreparing(): Promise<void> {
+    this.#enough.abort()
+    await this.#preparing
+    this.#enough = new AbortController()
+  }
+
   async #prepare(): Promise<void> {
     const preparedBytes = this.#nextPreparedBytes
     try {
-      this.#prepared = await this.#factory.create(this.#lastNumber + 1, preparedBytes)
+      this.#prepared = await this.#factory.create(this.#lastNumber + 1, preparedBytes, this.#enough.signal)
       this.#lastNumber++
       this.#nextPreparedBytes = Math.min(preparedBytes * 2, this.#fileBytes)
     } catch {

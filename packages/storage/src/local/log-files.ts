@@ -184,9 +184,9 @@ export class LogFileFactory {
   /**
    * Creates a file with its header, durably, and writes `preparedBytes` of zeros after it. Overwriting blocks
    * that were written before needs no allocation to be made durable, which makes small writes about twice as
-   * fast as extending; for large ones it is not worth writing twice.
+   * fast as extending; for large ones it is not worth writing twice. `enough` ends the zeros early.
    */
-  async create(fileNumber: number, preparedBytes: number): Promise<WritableLogFile> {
+  async create(fileNumber: number, preparedBytes: number, enough?: AbortSignal): Promise<WritableLogFile> {
     const { fileSystem, folder, storeId, durable } = this.#options
     const path = this.pathOf(fileNumber)
     // A crash may have left a file that was created but never written to, or damage may have cut the log
@@ -205,12 +205,17 @@ export class LogFileFactory {
       await preparing.write(header, 0)
       if (preparedBytes > 0) {
         const zeros = alignedMemory(PREPARE_STEP_BYTES)
-        for (; prepared + zeros.byteLength <= preparedBytes; prepared += zeros.byteLength) {
+        while (prepared + zeros.byteLength <= preparedBytes && enough?.aborted !== true) {
           await preparing.write(zeros, prepared)
+          prepared += zeros.byteLength
           await sleep(PREPARE_PAUSE_MS)
         }
       }
       if (durable) await preparing.sync()
+    } catch (error) {
+      // On a full disk, half a file of zeros would take the room that is left.
+      await removeIfPresent(fileSystem, path)
+      throw error
     } finally {
       await preparing.close()
     }
