@@ -11,8 +11,9 @@ export interface RawDisk {
   readonly directMbPerSecond: number | null
   /** MB/s of 1 MiB buffered writes that extend a file, never synced: what a broker that does not sync rests on. */
   readonly bufferedMbPerSecond: number
-  /** Microseconds of one durable 4 KiB write over blocks written before, median. */
-  readonly smallSyncMicros: number
+  /** Microseconds of one durable 4 KiB write over blocks written before. */
+  readonly smallSyncP50Micros: number
+  readonly smallSyncP99Micros: number
 }
 
 const PIECE_BYTES = 1024 * 1024
@@ -27,9 +28,14 @@ export async function measureRawDisk(folder: string, secondsEach: number): Promi
     const fresh = O_CREAT | O_TRUNC | O_WRONLY
     const direct = await openOrRefused(path, fresh | O_DIRECT | O_DSYNC)
     const directMbPerSecond = direct === null ? null : await extendFor(direct, secondsEach)
-    const smallSyncMicros = await overwriteFor(await open(path, O_WRONLY | O_CREAT), secondsEach / 2)
+    const small = await overwriteFor(await open(path, O_WRONLY | O_CREAT), secondsEach / 2)
     const bufferedMbPerSecond = await extendFor(await open(path, fresh), secondsEach)
-    return { directMbPerSecond, bufferedMbPerSecond, smallSyncMicros }
+    return {
+      directMbPerSecond,
+      bufferedMbPerSecond,
+      smallSyncP50Micros: small[Math.floor(small.length * 0.5)] ?? Number.NaN,
+      smallSyncP99Micros: small[Math.floor(small.length * 0.99)] ?? Number.NaN,
+    }
   } finally {
     await rm(path, { force: true })
   }
@@ -60,7 +66,8 @@ async function extendFor(file: FileHandle, seconds: number): Promise<number> {
   }
 }
 
-async function overwriteFor(file: FileHandle, seconds: number): Promise<number> {
+/** Microseconds of each write, in ascending order. */
+async function overwriteFor(file: FileHandle, seconds: number): Promise<number[]> {
   const piece = new Uint8Array(SMALL_BYTES).fill(0x5a)
   try {
     const micros: number[] = []
@@ -71,7 +78,7 @@ async function overwriteFor(file: FileHandle, seconds: number): Promise<number> 
       await file.datasync()
       micros.push((performance.now() - start) * 1000)
     }
-    return micros.sort((a, b) => a - b)[micros.length >> 1] ?? Number.NaN
+    return micros.sort((a, b) => a - b)
   } finally {
     await file.close()
   }

@@ -165,12 +165,12 @@ function ratio(session: Session, measured: string, system: SystemName): string {
 
 export function rawDiskTable(session: Session): string {
   const rows = session.rawDisk.map(
-    ({ before, directMbPerSecond, bufferedMbPerSecond, smallSyncMicros }) =>
-      `| ${before} | ${directMbPerSecond === null ? 'refused' : figure(directMbPerSecond)} | ${figure(bufferedMbPerSecond)} | ${figure(smallSyncMicros)} |`,
+    ({ before, directMbPerSecond, bufferedMbPerSecond, smallSyncP50Micros, smallSyncP99Micros }) =>
+      `| ${before} | ${directMbPerSecond === null ? 'refused' : figure(directMbPerSecond)} | ${figure(bufferedMbPerSecond)} | ${figure(smallSyncP50Micros)} | ${figure(smallSyncP99Micros)} |`,
   )
   return [
-    '| before | O_DIRECT + O_DSYNC, 1 MiB, extending: MB/s | buffered, 1 MiB, extending, not synced: MB/s | write + fdatasync of 4 KiB in place: µs |',
-    '|---|---|---|---|',
+    '| before | O_DIRECT + O_DSYNC, 1 MiB, extending: MB/s | buffered, 1 MiB, extending, not synced: MB/s | write + fdatasync of 4 KiB in place: p50 µs | p99 µs |',
+    '|---|---|---|---|---|',
     ...rows,
   ].join('\n')
 }

@@ -2,7 +2,7 @@
  * `npm run bench`: StreamBus beside its peers on this machine, in one run, in turns. Prints every repetition
  * as it is measured, then the tables; leaves the raw samples in `.cache/bench/`.
  */
-import { mkdir, rm, statfs, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, statfs, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { cacheDir, workspaceDir } from '../peers/workspace.ts'
 import { measureAcknowledgementLatency } from './cases/acknowledgement-latency.ts'
@@ -17,7 +17,8 @@ import {
 } from './cases/start-and-memory.ts'
 import { describeMachine } from './machine.ts'
 import { goalTable, rawDiskTable, resultTables, writeIntoDocument } from './report.ts'
-import { Session } from './session.ts'
+import type { Sample } from './samples.ts'
+import { type RawDiskBefore, Session, type Settings } from './session.ts'
 import { type SystemName, systemLabels, systemNames } from './systems.ts'
 
 /** A case and the letter of the group it is chosen by. */
@@ -56,6 +57,7 @@ const usage = `npm run bench -- [options]
   --attempts N      how often a disturbed repetition is made at most (3)
   --quick           one short round with little data: whether everything runs (about 3 minutes)
   --full            Kafka also with 10,000 partitions and in recovery
+  --complete-from F take what is not measured now from the samples of an earlier run
   --write           put the tables into docs/PERFORMANCE.md
 `
 
@@ -70,6 +72,7 @@ async function main(): Promise<void> {
       attempts: { type: 'string', default: '3' },
       quick: { type: 'boolean', default: false },
       full: { type: 'boolean', default: false },
+      'complete-from': { type: 'string' },
       write: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -109,9 +112,12 @@ async function main(): Promise<void> {
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+  const measuredNow = new Set(session.samples.all.map((sample) => sample.measured))
+  const earlier = options['complete-from']
+  const completed = earlier === undefined ? [] : await completeFrom(earlier, session, measuredNow)
   const minutes = Math.round((performance.now() - startedMs) / 60_000)
   const generated = [
-    conditions(session, command, minutes),
+    [conditions(session, command, minutes), ...completed].join('\n'),
     goalTable(session),
     resultTables(session),
     '#### The disk in the same minutes',
@@ -120,10 +126,46 @@ async function main(): Promise<void> {
   session.say(`\n${generated}`)
   const file = `${cacheDir}/bench/${new Date().toISOString().replaceAll(/[:.]/g, '-')}.json`
   const { settings, samples, rawDisk, versions } = session
-  const record = { machine: describeMachine(), command, settings, versions: [...versions], rawDisk }
-  await writeFile(file, JSON.stringify({ ...record, samples: samples.all }, null, 1))
+  const record: RunRecord = {
+    machine: describeMachine(),
+    command,
+    at: new Date().toISOString(),
+    settings,
+    versions: [...versions],
+    rawDisk,
+    samples: samples.all,
+  }
+  await writeFile(file, JSON.stringify(record, null, 1))
   session.say(`\nSamples: ${file}`)
   if (options.write) await writeIntoDocument(`${workspaceDir}/docs/PERFORMANCE.md`, generated)
+}
+
+interface RunRecord {
+  readonly machine: string
+  readonly command: string
+  readonly at: string
+  readonly settings: Settings
+  readonly versions: readonly (readonly [SystemName, string])[]
+  readonly rawDisk: readonly RawDiskBefore[]
+  readonly samples: readonly Sample[]
+}
+
+/** Adds what an earlier run measured and this one did not. Returns the line that says so. */
+async function completeFrom(
+  file: string,
+  session: Session,
+  measuredNow: ReadonlySet<string>,
+): Promise<string[]> {
+  const record = JSON.parse(await readFile(file, 'utf8')) as RunRecord
+  if (record.machine !== describeMachine())
+    throw new Error(`${file} is from another machine: ${record.machine}`)
+  for (const sample of record.samples) if (!measuredNow.has(sample.measured)) session.samples.add(sample)
+  for (const [name, version] of record.versions) session.versions.set(name, version)
+  session.rawDisk.unshift(...record.rawDisk)
+  const names = [...measuredNow].join(', ')
+  return [
+    `- Measured now: ${names}. Everything else: \`${record.command}\`, ${record.settings.rounds} rounds, ${record.at.slice(0, 16)}Z`,
+  ]
 }
 
 function conditions(session: Session, command: string, minutes: number): string {

@@ -30,11 +30,14 @@ export interface Measurement {
 const QUIET_SAMPLE_MS = 500
 const MAX_QUIET_WAIT_MS = 15_000
 
+/** The disk as it was before a case. */
+export type RawDiskBefore = RawDisk & { readonly before: string }
+
 export class Session {
   readonly settings: Settings
   readonly folder: string
   readonly samples = new Samples()
-  readonly rawDisk: (RawDisk & { readonly before: string })[] = []
+  readonly rawDisk: RawDiskBefore[] = []
   readonly versions = new Map<SystemName, string>()
   /** Repetitions that were disturbed and made again. */
   repeated = 0
@@ -66,7 +69,7 @@ export class Session {
     this.rawDisk.push({ before, ...disk })
     const direct = disk.directMbPerSecond === null ? 'refused' : `${disk.directMbPerSecond.toFixed(0)} MB/s`
     this.say(
-      `  raw disk: durable direct 1 MiB ${direct}, buffered ${disk.bufferedMbPerSecond.toFixed(0)} MB/s, durable 4 KiB ${disk.smallSyncMicros.toFixed(0)} µs`,
+      `  raw disk: durable direct 1 MiB ${direct}, buffered ${disk.bufferedMbPerSecond.toFixed(0)} MB/s, durable 4 KiB ${disk.smallSyncP50Micros.toFixed(0)} µs, p99 ${disk.smallSyncP99Micros.toFixed(0)} µs`,
     )
   }
 
