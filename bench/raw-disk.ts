@@ -11,9 +11,9 @@ export interface RawDisk {
   readonly directMbPerSecond: number | null
   /** MB/s of 1 MiB buffered writes that extend a file, never synced: what a broker that does not sync rests on. */
   readonly bufferedMbPerSecond: number
-  /** Microseconds of one durable 4 KiB write over blocks written before. */
-  readonly smallSyncP50Micros: number
-  readonly smallSyncP99Micros: number
+  /** Microseconds of one durable 4 KiB write over blocks written before. Null where there was no time for one. */
+  readonly smallSyncP50Micros: number | null
+  readonly smallSyncP99Micros: number | null
 }
 
 const PIECE_BYTES = 1024 * 1024
@@ -33,8 +33,8 @@ export async function measureRawDisk(folder: string, secondsEach: number): Promi
     return {
       directMbPerSecond,
       bufferedMbPerSecond,
-      smallSyncP50Micros: small[Math.floor(small.length * 0.5)] ?? Number.NaN,
-      smallSyncP99Micros: small[Math.floor(small.length * 0.99)] ?? Number.NaN,
+      smallSyncP50Micros: small[Math.floor(small.length * 0.5)] ?? null,
+      smallSyncP99Micros: small[Math.floor(small.length * 0.99)] ?? null,
     }
   } finally {
     await rm(path, { force: true })

@@ -164,10 +164,17 @@ function ratio(session: Session, measured: string, system: SystemName): string {
 }
 
 export function rawDiskTable(session: Session): string {
-  const rows = session.rawDisk.map(
-    ({ before, directMbPerSecond, bufferedMbPerSecond, smallSyncP50Micros, smallSyncP99Micros }) =>
-      `| ${before} | ${directMbPerSecond === null ? 'refused' : figure(directMbPerSecond)} | ${figure(bufferedMbPerSecond)} | ${figure(smallSyncP50Micros)} | ${figure(smallSyncP99Micros)} |`,
-  )
+  const shown = (value: number | null, otherwise: string) => (value === null ? otherwise : figure(value))
+  const rows = session.rawDisk.map((disk) => {
+    const cells = [
+      disk.before,
+      shown(disk.directMbPerSecond, 'refused'),
+      figure(disk.bufferedMbPerSecond),
+      shown(disk.smallSyncP50Micros, '–'),
+      shown(disk.smallSyncP99Micros, '–'),
+    ]
+    return `| ${cells.join(' | ')} |`
+  })
   return [
     '| before | O_DIRECT + O_DSYNC, 1 MiB, extending: MB/s | buffered, 1 MiB, extending, not synced: MB/s | write + fdatasync of 4 KiB in place: p50 µs | p99 µs |',
     '|---|---|---|---|---|',

@@ -69,7 +69,7 @@ export class Session {
     this.rawDisk.push({ before, ...disk })
     const direct = disk.directMbPerSecond === null ? 'refused' : `${disk.directMbPerSecond.toFixed(0)} MB/s`
     this.say(
-      `  raw disk: durable direct 1 MiB ${direct}, buffered ${disk.bufferedMbPerSecond.toFixed(0)} MB/s, durable 4 KiB ${disk.smallSyncP50Micros.toFixed(0)} µs, p99 ${disk.smallSyncP99Micros.toFixed(0)} µs`,
+      `  raw disk: durable direct 1 MiB ${direct}, buffered ${disk.bufferedMbPerSecond.toFixed(0)} MB/s, durable 4 KiB ${disk.smallSyncP50Micros?.toFixed(0)} µs, p99 ${disk.smallSyncP99Micros?.toFixed(0)} µs`,
     )
   }
 

@@ -35,6 +35,8 @@ const dataDir = mkdtempSync(join(tmpdir(), 'streambus-readme-'))
 const port = await freePort()
 const environment = {
   ...process.env,
+  // What npx has to say of this machine's npm settings is not part of an example.
+  npm_config_loglevel: 'error',
   STREAMBUS_PORT: String(port),
   STREAMBUS_BROKERS: `localhost:${port}`,
   STREAMBUS_DATA: dataDir,
