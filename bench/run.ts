@@ -55,7 +55,7 @@ const usage = `npm run bench -- [options]
   --seconds S       length of one repetition (4)
   --disturbance C   cores that others may take from a repetition before it is repeated (0.05)
   --attempts N      how often a disturbed repetition is made at most (3)
-  --quick           one short round with little data: whether everything runs (about 3 minutes)
+  --quick           one short round with little data: whether everything runs, not how fast (about 6 minutes)
   --full            Kafka also with 10,000 partitions and in recovery
   --complete-from F take what is not measured now from the samples of an earlier run
   --write           put the tables into docs/PERFORMANCE.md
@@ -204,6 +204,9 @@ function positive(name: string, text: string): number {
   return value
 }
 
+// Ending by `exit` takes the servers along; a signal's default would leave them running.
+process.once('SIGINT', () => process.exit(130))
+process.once('SIGTERM', () => process.exit(143))
 main().catch((error: Error) => {
   process.stderr.write(`bench: ${error.message}\n`)
   process.exitCode = 1

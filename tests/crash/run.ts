@@ -70,6 +70,9 @@ async function main(): Promise<void> {
   process.exitCode = failed === 0 ? 0 : 1
 }
 
+// Ending by `exit` takes the servers along; a signal's default would leave them running.
+process.once('SIGINT', () => process.exit(130))
+process.once('SIGTERM', () => process.exit(143))
 main().catch((error: Error) => {
   process.stderr.write(`crash: ${error.message}\n`)
   process.exitCode = 1
