@@ -1,5 +1,6 @@
 import { alignedMemory } from './aligned-memory.ts'
 import type { LogFile } from './log-files.ts'
+import type { ReadSlots } from './read-slots.ts'
 
 /**
  * Large blocks of old log files, for those who read them in order.
@@ -10,11 +11,6 @@ import type { LogFile } from './log-files.ts'
  */
 export const BLOCK_BYTES = 1024 ** 2
 const MAX_BLOCKS = 16
-/**
- * Loads share libuv's four threads with the durable writes, which must never wait for a thread: two at once
- * leave room, and more would not make the disk faster.
- */
-const MAX_LOADS = 2
 
 interface Block {
   readonly file: LogFile
@@ -30,8 +26,11 @@ export class BlockCache {
   readonly #blocks = new Map<LogFile, Map<number, Block>>()
   readonly #used = new Set<Block>()
   readonly #freeMemory: Uint8Array[] = []
-  readonly #waiting: (() => void)[] = []
-  #loads = 0
+  readonly #slots: ReadSlots
+
+  constructor(slots: ReadSlots) {
+    this.#slots = slots
+  }
 
   /** The longest part of [position, position + byteLength) from its start that is loaded, or null. */
   recall(file: LogFile, position: number, byteLength: number): Uint8Array | null {
@@ -49,20 +48,29 @@ export class BlockCache {
   async load(file: LogFile, position: number): Promise<void> {
     for (;;) {
       const block = this.#find(file, position)
-      if (block?.loading != null) await block.loading
-      else if (block !== undefined && position % BLOCK_BYTES < block.validBytes) return
-      else if (this.#loads >= MAX_LOADS) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-      else return this.#start(file, Math.floor(position / BLOCK_BYTES))
+      if (block?.loading != null) {
+        await block.loading
+        continue
+      }
+      if (isLoaded(block, position)) return
+      await this.#slots.take()
+      // Somebody else may have begun or finished it meanwhile.
+      const now = this.#find(file, position)
+      if (now?.loading == null && !isLoaded(now, position)) {
+        return this.#start(file, Math.floor(position / BLOCK_BYTES))
+      }
+      this.#slots.give()
     }
   }
 
   #readAhead(file: LogFile, number: number): void {
     const isThere = this.#blocks.get(file)?.has(number) === true
-    if (isThere || this.#loads >= MAX_LOADS || (number + 1) * BLOCK_BYTES > file.committedEnd) return
+    if (isThere || (number + 1) * BLOCK_BYTES > file.committedEnd || !this.#slots.tryTake()) return
     // Whoever needs the block meets the same error and is told.
     this.#start(file, number).catch(() => undefined)
   }
 
+  /** The caller has taken a slot, which is given back when the block is loaded. */
   #start(file: LogFile, number: number): Promise<void> {
     this.#drop(this.#blocks.get(file)?.get(number))
     const block: Block = { file, number, memory: this.#takeMemory(), validBytes: 0, loading: null }
@@ -79,7 +87,6 @@ export class BlockCache {
 
   async #fill(block: Block): Promise<void> {
     const { file, number, memory } = block
-    this.#loads++
     file.hold()
     try {
       const position = number * BLOCK_BYTES
@@ -93,8 +100,7 @@ export class BlockCache {
     } finally {
       block.loading = null
       file.release()
-      this.#loads--
-      this.#waiting.shift()?.()
+      this.#slots.give()
     }
   }
 
@@ -122,4 +128,8 @@ export class BlockCache {
     if (ofFile?.size === 0) this.#blocks.delete(block.file)
     this.#freeMemory.push(block.memory)
   }
+}
+
+function isLoaded(block: Block | undefined, position: number): boolean {
+  return block !== undefined && position % BLOCK_BYTES < block.validBytes
 }

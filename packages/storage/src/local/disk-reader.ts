@@ -2,6 +2,7 @@ import { StorageError } from '../log-store.ts'
 import { alignedMemory } from './aligned-memory.ts'
 import type { LogFile } from './log-files.ts'
 import { BLOCK_BYTES } from './log-format.ts'
+import type { ReadSlots } from './read-slots.ts'
 
 /** A run of bytes wanted from a file. */
 export interface Extent {
@@ -13,17 +14,15 @@ export interface Extent {
 const BUFFER_BYTES = 1024 ** 2
 /** Wanted runs at most this far apart are read together: reading past a gap costs less than another read. */
 const MAX_GAP_BYTES = 64 * 1024
-/**
- * Reads share libuv's four threads with the durable writes, which must never wait for a thread: two at once
- * leave room, and more would not make the disk faster.
- */
-const MAX_READS = 2
-
 /** Reads log files past the page cache through a few pooled, aligned buffers. */
 export class DiskReader {
-  readonly #free: Uint8Array[] = []
-  readonly #waiting: ((buffer: Uint8Array) => void)[] = []
-  #buffers = 0
+  readonly #slots: ReadSlots
+  /** No more than there are slots: who has one finds a buffer here or makes it. */
+  readonly #buffers: Uint8Array[] = []
+
+  constructor(slots: ReadSlots) {
+    this.#slots = slots
+  }
 
   /**
    * Copies extents, in order, to the start of `target`, as many as it and one read hold. Advances the extents
@@ -33,7 +32,8 @@ export class DiskReader {
     const first = extents[0]!
     // The caller may give up and let go of the file meanwhile.
     first.file.hold()
-    const buffer = await this.#acquire()
+    await this.#slots.take()
+    const buffer = this.#buffers.pop() ?? alignedMemory(BUFFER_BYTES)
     try {
       const start = Math.floor(first.position / BLOCK_BYTES) * BLOCK_BYTES
       const limit = start + buffer.byteLength
@@ -69,23 +69,8 @@ export class DiskReader {
       return copied
     } finally {
       first.file.release()
-      this.#release(buffer)
+      this.#buffers.push(buffer)
+      this.#slots.give()
     }
-  }
-
-  #acquire(): Promise<Uint8Array> {
-    const free = this.#free.pop()
-    if (free !== undefined) return Promise.resolve(free)
-    if (this.#buffers < MAX_READS) {
-      this.#buffers++
-      return Promise.resolve(alignedMemory(BUFFER_BYTES))
-    }
-    return new Promise((resolve) => this.#waiting.push(resolve))
-  }
-
-  #release(buffer: Uint8Array): void {
-    const next = this.#waiting.shift()
-    if (next === undefined) this.#free.push(buffer)
-    else next(buffer)
   }
 }

@@ -35,6 +35,7 @@ import { type LogFile, LogFileFactory, type WritableLogFile } from './log-files.
 import { MAX_GROUP_BYTES } from './log-format.ts'
 import { nodeFileSystem } from './node-file-system.ts'
 import type { BatchSlice, OffsetIndex } from './offset-index.ts'
+import { ReadSlots } from './read-slots.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { TailRing } from './tail-ring.ts'
 
@@ -131,7 +132,8 @@ export class LocalLogStore extends StoreBase {
     this.#log = options.log
     this.#lock = lock
     this.#ring = new TailRing(options.cacheBytes)
-    this.#sources = { ring: this.#ring, blocks: new BlockCache(), reader: new DiskReader() }
+    const slots = new ReadSlots()
+    this.#sources = { ring: this.#ring, blocks: new BlockCache(slots), reader: new DiskReader(slots) }
     this.maxBatchBytes = Math.floor(
       Math.min(this.#ring.capacityBytes / 4, options.fileBytes / 2, MAX_GROUP_BYTES / 2),
     )
