@@ -151,10 +151,13 @@ test('a signal while it starts ends it, and the next start finds a good folder',
   expect(await produceBatch(client, 'kept', batchOf(['x']))).toMatchObject({ errorCode: 0 })
   client.close()
   await first.stop('SIGKILL')
-  for (const delayMs of [40, 80, 120, 160]) {
+  // The last moments of a start are the delicate ones: it says that the folder is open, and is ready soon after.
+  const folderOpen = Array.from({ length: 12 }, () => 'folder open' as const)
+  for (const moment of [40, 80, 120, 160, ...folderOpen]) {
     const child = spawnCli(['start', '--port', '0', '--data', first.dataDir])
     const result = resultOf(child)
-    await new Promise((resolve) => setTimeout(resolve, delayMs))
+    if (moment === 'folder open') await new Promise((resolve) => child.stderr!.once('data', resolve))
+    else await new Promise((resolve) => setTimeout(resolve, moment))
     child.kill('SIGTERM')
     const { stderr } = await result
     expect(stderr).not.toMatch(/unexpected|"level":"error"/)

@@ -33,25 +33,24 @@ export async function start(given: GivenOptions): Promise<void> {
   const durability = settings.durability ?? 'fsync'
   const options: BrokerOptions = { ...settings, dataDir, durability, log }
 
-  // Until the broker runs there is nothing to drain, and what it writes while it starts survives any death.
-  const leaveAtOnce = (signal: NodeJS.Signals) => process.exit(signals[signal as keyof typeof signals])
-  for (const signal of Object.keys(signals)) process.on(signal, leaveAtOnce)
-  const broker = await Broker.start(options)
-  for (const signal of Object.keys(signals)) process.off(signal, leaveAtOnce)
-
+  let broker: Broker | undefined
+  // One handler per signal from here to the end: a signal that arrives while one is exchanged for another would
+  // reach neither, and nobody would stop.
   const stopped = new Promise<void>((resolve, reject) => {
     let stopping = false
-    const stop = (signal: NodeJS.Signals) => {
-      if (stopping) {
-        log.warn({ signal }, 'leaving at once')
-        leaveAtOnce(signal)
+    const onSignal = (signal: NodeJS.Signals) => {
+      // Until the broker runs there is nothing to drain, and what it writes while it starts survives any death.
+      if (broker === undefined || stopping) {
+        if (stopping) log.warn({ signal }, 'leaving at once')
+        process.exit(signals[signal as keyof typeof signals])
       }
       stopping = true
       log.info({ signal }, 'stopping; a second signal leaves at once')
       broker.close().then(resolve, reject)
     }
-    for (const signal of Object.keys(signals)) process.on(signal, stop)
+    for (const signal of Object.keys(signals)) process.on(signal, onSignal)
   })
+  broker = await Broker.start(options)
 
   const ready = {
     address: broker.address,
