@@ -1,0 +1,55 @@
+/**
+ * Time as coordinators see it. They read no clock and set no timer of their own, so that a simulation can
+ * drive the same code through any schedule.
+ */
+export interface Scheduler {
+  /** Milliseconds since the Unix epoch. */
+  nowMs(): number
+  /** Runs `run` once, not before `delayMs` have passed. */
+  after(delayMs: number, run: () => void): Scheduled
+}
+
+export interface Scheduled {
+  /** After this `run` is not called any more. Safe to call twice and after it ran. */
+  cancel(): void
+}
+
+/** The longest delay a Node timer takes; longer ones would fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** The time of this process. */
+export class SystemScheduler implements Scheduler {
+  readonly #clock: () => number
+  readonly #timers = new Set<NodeJS.Timeout>()
+
+  constructor(clock: () => number) {
+    this.#clock = clock
+  }
+
+  nowMs(): number {
+    return this.#clock()
+  }
+
+  after(delayMs: number, run: () => void): Scheduled {
+    const timer = setTimeout(
+      () => {
+        this.#timers.delete(timer)
+        run()
+      },
+      Math.min(Math.max(0, delayMs), MAX_TIMER_MS),
+    )
+    this.#timers.add(timer)
+    return {
+      cancel: () => {
+        clearTimeout(timer)
+        this.#timers.delete(timer)
+      },
+    }
+  }
+
+  /** Cancels everything that is still to come. */
+  close(): void {
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers.clear()
+  }
+}
