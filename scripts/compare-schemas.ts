@@ -1,13 +1,21 @@
 /**
- * Compares every message schema of @streambus/protocol, version by version, with Kafka's own definitions: the
- * JSON resources inside the kafka-clients jar. Versions that newer releases of Kafka have removed are compared
- * with the last release that had them. Prints each difference, then "N passed, 0 failed", where N counts
- * versions of messages; exits with 1 if there is a difference.
+ * Compares every schema of @streambus/protocol (requests, responses, records of the coordinators' logs, the
+ * protocol of consumers), version by version, with Kafka's own definitions: the JSON resources inside its jars.
+ * Versions that newer releases of Kafka have removed are compared with the last release that had them. Prints
+ * each difference, then "N passed, 0 failed", where N counts versions of messages; exits with 1 if there is a
+ * difference.
  *
  *     npm run check:schemas
  */
 import { readFile } from 'node:fs/promises'
-import { apis, type MessageSchema } from '@streambus/protocol'
+import {
+  apis,
+  consumerProtocolAssignment,
+  consumerProtocolSubscription,
+  groupRecords,
+  type MessageSchema,
+  transactionRecords,
+} from '@streambus/protocol'
 import { strFromU8, unzipSync } from 'fflate'
 import {
   type Field,
@@ -20,18 +28,25 @@ import { fetchJar } from '../peers/maven.ts'
 import { versions } from '../peers/versions.ts'
 
 /** Newest first: a version of a message is compared with the first release that defines it. */
-const releases = [versions.kafka, '3.9.1']
+const releases: readonly { kafka: string; artifacts: readonly string[] }[] = [
+  {
+    kafka: versions.kafka,
+    artifacts: ['kafka-clients', 'kafka-group-coordinator', 'kafka-transaction-coordinator'],
+  },
+  { kafka: '3.9.1', artifacts: ['kafka-clients'] },
+]
 const definitionsFolder = 'common/message/'
 
 interface KafkaField {
   name: string
   type: string
-  versions: string
+  /** Left out in some definitions of tagged fields: those of `taggedVersions` then. */
+  versions?: string
   nullableVersions?: string
   taggedVersions?: string
   flexibleVersions?: string
   tag?: number
-  default?: string | number | boolean
+  default?: string | number | boolean | null
   ignorable?: boolean | string
   fields?: KafkaField[]
 }
@@ -42,7 +57,8 @@ interface KafkaStruct {
 }
 
 interface KafkaMessage extends KafkaStruct {
-  apiKey: number
+  /** Of a request or response its API, of a record in a coordinator's log its type. */
+  apiKey?: number
   validVersions: string
   flexibleVersions: string
   commonStructs?: KafkaStruct[]
@@ -60,16 +76,21 @@ interface ComparableField {
 }
 
 /** Kafka's definitions in one release, by message name. */
-async function kafkaMessages(release: string): Promise<Map<string, KafkaMessage>> {
-  const jar = await readFile(await fetchJar(`org.apache.kafka:kafka-clients:${release}`))
-  const files = unzipSync(jar, {
-    filter: ({ name }) => name.startsWith(definitionsFolder) && /(Request|Response)\.json$/.test(name),
-  })
+async function kafkaMessages({
+  kafka,
+  artifacts,
+}: (typeof releases)[number]): Promise<Map<string, KafkaMessage>> {
   const messages = new Map<string, KafkaMessage>()
-  for (const bytes of Object.values(files)) {
-    const withoutComments = strFromU8(bytes).replace(/^\s*\/\/.*$/gm, '')
-    const message = JSON.parse(withoutComments) as KafkaMessage
-    messages.set(message.name, message)
+  for (const artifact of artifacts) {
+    const jar = await readFile(await fetchJar(`org.apache.kafka:${artifact}:${kafka}`))
+    const files = unzipSync(jar, {
+      filter: ({ name }) => name.startsWith(definitionsFolder) && name.endsWith('.json'),
+    })
+    for (const bytes of Object.values(files)) {
+      const withoutComments = strFromU8(bytes).replace(/^\s*\/\/.*$/gm, '')
+      const message = JSON.parse(withoutComments) as KafkaMessage
+      messages.set(message.name, message)
+    }
   }
   return messages
 }
@@ -91,7 +112,7 @@ function theirFields(
 ): ComparableField[] {
   const comparable: ComparableField[] = []
   for (const field of fields) {
-    if (!covers(field.versions, version)) continue
+    if (!covers(field.versions ?? field.taggedVersions, version)) continue
     if (field.flexibleVersions !== undefined) {
       throw new Error(`${message.name}.${field.name} overrides flexibleVersions, which schemas cannot say`)
     }
@@ -143,7 +164,15 @@ function normalDefault(type: string, given: unknown): string {
   return BigInt(given as string | number | bigint).toString()
 }
 
-function differences(path: string, ours: ComparableField[], theirs: ComparableField[]): string[] {
+const comparedKeys = ['type', 'nullable', 'tag', 'default', 'ignorable'] as const
+
+/** What two lists of fields differ in, but for the keys in `except`. */
+function differences(
+  path: string,
+  ours: ComparableField[],
+  theirs: ComparableField[],
+  except: readonly string[],
+): string[] {
   const found: string[] = []
   const order = (fields: ComparableField[]): string =>
     fields
@@ -160,13 +189,13 @@ function differences(path: string, ours: ComparableField[], theirs: ComparableFi
       if (their.tag !== null) found.push(`${fieldPath}: missing`)
       continue
     }
-    for (const key of ['type', 'nullable', 'tag', 'default', 'ignorable'] as const) {
-      if (our[key] !== their[key]) {
+    for (const key of comparedKeys) {
+      if (our[key] !== their[key] && !except.includes(key)) {
         found.push(`${fieldPath}: ${key} is ${our[key]}, Kafka has ${their[key]}`)
       }
     }
     if (our.fields !== null && their.fields !== null) {
-      found.push(...differences(fieldPath, our.fields, their.fields))
+      found.push(...differences(fieldPath, our.fields, their.fields, except))
     }
   }
   for (const our of ours) {
@@ -177,10 +206,16 @@ function differences(path: string, ours: ComparableField[], theirs: ComparableFi
   return found
 }
 
+/** One schema, under the name of its definition. */
+interface Subject {
+  name: string
+  /** Null where Kafka's definition has no key. */
+  key: number | null
+  schema: MessageSchema
+}
+
 function compareVersion(
-  name: string,
-  apiKey: number,
-  schema: MessageSchema,
+  { name, key, schema }: Subject,
   version: number,
   definitions: readonly Map<string, KafkaMessage>[],
 ): string[] {
@@ -188,31 +223,46 @@ function compareVersion(
     .map((messages) => messages.get(name))
     .find((candidate) => candidate !== undefined && covers(candidate.validVersions, version))
   const path = `${name} v${version}`
-  if (message === undefined) return [`${path}: none of Kafka ${releases.join(', ')} has it`]
+  if (message === undefined) {
+    return [`${path}: none of Kafka ${releases.map(({ kafka }) => kafka).join(', ')} has it`]
+  }
   const found: string[] = []
-  if (message.apiKey !== apiKey) found.push(`${path}: key is ${apiKey}, Kafka has ${message.apiKey}`)
+  const theirKey = message.apiKey ?? null
+  if (theirKey !== key) found.push(`${path}: key is ${key}, Kafka has ${theirKey}`)
   const flexible = version >= schema.flexibleFrom
   if (flexible !== covers(message.flexibleVersions, version)) {
     found.push(`${path}: flexible is ${flexible}, Kafka has ${!flexible}`)
   }
+  // Whether a field may be dropped matters in versions without it only, so the newest definition decides.
+  const newest = definitions[0]!.get(name)
+  const except = newest === undefined || newest === message ? [] : ['ignorable']
   const theirs = theirFields(message.fields, version, message)
-  return [...found, ...differences(path, ourFields(schema.fields, version), theirs)]
+  return [...found, ...differences(path, ourFields(schema.fields, version), theirs, except)]
 }
+
+const records = [...groupRecords.formats, ...transactionRecords.formats]
+const subjects: Subject[] = [
+  ...apis.flatMap(({ name, key, request, response }) => [
+    { name: `${name}Request`, key, schema: request },
+    { name: `${name}Response`, key, schema: response },
+  ]),
+  ...records.flatMap(({ kind, type, key, value }) => [
+    { name: `${kind}Key`, key: type, schema: key },
+    { name: `${kind}Value`, key: type, schema: value },
+  ]),
+  { name: 'ConsumerProtocolSubscription', key: null, schema: consumerProtocolSubscription },
+  { name: 'ConsumerProtocolAssignment', key: null, schema: consumerProtocolAssignment },
+]
 
 const definitions = await Promise.all(releases.map(kafkaMessages))
 let passed = 0
 let failed = 0
-for (const api of apis) {
-  for (const [kind, schema] of [
-    ['Request', api.request],
-    ['Response', api.response],
-  ] as const) {
-    for (let version = schema.minVersion; version <= schema.maxVersion; version++) {
-      const found = compareVersion(api.name + kind, api.key, schema, version, definitions)
-      for (const difference of found) console.error(difference)
-      if (found.length === 0) passed++
-      else failed++
-    }
+for (const subject of subjects) {
+  for (let version = subject.schema.minVersion; version <= subject.schema.maxVersion; version++) {
+    const found = compareVersion(subject, version, definitions)
+    for (const difference of found) console.error(difference)
+    if (found.length === 0) passed++
+    else failed++
   }
 }
 console.log(`${passed} passed, ${failed} failed`)

@@ -57,4 +57,34 @@ describe('ByteWriter', () => {
       }
     }
   })
+
+  test('bytes inside a tagged field are counted in its size, however many there are', () => {
+    for (const size of [0, 100, 5000, 20_000]) {
+      const value = Buffer.alloc(size, 7)
+      const writer = new ByteWriter(1)
+      writer.tagged(3, () => writer.tagged(4, () => writer.bytes(value, true)))
+      writer.bytes(value, true)
+      const reader = new ByteReader(writer.toBytes())
+      expect(reader.unsignedVarint()).toBe(3)
+      const outerBytes = reader.unsignedVarint()
+      const outerStart = reader.position
+      expect(reader.unsignedVarint()).toBe(4)
+      const innerBytes = reader.unsignedVarint()
+      expect(reader.position + innerBytes).toBe(outerStart + outerBytes)
+      expect(reader.view(reader.length(true)).equals(value)).toBe(true)
+      expect(reader.position).toBe(outerStart + outerBytes)
+      expect(reader.view(reader.length(true)).equals(value)).toBe(true)
+      expect(reader.remaining).toBe(0)
+    }
+  })
+
+  test('external bytes are refused where they would have to be in memory', () => {
+    const external = { byteLength: 10 }
+    const refused = expect.objectContaining({ code: 'INVALID_VALUE' })
+    const writer = new ByteWriter()
+    expect(() => writer.tagged(0, () => writer.bytes(external, true))).toThrow(refused)
+    writer.reset()
+    writer.bytes(external, true)
+    expect(() => writer.toBytes()).toThrow(refused)
+  })
 })

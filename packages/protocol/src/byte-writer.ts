@@ -30,6 +30,8 @@ export class ByteWriter {
   /** Where in the scratch memory a separate part has its place, and that part. */
   #separate: { position: number; part: Part }[] = []
   #separateBytes = 0
+  /** Inside a tagged field, whose size is counted in scratch memory, so that no part may be separate. */
+  #inTaggedField = false
 
   constructor(capacityBytes = initialCapacityBytes) {
     this.#bytes = Buffer.allocUnsafeSlow(capacityBytes)
@@ -41,6 +43,7 @@ export class ByteWriter {
     this.field = ''
     this.#separate = []
     this.#separateBytes = 0
+    this.#inTaggedField = false
     if (this.#bytes.length > maxKeptCapacityBytes) this.#allocate(initialCapacityBytes)
   }
 
@@ -184,21 +187,26 @@ export class ByteWriter {
     const length = value?.byteLength
     if (!Number.isInteger(length) || length < 0 || length >= maxInt32) throw outOfRange('bytes', value)
     this.length(length, flexible)
-    if (value instanceof Uint8Array && length < minSeparatePartBytes) {
+    if (value instanceof Uint8Array && (length < minSeparatePartBytes || this.#inTaggedField)) {
       const at = this.#advance(length)
       this.#bytes.set(value, at)
+    } else if (this.#inTaggedField) {
+      throw new ProtocolError('INVALID_VALUE', 'a tagged field cannot hold external bytes')
     } else {
       this.#separate.push({ position: this.position, part: value })
       this.#separateBytes += length
     }
   }
 
-  /** A tagged field: its tag, its size, then what `write` writes, which must not hold separate parts. */
+  /** A tagged field: its tag, its size, then what `write` writes. */
   tagged(tag: number, write: () => void): void {
     this.unsignedVarint(tag)
     // One byte is kept for the size; the value moves up if it turns out to need more.
     const start = this.#advance(1)
+    const outer = this.#inTaggedField
+    this.#inTaggedField = true
     write()
+    this.#inTaggedField = outer
     const size = this.position - start - 1
     const moreBytes = varintBytes(size) - 1
     if (moreBytes > 0) {
@@ -232,6 +240,18 @@ export class ByteWriter {
     if (this.position > from) parts.push(joined.subarray(from))
     return parts
   }
+
+  /** What was written, in one piece. There must be no external bytes in it. */
+  toBytes(): Uint8Array {
+    const parts = this.parts()
+    if (parts.length === 1 && parts[0] instanceof Uint8Array) return parts[0]
+    return Buffer.concat(parts.map(inMemory))
+  }
+}
+
+function inMemory(part: Part): Uint8Array {
+  if (part instanceof Uint8Array) return part
+  throw new ProtocolError('INVALID_VALUE', 'external bytes in a message that stands alone')
 }
 
 function varintBytes(value: number): number {

@@ -5,8 +5,10 @@ import { type ProduceRequestInput, produce } from './messages/00-produce.ts'
 import { fetch } from './messages/01-fetch.ts'
 import { listOffsets } from './messages/02-list-offsets.ts'
 import { metadata } from './messages/03-metadata.ts'
+import { joinGroup } from './messages/11-join-group.ts'
 import { apiVersions } from './messages/18-api-versions.ts'
 import { deleteTopics } from './messages/20-delete-topics.ts'
+import { consumerGroupHeartbeat } from './messages/68-consumer-group-heartbeat.ts'
 import { ProtocolError } from './protocol-error.ts'
 import type { Api } from './schema.ts'
 import { frameOf, wireBytes } from './testing/frame-of.ts'
@@ -101,6 +103,44 @@ describe('bytes written by the Java client 4.4.0', () => {
     }
     expect(decodeResponse(produce, 10, Buffer.from(hex, 'hex')).body).toMatchObject(body)
     expect(frameOf(encodeResponse(produce, 10, 1234, body)).toString('hex')).toBe(hex)
+  })
+
+  test('JoinGroup request v9', () => {
+    const hex =
+      '000b0009000004d20006676f6c64656e0002670000afc8000493e001026909636f6e73756d6572020672616e6765030102000477687900'
+    const body = {
+      groupId: 'g',
+      sessionTimeoutMs: 45_000,
+      rebalanceTimeoutMs: 300_000,
+      memberId: '',
+      groupInstanceId: 'i',
+      protocolType: 'consumer',
+      protocols: [{ name: 'range', metadata: Buffer.from([1, 2]) }],
+      reason: 'why',
+    }
+    expect(request(joinGroup, 9, hex)).toEqual(body)
+    expect(frameOf(encodeRequest(joinGroup, 9, header, body)).toString('hex')).toBe(hex)
+  })
+
+  test.each([
+    ['no assignment', null, '000004d20000000000000000046d2d310000000c00001388ff00'],
+    [
+      'an assignment',
+      { topicPartitions: [{ topicId, partitions: [0, 2] }] },
+      '000004d20000000000000000046d2d310000000c0000138801020123456789abcdef0fedcba987654321030000000000000002000000',
+    ],
+  ])('ConsumerGroupHeartbeat response v1 with %s', (_name, assignment, hex) => {
+    const body = {
+      throttleTimeMs: 0,
+      errorCode: 0,
+      errorMessage: null,
+      memberId: 'm-1',
+      memberEpoch: 12,
+      heartbeatIntervalMs: 5000,
+      assignment,
+    }
+    expect(decodeResponse(consumerGroupHeartbeat, 1, Buffer.from(hex, 'hex')).body).toEqual(body)
+    expect(frameOf(encodeResponse(consumerGroupHeartbeat, 1, 1234, body)).toString('hex')).toBe(hex)
   })
 
   test('Metadata request v12 by topic id', () => {

@@ -11,12 +11,13 @@
  */
 import { apiByKey } from './apis.ts'
 import { ByteReader, MAX_REQUEST_ELEMENTS } from './byte-reader.ts'
-import { ByteWriter, type Part } from './byte-writer.ts'
+import type { ByteWriter, Part } from './byte-writer.ts'
 import { messageDecoder } from './message-decoder.ts'
 import { messageEncoder } from './message-encoder.ts'
 import { apiVersions } from './messages/18-api-versions.ts'
 import { ProtocolError } from './protocol-error.ts'
 import type { Api, MessageSchema } from './schema.ts'
+import { returnWriter, takeWriter } from './scratch-writer.ts'
 
 export type { Part } from './byte-writer.ts'
 
@@ -160,8 +161,6 @@ function decodeBody(api: Api, kind: Kind, version: number, reader: ByteReader): 
   }
 }
 
-let idleWriter: ByteWriter | undefined
-
 function encodeFrame(
   api: Api,
   kind: Kind,
@@ -169,11 +168,8 @@ function encodeFrame(
   write: (writer: ByteWriter, schema: MessageSchema) => void,
 ): Part[] {
   const schema = schemaOf(api, kind, version)
-  const writer = idleWriter ?? new ByteWriter()
-  // Taken for the time of this message: a getter in a message may encode another one.
-  idleWriter = undefined
+  const writer = takeWriter()
   try {
-    writer.reset()
     writer.int32(0)
     write(writer, schema)
     writer.setInt32(0, writer.byteLength - 4)
@@ -181,7 +177,7 @@ function encodeFrame(
   } catch (error) {
     throw during(`${api.name} v${version} ${kind}`, writer.field, error)
   } finally {
-    idleWriter = writer
+    returnWriter(writer)
   }
 }
 

@@ -12,10 +12,28 @@ import { compressionNames, loadCodec, loadedCodec } from './compression/codec.ts
 import { portableLz4 } from './compression/lz4.ts'
 import { portableSnappy, xerialSnappy } from './compression/snappy.ts'
 import { loadWasmZstd } from './compression/zstd.ts'
+import {
+  consumerProtocolAssignment,
+  consumerProtocolSubscription,
+  decodeConsumerAssignment,
+  decodeConsumerSubscription,
+  decodeSubscribedTopics,
+} from './consumer-protocol.ts'
 import { readControlRecord } from './control-record.ts'
+import {
+  decodeCoordinatorKey,
+  decodeCoordinatorValue,
+  encodeCoordinatorKey,
+  encodeCoordinatorValue,
+  type RecordFormats,
+} from './coordinator-records/coordinator-record.ts'
+import { groupRecords } from './coordinator-records/group-records.ts'
+import type { RecordFormat } from './coordinator-records/record-format.ts'
+import { transactionRecords } from './coordinator-records/transaction-records.ts'
 import { FrameDecoder } from './frame-decoder.ts'
 import { ProtocolError } from './protocol-error.ts'
 import { checkRecords, decodeRecords, encodeRecordBatch } from './record-batch.ts'
+import { encodeStandalone } from './standalone-message.ts'
 import { frameOf, wireBytes } from './testing/frame-of.ts'
 import { anyMessage } from './testing/message-arbitrary.ts'
 
@@ -105,6 +123,35 @@ describe('hostile bytes', () => {
       for (const body of fc.sample(anyMessage(api.response, version), { seed, numRuns: 2 })) {
         const sample = frameOf(encodeResponse(api, version, 1, body))
         attack(sample, (bytes) => decodeResponse(api, version, bytes))
+      }
+    }
+  })
+
+  test.each(
+    [groupRecords, transactionRecords].flatMap((log) =>
+      log.formats.map((format): [string, RecordFormat, RecordFormats] => [format.kind, format, log]),
+    ),
+  )('%s records', (_kind, format, log) => {
+    for (const key of fc.sample(anyMessage(format.key, 0), { seed, numRuns: 4 })) {
+      attack(Buffer.from(encodeCoordinatorKey(format, key)), (bytes) => decodeCoordinatorKey(log, bytes))
+    }
+    for (let version = format.value.minVersion; version <= format.value.maxVersion; version++) {
+      for (const value of fc.sample(anyMessage(format.value, version), { seed, numRuns: 4 })) {
+        const sample = Buffer.from(encodeCoordinatorValue(format, version, value))
+        attack(sample, (bytes) => decodeCoordinatorValue(format, bytes))
+      }
+    }
+  })
+
+  test('subscriptions and assignments of consumers', () => {
+    for (const schema of [consumerProtocolSubscription, consumerProtocolAssignment]) {
+      for (let version = schema.minVersion; version <= schema.maxVersion; version++) {
+        for (const body of fc.sample(anyMessage(schema, version), { seed, numRuns: 4 })) {
+          const sample = Buffer.from(encodeStandalone({ name: 'sample', schema, version }, version, body))
+          attack(sample, decodeConsumerSubscription)
+          attack(sample, decodeConsumerAssignment)
+          attack(sample, decodeSubscribedTopics)
+        }
       }
     }
   })
