@@ -1,15 +1,17 @@
 import type { LogHead } from './log-head.ts'
-import type { LogId, Offset } from './log-store.ts'
+import type { LogId, Offset, WaitOptions } from './log-store.ts'
 
 interface Waiter {
   readonly after: ReadonlyMap<LogId, Offset>
+  /** Waits for the last stable offset instead of the high watermark. */
+  readonly readCommitted: boolean
   settle(moved: LogId[]): void
 }
 
-/** Long polls: who waits for which log's high watermark to move. */
 /** The longest time a timer takes; 24 days. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
+/** Long polls: who waits for which log's high watermark or last stable offset to move. */
 export class AppendWaiters {
   readonly #byLog = new Map<LogId, Set<Waiter>>()
   #closed = false
@@ -17,12 +19,11 @@ export class AppendWaiters {
   wait(
     logs: ReadonlyMap<LogId, LogHead>,
     after: ReadonlyMap<LogId, Offset>,
-    maxWaitMs: number,
-    signal: AbortSignal | undefined,
+    { maxWaitMs, signal, readCommitted = false }: WaitOptions,
   ): Promise<LogId[]> {
     const moved: LogId[] = []
     for (const [logId, offset] of after) {
-      if (hasMoved(logs.get(logId), offset)) moved.push(logId)
+      if (hasMoved(logs.get(logId), offset, readCommitted)) moved.push(logId)
     }
     if (moved.length > 0 || maxWaitMs <= 0 || this.#closed || signal?.aborted === true) {
       return Promise.resolve(moved)
@@ -32,6 +33,7 @@ export class AppendWaiters {
       const timer = setTimeout(abort, Math.min(maxWaitMs, MAX_TIMER_MS))
       const waiter: Waiter = {
         after,
+        readCommitted,
         settle: (logIds) => {
           clearTimeout(timer)
           signal?.removeEventListener('abort', abort)
@@ -52,12 +54,12 @@ export class AppendWaiters {
     })
   }
 
-  /** The log's high watermark moved, or the log is gone: undefined. */
+  /** The log's high watermark or last stable offset may have moved, or the log is gone: undefined. */
   wake(logId: LogId, log: LogHead | undefined): void {
     const waiters = this.#byLog.get(logId)
     if (waiters === undefined) return
     for (const waiter of [...waiters]) {
-      if (hasMoved(log, waiter.after.get(logId)!)) waiter.settle([logId])
+      if (hasMoved(log, waiter.after.get(logId)!, waiter.readCommitted)) waiter.settle([logId])
     }
   }
 
@@ -70,6 +72,6 @@ export class AppendWaiters {
   }
 }
 
-function hasMoved(log: LogHead | undefined, after: Offset): boolean {
-  return log === undefined || log.highWatermark > after
+function hasMoved(log: LogHead | undefined, after: Offset, readCommitted: boolean): boolean {
+  return log === undefined || (readCommitted ? log.lastStableOffset : log.highWatermark) > after
 }

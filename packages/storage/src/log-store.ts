@@ -45,7 +45,17 @@ export interface TopicCatalog {
   all(): Iterable<Topic>
 }
 
-/** One record batch (magic 2) to append. */
+/**
+ * One record batch (magic 2) to append.
+ *
+ * A transactional batch (attribute bit 4) begins the producer's transaction on this log at its base offset
+ * where none is open. A control batch (bit 5; one marker of `controlRecord`, not compressed) ends it, and is
+ * remembered when it aborts; where none is open it only takes its offset. A producer id with the base sequence
+ * -1, as in markers and in what coordinators write, has its epoch checked and not its sequence. A marker whose
+ * epoch is above the known one makes it the current one: the next batch has the sequence 0 (KIP-890). A
+ * transactional batch whose epoch is above that of the producer's open transaction goes on with it, as in
+ * Kafka; that the old one is ended first is the coordinator's care.
+ */
 export interface AppendBatch {
   logId: LogId
   /**
@@ -54,6 +64,13 @@ export interface AppendBatch {
    * and leader epoch into its copy, never into this one.
    */
   bytes: Uint8Array
+  /**
+   * Transaction version of the producer or coordinator that wrote it (KIP-890); 0 by default. With 2 each
+   * transaction ends with a new producer epoch, which lets the log refuse more: INVALID_PRODUCER_EPOCH for a
+   * marker that does not raise the epoch while the producer has a transaction open here, and
+   * OUT_OF_ORDER_SEQUENCE for a first batch that does not have the sequence 0, of a producer it does not know.
+   */
+  transactionVersion?: number
   /** LogAppendTime topics: the engine sets timestamp type and maxTimestamp to this and recomputes the CRC. */
   logAppendTimeMs?: number
   /** Only for logs owned through `claim`: an append with an older epoch than the current one is refused. */
@@ -81,6 +98,14 @@ export interface ReadRequest {
   readCommitted?: boolean
 }
 
+export interface WaitOptions {
+  readonly maxWaitMs: number
+  /** Ends the wait early, with no logs. */
+  readonly signal?: AbortSignal | undefined
+  /** True: the last stable offset counts instead of the high watermark. */
+  readonly readCommitted?: boolean
+}
+
 export interface ReadLimits {
   /** Bytes over all requests. The first non-empty log returns one whole batch despite both limits (KIP-74). */
   maxBytes: number
@@ -88,6 +113,7 @@ export interface ReadLimits {
 
 export interface AbortedTransaction {
   readonly producerId: number
+  /** Of its first batch on this log; may lie below the offset asked for. */
   readonly firstOffset: Offset
 }
 
@@ -97,7 +123,10 @@ export type ReadResult =
       readonly highWatermark: Offset
       readonly lastStableOffset: Offset
       readonly logStartOffset: Offset
-      /** Null unless the request said `readCommitted`. */
+      /**
+       * Null unless the request said `readCommitted`. Else every aborted transaction of which something lies
+       * from the requested offset to the end of `records`, in the order in which they ended.
+       */
       readonly abortedTransactions: readonly AbortedTransaction[] | null
       readonly records: RecordBytes
     }
@@ -124,6 +153,10 @@ export interface LogState {
   readonly logStartOffset: Offset
   /** End of what is durable: the offset the next record after all acknowledged ones gets. */
   readonly highWatermark: Offset
+  /**
+   * Where the earliest transaction that is open among the durable records begins, but not below the log start;
+   * the high watermark where none is. Every record below it is decided.
+   */
   readonly lastStableOffset: Offset
   readonly leaderEpoch: number
   /** Bytes of record batches between start and high watermark. */
@@ -142,13 +175,22 @@ export interface Ownership {
   readonly endOffset: Offset
 }
 
-/** What the log knows of one idempotent producer (KIP-98). */
+/**
+ * What the log knows of one idempotent producer (KIP-98). A producer that wrote nothing for a day is forgotten
+ * (Kafka's producer.id.expiration.ms), unless it has a transaction open.
+ */
 export interface ProducerState {
   readonly producerId: number
   readonly producerEpoch: number
+  /** Of the last batch with sequence numbers in this epoch, -1 where there is none; likewise the offset. */
   readonly lastSequence: number
   readonly lastOffset: Offset
+  /** Time of the last append, markers included. */
   readonly lastTimestampMs: number
+  /** Of the last end marker; -1 where there was none. */
+  readonly coordinatorEpoch: number
+  /** Null where no transaction is open. */
+  readonly currentTransactionFirstOffset: Offset | null
 }
 
 export interface ProducerIdRange {
@@ -162,7 +204,10 @@ export interface MaintenanceBudget {
 }
 
 /**
- * Why storage refused. `inDoubt` says whether the outcome is unknown: true means the write may or may not
+ * Why storage refused. INVALID_TXN_STATE: a batch outside of a transaction, of a producer that has one open on
+ * the log. TRANSACTION_COORDINATOR_FENCED: a marker whose coordinator epoch is below that of the producer's last
+ * one.
+ * `inDoubt` says whether the outcome is unknown: true means the write may or may not
  * survive a restart, false means it certainly will not.
  */
 export type StorageErrorCode =
@@ -172,6 +217,8 @@ export type StorageErrorCode =
   | 'OFFSET_OUT_OF_RANGE'
   | 'OUT_OF_ORDER_SEQUENCE'
   | 'INVALID_PRODUCER_EPOCH'
+  | 'INVALID_TXN_STATE'
+  | 'TRANSACTION_COORDINATOR_FENCED'
   | 'FENCED_OWNER'
   | 'BATCH_TOO_LARGE'
   | 'DISK_FULL'
@@ -231,21 +278,25 @@ export interface LogStore {
   state(ids: readonly LogId[]): Promise<LogState[]>
 
   /**
-   * Resolves with the logs whose high watermark lies above the offset given for them, or which are gone: at
-   * once when there are any, else when the first one moves, or empty after `maxWaitMs` or on abort.
+   * Resolves with the logs whose high watermark (with `readCommitted`: last stable offset) lies above the
+   * offset given for them, or which are gone: at once when there are any, else when the first one moves, or
+   * empty after `maxWaitMs` or on abort.
    */
-  waitForAppend(after: ReadonlyMap<LogId, Offset>, maxWaitMs: number, signal?: AbortSignal): Promise<LogId[]>
+  waitForAppend(after: ReadonlyMap<LogId, Offset>, options: WaitOptions): Promise<LogId[]>
 
   /**
    * The first record whose timestamp is at least `timestampMs`; with `'max'`, the record with the largest
-   * timestamp. Null where there is none.
+   * timestamp. Null where there is none. Markers are no records.
    */
   offsetForTime(id: LogId, timestampMs: number | 'max'): Promise<OffsetAndTimestamp | null>
 
   /** Records before `to` are gone for ever. Returns the new log start; never moves back. */
   advanceStart(id: LogId, to: Offset): Promise<Offset>
 
-  /** Takes a log over; every earlier owner's appends are refused from now on. Durable when resolved. */
+  /**
+   * Takes a log over; every earlier owner's appends are refused from now on. Durable when resolved. Claims
+   * issued together share one write.
+   */
   claim(id: LogId): Promise<Ownership>
 
   producers(id: LogId): Promise<ProducerState[]>

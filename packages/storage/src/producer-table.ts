@@ -1,7 +1,9 @@
 import type { Offset, ProducerState } from './log-store.ts'
+import { type ProducerBatch, sequenceAfter } from './producer-batch.ts'
 
 /**
- * What one log remembers of its idempotent producers (KIP-98), so that a retried batch is recognised.
+ * What one log remembers of its idempotent producers (KIP-98), so that a retried batch is recognised and a
+ * transaction is one producer's alone.
  *
  * The last five batches of each producer are kept, because a producer may have five requests in flight. The
  * table is part of the log: it changes with every append, is undone with an append that failed, is saved in
@@ -11,7 +13,8 @@ import type { Offset, ProducerState } from './log-store.ts'
 
 /** Batches a producer may have in flight, and so the number a broker must recognise. */
 const WINDOW_BATCHES = 5
-const SEQUENCE_MODULUS = 0x8000_0000
+/** A producer that wrote nothing for a day is forgotten (Kafka's producer.id.expiration.ms). */
+export const PRODUCER_EXPIRY_MS = 24 * 3600 * 1000
 
 export interface ProducedBatch {
   readonly firstSequence: number
@@ -25,27 +28,109 @@ export interface ProducerEntry {
   /** Oldest first; at most five, all of this epoch. */
   readonly window: readonly ProducedBatch[]
   readonly lastTimestampMs: number
+  /** Of the last end marker; -1 where there was none. */
+  readonly coordinatorEpoch: number
+  /** Where the transaction begins to which the next batch belongs; null where none is open. */
+  readonly transactionFirstOffset: Offset | null
 }
 
-export type SequenceVerdict =
+export type ProducerVerdict =
   | { readonly kind: 'accept' }
   | { readonly kind: 'duplicate'; readonly baseOffset: Offset }
   | { readonly kind: 'stale-epoch'; readonly currentEpoch: number }
   | { readonly kind: 'out-of-order'; readonly expectedSequence: number }
+  | { readonly kind: 'outside-transaction'; readonly firstOffset: Offset }
+  | { readonly kind: 'stale-coordinator'; readonly currentEpoch: number }
 
-const ACCEPT: SequenceVerdict = { kind: 'accept' }
+const ACCEPT: ProducerVerdict = { kind: 'accept' }
+const NO_BATCHES: readonly ProducedBatch[] = []
 
-/** Last sequence of a batch of `lastOffsetDelta + 1` records; 2147483647 is followed by 0. */
-export function lastSequenceOf(firstSequence: number, lastOffsetDelta: number): number {
-  return (firstSequence + lastOffsetDelta) % SEQUENCE_MODULUS
+/** May a batch follow what is known of its producer? */
+export function judge(
+  known: ProducerEntry | undefined,
+  batch: ProducerBatch,
+  transactionVersion: number,
+): ProducerVerdict {
+  // A producer this log has never seen, or has forgotten, may start anywhere: its earlier batches may
+  // have been written before its state expired. Not so with an epoch for each transaction: there it must be
+  // the second batch of a producer whose first one was not taken, and is about to be sent again.
+  if (known === undefined) {
+    const isEarly = transactionVersion >= 2 && batch.marker === null && batch.firstSequence > 0
+    return isEarly ? { kind: 'out-of-order', expectedSequence: 0 } : ACCEPT
+  }
+  if (batch.epoch < known.epoch) return { kind: 'stale-epoch', currentEpoch: known.epoch }
+  if (batch.marker !== null) {
+    return judgeMarker(known, batch.epoch, batch.marker.coordinatorEpoch, transactionVersion)
+  }
+  const { firstSequence, lastSequence } = batch
+  if (firstSequence >= 0) {
+    const window = batch.epoch === known.epoch ? known.window : NO_BATCHES
+    for (const produced of window) {
+      if (produced.firstSequence === firstSequence && produced.lastSequence === lastSequence) {
+        return { kind: 'duplicate', baseOffset: produced.baseOffset }
+      }
+    }
+    const last = window.at(-1)
+    const expectedSequence = last === undefined ? 0 : sequenceAfter(last.lastSequence, 1)
+    if (firstSequence !== expectedSequence) return { kind: 'out-of-order', expectedSequence }
+  }
+  const firstOffset = known.transactionFirstOffset
+  return firstOffset === null || batch.isTransactional ? ACCEPT : { kind: 'outside-transaction', firstOffset }
+}
+
+/**
+ * Before transactions of version 2 a marker has the epoch of its transaction; since then a higher one, so that
+ * the same epoch can only be a marker written again. That one may be written as long as there is nothing it
+ * could end.
+ */
+function judgeMarker(
+  known: ProducerEntry,
+  epoch: number,
+  coordinatorEpoch: number,
+  transactionVersion: number,
+): ProducerVerdict {
+  if (transactionVersion >= 2 && epoch === known.epoch && known.transactionFirstOffset !== null) {
+    return { kind: 'stale-epoch', currentEpoch: known.epoch }
+  }
+  if (coordinatorEpoch < known.coordinatorEpoch) {
+    return { kind: 'stale-coordinator', currentEpoch: known.coordinatorEpoch }
+  }
+  return ACCEPT
+}
+
+/** The entry of a producer after a batch that was accepted, or that is replayed. */
+export function entryAfter(
+  known: ProducerEntry | undefined,
+  batch: ProducerBatch,
+  baseOffset: Offset,
+  lastOffset: Offset,
+  lastTimestampMs: number,
+): ProducerEntry {
+  const { epoch, firstSequence, lastSequence, marker } = batch
+  const earlier = known === undefined || known.epoch !== epoch ? NO_BATCHES : known.window
+  if (marker !== null) {
+    const { coordinatorEpoch } = marker
+    return { epoch, window: earlier, lastTimestampMs, coordinatorEpoch, transactionFirstOffset: null }
+  }
+  const produced = { firstSequence, lastSequence, baseOffset, lastOffset }
+  const openSince = known === undefined ? null : known.transactionFirstOffset
+  return {
+    epoch,
+    window: firstSequence < 0 ? earlier : windowWith(earlier, produced),
+    lastTimestampMs,
+    coordinatorEpoch: known === undefined ? -1 : known.coordinatorEpoch,
+    transactionFirstOffset: openSince === null && batch.isTransactional ? baseOffset : openSince,
+  }
+}
+
+/** Written out, because it is done for every batch: a literal is built several times faster than a slice. */
+function windowWith(earlier: readonly ProducedBatch[], produced: ProducedBatch): readonly ProducedBatch[] {
+  if (earlier.length < WINDOW_BATCHES) return [...earlier, produced]
+  return [earlier[1]!, earlier[2]!, earlier[3]!, earlier[4]!, produced]
 }
 
 export class ProducerTable {
   readonly #entries = new Map<number, ProducerEntry>()
-
-  get size(): number {
-    return this.#entries.size
-  }
 
   get(producerId: number): ProducerEntry | undefined {
     return this.#entries.get(producerId)
@@ -55,52 +140,10 @@ export class ProducerTable {
     return this.#entries.entries()
   }
 
-  judge(producerId: number, epoch: number, firstSequence: number, lastSequence: number): SequenceVerdict {
-    const known = this.#entries.get(producerId)
-    // A producer this log has never seen, or has forgotten, may start anywhere: its earlier batches may
-    // have been written before its state expired.
-    if (known === undefined) return ACCEPT
-    if (epoch < known.epoch) return { kind: 'stale-epoch', currentEpoch: known.epoch }
-    if (epoch > known.epoch) {
-      return firstSequence === 0 ? ACCEPT : { kind: 'out-of-order', expectedSequence: 0 }
-    }
-    for (const batch of known.window) {
-      if (batch.firstSequence === firstSequence && batch.lastSequence === lastSequence) {
-        return { kind: 'duplicate', baseOffset: batch.baseOffset }
-      }
-    }
-    const last = known.window.at(-1)
-    const expectedSequence = last === undefined ? 0 : (last.lastSequence + 1) % SEQUENCE_MODULUS
-    return firstSequence === expectedSequence ? ACCEPT : { kind: 'out-of-order', expectedSequence }
-  }
-
-  /** Remembers an accepted batch. Returns the entry it replaces, for `restore`. */
-  record(
-    producerId: number,
-    epoch: number,
-    batch: ProducedBatch,
-    timestampMs: number,
-  ): ProducerEntry | undefined {
-    const previous = this.#entries.get(producerId)
-    const window =
-      previous === undefined || previous.epoch !== epoch
-        ? [batch]
-        : [...previous.window.slice(-(WINDOW_BATCHES - 1)), batch]
-    this.#entries.set(producerId, { epoch, window, lastTimestampMs: timestampMs })
-    return previous
-  }
-
-  /** Puts back what `record` returned, or what a checkpoint holds. Undefined forgets the producer. */
-  restore(producerId: number, entry: ProducerEntry | undefined): void {
+  /** Undefined forgets the producer. */
+  set(producerId: number, entry: ProducerEntry | undefined): void {
     if (entry === undefined) this.#entries.delete(producerId)
     else this.#entries.set(producerId, entry)
-  }
-
-  /** Forgets producers that wrote nothing since `beforeMs`. */
-  expire(beforeMs: number): void {
-    for (const [producerId, entry] of this.#entries) {
-      if (entry.lastTimestampMs < beforeMs) this.#entries.delete(producerId)
-    }
   }
 
   states(): ProducerState[] {
@@ -113,6 +156,8 @@ export class ProducerTable {
         lastSequence: last?.lastSequence ?? -1,
         lastOffset: last?.lastOffset ?? -1,
         lastTimestampMs: entry.lastTimestampMs,
+        coordinatorEpoch: entry.coordinatorEpoch,
+        currentTransactionFirstOffset: entry.transactionFirstOffset,
       })
     }
     return states

@@ -21,7 +21,9 @@ import {
   type Topic,
   type TopicId,
   type TopicSpec,
+  type WaitOptions,
 } from './log-store.ts'
+import { ProducerExpiry } from './producer-expiry.ts'
 import type { StoreEvent, StoreState } from './store-state.ts'
 
 /**
@@ -39,12 +41,14 @@ export abstract class StoreBase implements LogStore {
   protected readonly clock: () => number
   readonly #newId: () => string
   protected readonly waiters = new AppendWaiters()
+  protected readonly expiry: ProducerExpiry
   /** Changes of topics run one after the other: each is checked against the outcome of the one before. */
   #changes: Promise<unknown> = Promise.resolve()
 
   protected constructor(storeState: StoreState, clock: () => number, newId: () => string = newKafkaId) {
     this.storeState = storeState
     this.clock = clock
+    this.expiry = new ProducerExpiry(storeState, clock())
     this.#newId = newId
   }
 
@@ -121,12 +125,8 @@ export abstract class StoreBase implements LogStore {
     return states
   }
 
-  waitForAppend(
-    after: ReadonlyMap<LogId, Offset>,
-    maxWaitMs: number,
-    signal?: AbortSignal,
-  ): Promise<LogId[]> {
-    return this.waiters.wait(this.storeState.logs, after, maxWaitMs, signal)
+  waitForAppend(after: ReadonlyMap<LogId, Offset>, options: WaitOptions): Promise<LogId[]> {
+    return this.waiters.wait(this.storeState.logs, after, options)
   }
 
   advanceStart(id: LogId, to: Offset): Promise<Offset> {
@@ -141,25 +141,31 @@ export abstract class StoreBase implements LogStore {
       if (to > log.startOffset) {
         const freedBytes = await this.bytesBefore(log, to)
         await this.commitEvent({ type: 'log-start-advanced', logId: id, to, freedBytes })
+        // Where a transaction that began before is still open, the last stable offset moved with the start.
+        this.waiters.wake(id, this.storeState.logs.get(id))
       }
       return log.startOffset
     })
   }
 
-  claim(id: LogId): Promise<Ownership> {
-    return this.#inTurn(async () => {
-      const log = this.log(id)
-      const epoch = log.ownerEpoch + 1
-      // From here on, not from when the event is durable: an earlier owner's append must not slip in
-      // between the event and the end offset the new owner replays to.
-      log.ownerEpoch = epoch
-      await this.commitEvent({ type: 'log-claimed', logId: id, epoch })
-      return { epoch, endOffset: log.highWatermark }
-    })
+  /** Not in turn with other changes: what is claimed at once goes to disk in one write. */
+  async claim(id: LogId): Promise<Ownership> {
+    this.assertOpen()
+    const log = this.log(id)
+    const epoch = log.ownerEpoch + 1
+    // From here on, not from when the event is durable: an earlier owner's append must not slip in
+    // between the event and the end offset the new owner replays to. What it got in before is in front of
+    // the event, and durable with it.
+    log.ownerEpoch = epoch
+    await this.commitEvent({ type: 'log-claimed', logId: id, epoch })
+    if (log.deleted) throw new StorageError('UNKNOWN_LOG', `log ${id} was deleted`)
+    return { epoch, endOffset: log.highWatermark }
   }
 
   async producers(id: LogId): Promise<ProducerState[]> {
-    return this.log(id).producers.states()
+    const log = this.log(id)
+    log.expireProducers(this.clock())
+    return log.producers.states()
   }
 
   allocateProducerIds(count: number): Promise<ProducerIdRange> {

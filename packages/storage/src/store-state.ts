@@ -103,8 +103,7 @@ export class StoreState {
       case 'log-start-advanced': {
         const log = this.logs.get(event.logId)
         if (log === undefined || event.to <= log.startOffset) return
-        log.startOffset = event.to
-        log.sizeBytes -= event.freedBytes
+        log.advanceStart(event.to, event.freedBytes)
         return
       }
       case 'log-claimed': {

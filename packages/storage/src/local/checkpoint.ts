@@ -12,8 +12,12 @@ import type { FileSystem } from './file-system.ts'
  * One file, `checkpoint`, replaced atomically: a first line `streambus-checkpoint VERSION CRC LENGTH`, with
  * the CRC-32C in hexadecimal and the length in bytes of what follows, then JSON. It is written when a log
  * file is full and when the store closes. A folder without one has no log to read, or is damaged.
+ *
+ * Version 1, which knew no transactions, is read all the same: it has no aborted ones, and of a producer
+ * neither coordinator epoch nor open transaction. It is replaced before anything is written to the log, which a
+ * release that takes markers for records must not open again.
  */
-export const CHECKPOINT_VERSION = 1
+export const CHECKPOINT_VERSION = 2
 const NAME = 'checkpoint'
 
 /** Where replay begins: after the group with this sequence and chain, which ends at this position. */
@@ -38,8 +42,24 @@ export interface Checkpoint {
   }[]
   /** log id, start offset, end offset, bytes, owner epoch */
   readonly logs: readonly (readonly [LogId, number, number, number, number])[]
-  /** log id, producer id, epoch, last timestamp, and per batch: first and last sequence, first and last offset */
-  readonly producers: readonly (readonly [LogId, number, number, number, readonly number[]])[]
+  /**
+   * log id, producer id, epoch, last timestamp, per batch first and last sequence and first and last offset,
+   * and, from version 2 on, coordinator epoch and first offset of the open transaction (-1: none)
+   */
+  readonly producers: readonly (readonly [
+    LogId,
+    number,
+    number,
+    number,
+    readonly number[],
+    coordinatorEpoch?: number,
+    transactionFirstOffset?: number,
+  ])[]
+  /**
+   * From version 2 on: log id, and per aborted transaction producer id, first and last offset, and the last
+   * stable offset when it had ended
+   */
+  readonly aborted?: readonly (readonly [LogId, readonly number[]])[]
 }
 
 export function emptyCheckpoint(clusterId: string): Checkpoint {
@@ -64,8 +84,11 @@ export function takeCheckpoint(
   state: StoreState,
   durableProducers: ReadonlyMap<LogHead, ReadonlyMap<number, ProducerEntry | undefined>>,
 ): Checkpoint {
-  const producers: [LogId, number, number, number, number[]][] = []
+  const producers: Checkpoint['producers'][number][] = []
+  const aborted: [LogId, number[]][] = []
   for (const log of state.logs.values()) {
+    const abortedFields = log.transactions?.abortedFields() ?? []
+    if (abortedFields.length > 0) aborted.push([log.id, abortedFields])
     const durable = durableProducers.get(log)
     for (const [producerId, newest] of log.producers.entries()) {
       const entry = durable?.has(producerId) ? durable.get(producerId) : newest
@@ -76,7 +99,15 @@ export function takeCheckpoint(
         batch.baseOffset,
         batch.lastOffset,
       ])
-      producers.push([log.id, producerId, entry.epoch, entry.lastTimestampMs, window])
+      producers.push([
+        log.id,
+        producerId,
+        entry.epoch,
+        entry.lastTimestampMs,
+        window,
+        entry.coordinatorEpoch,
+        entry.transactionFirstOffset ?? -1,
+      ])
     }
   }
   return {
@@ -93,21 +124,16 @@ export function takeCheckpoint(
       log.ownerEpoch,
     ]),
     producers,
+    aborted,
   }
 }
 
 export function restoreState(checkpoint: Checkpoint): StoreState {
   const state = new StoreState()
   for (const topic of checkpoint.topics) state.apply({ type: 'topic-created', ...topic })
-  for (const [logId, startOffset, endOffset, sizeBytes, ownerEpoch] of checkpoint.logs) {
-    const log = state.logs.get(logId)
-    if (log === undefined) throw new Error(`invariant: the checkpoint has log ${logId} without a topic`)
-    log.startOffset = startOffset
-    log.nextOffset = endOffset
-    log.ownerEpoch = ownerEpoch
-    log.commit(endOffset, sizeBytes)
-  }
-  for (const [logId, producerId, epoch, lastTimestampMs, numbers] of checkpoint.producers) {
+  const producers = new Map<LogId, [number, ProducerEntry][]>()
+  for (const [logId, producerId, ...fields] of checkpoint.producers) {
+    const [epoch, lastTimestampMs, numbers, coordinatorEpoch = -1, firstOffset = -1] = fields
     const window: ProducerEntry['window'][number][] = []
     for (let at = 0; at < numbers.length; at += 4) {
       window.push({
@@ -117,7 +143,18 @@ export function restoreState(checkpoint: Checkpoint): StoreState {
         lastOffset: numbers[at + 3]!,
       })
     }
-    state.logs.get(logId)?.producers.restore(producerId, { epoch, window, lastTimestampMs })
+    const transactionFirstOffset = firstOffset < 0 ? null : firstOffset
+    const entry = { epoch, window, lastTimestampMs, coordinatorEpoch, transactionFirstOffset }
+    const ofLog = producers.get(logId)
+    if (ofLog === undefined) producers.set(logId, [[producerId, entry]])
+    else ofLog.push([producerId, entry])
+  }
+  const aborted = new Map(checkpoint.aborted)
+  for (const [logId, startOffset, endOffset, sizeBytes, ownerEpoch] of checkpoint.logs) {
+    const log = state.logs.get(logId)
+    if (log === undefined) throw new Error(`invariant: the checkpoint has log ${logId} without a topic`)
+    const range = { startOffset, endOffset, sizeBytes, ownerEpoch }
+    log.restore(range, producers.get(logId) ?? [], aborted.get(logId) ?? [])
   }
   state.nextLogId = checkpoint.nextLogId
   state.nextProducerId = checkpoint.nextProducerId
@@ -136,7 +173,10 @@ export async function writeCheckpoint(
 }
 
 /** Null when the folder has none. */
-export async function readCheckpoint(fileSystem: FileSystem, folder: string): Promise<Checkpoint | null> {
+export async function readCheckpoint(
+  fileSystem: FileSystem,
+  folder: string,
+): Promise<{ version: number; checkpoint: Checkpoint } | null> {
   const path = join(folder, NAME)
   const content = await fileSystem.readFile(path)
   if (content === null) return null
@@ -146,17 +186,18 @@ export async function readCheckpoint(fileSystem: FileSystem, folder: string): Pr
     bytes.subarray(0, Math.max(0, lineEnd)).toString('latin1'),
   )
   if (fields === null) throw damaged(path, 'its first line is not that of a checkpoint')
-  if (Number(fields[1]) > CHECKPOINT_VERSION) {
+  const version = Number(fields[1])
+  if (version > CHECKPOINT_VERSION) {
     throw new StorageError(
       'DATA_NEWER_FORMAT',
-      `${path} has format version ${fields[1]}, and this release reads up to ${CHECKPOINT_VERSION}: start it with the newer release that wrote it`,
+      `${path} has format version ${version}, and this release reads up to ${CHECKPOINT_VERSION}: start it with the newer release that wrote it`,
     )
   }
   const body = bytes.subarray(lineEnd + 1)
   if (body.byteLength !== Number(fields[3]) || crc32c(body) !== Number.parseInt(fields[2]!, 16)) {
     throw damaged(path, 'its content does not match its checksum')
   }
-  return JSON.parse(body.toString('utf8')) as Checkpoint
+  return { version, checkpoint: JSON.parse(body.toString('utf8')) as Checkpoint }
 }
 
 function damaged(path: string, fault: string): StorageError {

@@ -44,6 +44,10 @@ describe('LocalLogStore on a simulated disk', () => {
       'duplicates',
       'unacknowledged, found',
       'unacknowledged, gone',
+      'reads of what is committed',
+      'logs with aborted and open transactions',
+      'logs with no aborted and open transactions',
+      'logs with aborted and no open transactions',
     ]) {
       expect(total[what] ?? 0, what).toBeGreaterThan(0)
     }

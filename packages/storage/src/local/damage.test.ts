@@ -19,6 +19,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type LogId, type LogStore, StorageError } from '../log-store.ts'
 import { appendOne, batchOf, batchOfSize, codeOf, valuesOf } from '../testing/batches.ts'
 import { contentsOf, copyDataFolder, makeDataFolder, removeDataFolder } from '../testing/data-folder.ts'
+import { CHECKPOINT_VERSION } from './checkpoint.ts'
 import { lockByProcessId } from './folder-lock.ts'
 import { LocalLogStore, type LocalLogStoreOptions } from './local-log-store.ts'
 import { BLOCK_BYTES, groupLength } from './log-format.ts'
@@ -337,7 +338,9 @@ describe('LocalLogStore and a folder that is not as it left it', () => {
       const [checkpointBefore, fileBefore] = [await readFile(checkpoint), await readFile(file)]
       await writeFile(
         checkpoint,
-        checkpointBefore.toString().replace('streambus-checkpoint 1', 'streambus-checkpoint 2'),
+        checkpointBefore
+          .toString()
+          .replace(/^streambus-checkpoint \d+/, `streambus-checkpoint ${CHECKPOINT_VERSION + 1}`),
       )
       let before = await contentsOf(folder)
       expect(await refusalOf(folder)).toMatchObject({ code: 'DATA_NEWER_FORMAT' })

@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { appendOne, batchOf } from '../testing/batches.ts'
@@ -48,5 +50,19 @@ describe('group commit', () => {
 
     expect(again).toMatchObject({ baseOffset: 0, duplicate: true })
     expect(next.baseOffset).toBe(1)
+  })
+
+  it('writes what is claimed at once in one go', async () => {
+    await store.close()
+    store = await LocalLogStore.open({ dataDir: folder, prepareFiles: 'never' })
+    const { logs } = await store.createTopic({ name: 'words', partitions: 100 })
+    const path = join(folder, 'log', '00000000000000000001.log')
+    const { size: before } = await stat(path)
+    const owners = await Promise.all(logs.map((log) => store.claim(log)))
+    const { size: after } = await stat(path)
+
+    expect(owners).toHaveLength(100)
+    // A hundred groups would be 400 KiB.
+    expect(after - before).toBeLessThan(32 * 1024)
   })
 })

@@ -5,10 +5,12 @@ import {
   setLogAppendTime,
   setPartitionLeaderEpoch,
 } from '@streambus/protocol'
+import { lookupTimestampOf } from '../batch-timestamp.ts'
 import type { LogHead } from '../log-head.ts'
 import { type AppendBatch, type AppendResult, StorageError } from '../log-store.ts'
 import type { ProducerEntry } from '../producer-table.ts'
 import type { StoreEvent } from '../store-state.ts'
+import type { TransactionChange } from '../transaction-table.ts'
 import { isNoRoom } from './file-system.ts'
 import type { LogFile, WritableLogFile } from './log-files.ts'
 import {
@@ -79,6 +81,7 @@ interface PlacedBatch extends DurableBatch {
   readonly position: number
   readonly producerId: number
   readonly previousProducer: ProducerEntry | undefined
+  readonly transaction: TransactionChange | null
   readonly append: PendingAppend
   readonly index: number
 }
@@ -385,9 +388,10 @@ export class GroupCommit {
       byteLength,
       baseOffset,
       endOffset: log.nextOffset,
-      maxTimestampMs: batchHeader.maxTimestamp(bytes, 0),
+      maxTimestampMs: lookupTimestampOf(bytes, 0),
       producerId: admission.producerId,
       previousProducer: admission.previousProducer,
+      transaction: admission.transaction,
       append,
       index,
     })
@@ -553,7 +557,7 @@ export class GroupCommit {
         batch.append.results[batch.index] = { error: logDeleted(batch.log) }
         continue
       }
-      batch.log.commit(batch.endOffset, batch.byteLength)
+      batch.log.commit(batch.endOffset, batch.byteLength, batch.transaction)
       onBatch(batch, group.filePosition + batch.position)
     }
     for (const { log, append, index } of group.duplicates) {

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { batchHeader } from '@streambus/protocol'
+import { NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
 import { newKafkaId } from '../kafka-id.ts'
 import type { LogHead } from '../log-head.ts'
 import {
@@ -19,13 +20,14 @@ import { StoreBase } from '../store-base.ts'
 import type { StoreEvent } from '../store-state.ts'
 import { BlockCache } from './block-cache.ts'
 import {
+  CHECKPOINT_VERSION,
   type Checkpoint,
   emptyCheckpoint,
   readCheckpoint,
   takeCheckpoint,
   writeCheckpoint,
 } from './checkpoint.ts'
-import { DiskReader, type Extent } from './disk-reader.ts'
+import { DiskReader } from './disk-reader.ts'
 import { FileSupply, type Preparation } from './file-supply.ts'
 import { errorCodeOf, type FileSystem, type FolderLock } from './file-system.ts'
 import { GroupCommit } from './group-commit.ts'
@@ -35,6 +37,7 @@ import { type LogFile, LogFileFactory, type WritableLogFile } from './log-files.
 import { MAX_GROUP_BYTES } from './log-format.ts'
 import { nodeFileSystem } from './node-file-system.ts'
 import type { BatchSlice, OffsetIndex } from './offset-index.ts'
+import { ReadPlan } from './read-plan.ts'
 import { ReadSlots } from './read-slots.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { TailRing } from './tail-ring.ts'
@@ -87,8 +90,6 @@ const DEFAULT_FILE_BYTES = 256 * MIB
 const DEFAULT_INDEX_CACHE_BYTES = 16 * MIB
 const TARGET_GROUP_BYTES = MIB
 const SECOND_WRITE_BYTES = 256 * 1024
-/** A producer that wrote nothing for a day is forgotten (Kafka's producer.id.expiration.ms). */
-const PRODUCER_EXPIRY_MS = 24 * 3600 * 1000
 
 const silent: StoreLog = { info() {}, warn() {}, error() {} }
 
@@ -166,7 +167,10 @@ export class LocalLogStore extends StoreBase {
         },
         onEvent: (event) => this.#applyEvent(event),
         onFileFull: (full, next) => this.#fileFull(full, next),
-        onGroupDurable: (byteLength) => this.#supply.groupWritten(byteLength, this.#currentFile),
+        onGroupDurable: (byteLength) => {
+          this.#supply.groupWritten(byteLength, this.#currentFile)
+          this.expiry.step(this.clock())
+        },
         onFailure: (error) => this.#log.error({ code: error.code }, error.message),
       },
       { current, sequence: recovered.end.sequence, chain: recovered.end.chain },
@@ -198,7 +202,7 @@ export class LocalLogStore extends StoreBase {
       const folder = join(dataDir, 'log')
       const found = await readCheckpoint(fileSystem, dataDir)
       await fileSystem.makeFolder(folder)
-      const checkpoint = found ?? (await firstCheckpoint(options, folder))
+      const checkpoint = found?.checkpoint ?? (await firstCheckpoint(options, folder))
       const storeId = Buffer.from(checkpoint.clusterId, 'base64url')
       const files = new LogFileFactory({
         fileSystem,
@@ -217,6 +221,9 @@ export class LocalLogStore extends StoreBase {
         onDamage: options.onDamage,
         warn: (facts, message) => log.warn(facts, message),
       })
+      if (found !== null && found.version < CHECKPOINT_VERSION) {
+        await writeCheckpoint(fileSystem, dataDir, checkpoint)
+      }
       const { lastFile } = recovered
       const current =
         lastFile === null ? await files.create(checkpoint.end.fileNumber, 0) : await files.reopen(lastFile)
@@ -262,17 +269,29 @@ export class LocalLogStore extends StoreBase {
         results.push(log)
         continue
       }
-      const plan = new ReadPlan(Math.min(request.maxBytes, remainingBytes), isFirst)
+      const { offset, readCommitted = false } = request
+      const { lastStableOffset } = log
+      const limit = readCommitted ? lastStableOffset : Number.POSITIVE_INFINITY
+      const plan = new ReadPlan(Math.min(request.maxBytes, remainingBytes), isFirst, limit)
       try {
-        if (request.offset < log.highWatermark) await this.#plan(plan, log, request.offset)
+        if (offset < Math.min(limit, log.highWatermark)) await this.#plan(plan, log, offset)
+        if (readCommitted) {
+          // Had the start passed the offset while an index was loaded, aborted transactions might be forgotten
+          // whose records are among those found.
+          const now = this.#logToRead(request)
+          if ('error' in now) {
+            results.push(now)
+            continue
+          }
+        }
         remainingBytes -= plan.takenBytes
         if (plan.takenBytes > 0) isFirst = false
         results.push({
           error: null,
           highWatermark: log.highWatermark,
-          lastStableOffset: log.highWatermark,
+          lastStableOffset: readCommitted ? lastStableOffset : log.lastStableOffset,
           logStartOffset: log.startOffset,
-          abortedTransactions: request.readCommitted === true ? [] : null,
+          abortedTransactions: readCommitted ? log.abortedWithin(offset, plan.endOffset) : null,
           records: new LocalRecordBytes(plan.extents, this.#sources),
         })
       } catch (error) {
@@ -310,7 +329,10 @@ export class LocalLogStore extends StoreBase {
   }
 
   async #plan(plan: ReadPlan, log: LogHead, offset: Offset): Promise<void> {
-    if (plan.isFull) return
+    if (plan.isFull) {
+      plan.endOffset = offset
+      return
+    }
     const tail = this.#index.tail(log.id, offset)
     if (tail !== null) {
       plan.take(tail)
@@ -340,6 +362,7 @@ export class LocalLogStore extends StoreBase {
       const { fields } = slice
       let latest = -1
       for (let at = slice.first * BATCH_FIELDS; at < fields.length; at += BATCH_FIELDS) {
+        if (fields[at + 3]! === NO_TIMESTAMP_MS) continue
         if (fields[at]! < log.startOffset) {
           // Of the batch in which the log starts, the latest record may be one that is gone.
           best = await this.#findInBatch(log, slice, at, 'max')
@@ -480,7 +503,7 @@ export class LocalLogStore extends StoreBase {
 
   /** A checkpoint says that the log is on disk up to its end, so that is made true first. */
   async #durableCheckpoint(): Promise<Checkpoint> {
-    for (const log of this.storeState.logs.values()) log.producers.expire(this.clock() - PRODUCER_EXPIRY_MS)
+    for (const log of this.storeState.logs.values()) log.expireProducers(this.clock())
     const checkpoint = takeCheckpoint(
       this.clusterId,
       this.#commit.durableEnd,
@@ -529,51 +552,6 @@ export class LocalLogStore extends StoreBase {
       // Nothing is lost: a start without it replays more of the log.
       this.#log.warn({ error: String(error) }, `could not ${what}`)
     })
-  }
-}
-
-/** Collects the extents of whole batches within a budget. */
-class ReadPlan {
-  takenBytes = 0
-  readonly extents: Extent[] = []
-  readonly #held: LogFile[] = []
-  readonly #budgetBytes: number
-  readonly #atLeastOne: boolean
-
-  constructor(budgetBytes: number, atLeastOne: boolean) {
-    this.#budgetBytes = budgetBytes
-    this.#atLeastOne = atLeastOne
-  }
-
-  get isFull(): boolean {
-    return this.#budgetBytes <= 0 && !this.#atLeastOne
-  }
-
-  /** Lets go of the files: whoever goes on with the extents holds them by now. */
-  release(): void {
-    for (const file of this.#held.splice(0)) file.release()
-  }
-
-  /** False when the budget is used up. */
-  take({ file, fields, first }: BatchSlice): boolean {
-    for (let at = first * BATCH_FIELDS; at < fields.length; at += BATCH_FIELDS) {
-      const position = fields[at + 1]!
-      const byteLength = fields[at + 2]!
-      const isTooMuch = this.takenBytes + byteLength > this.#budgetBytes
-      if (isTooMuch && !(this.#atLeastOne && this.takenBytes === 0)) return false
-      const last = this.extents.at(-1)
-      if (last !== undefined && last.file === file && last.position + last.byteLength === position) {
-        last.byteLength += byteLength
-      } else {
-        this.extents.push({ file, position, byteLength })
-        if (last?.file !== file) {
-          file.hold()
-          this.#held.push(file)
-        }
-      }
-      this.takenBytes += byteLength
-    }
-    return true
   }
 }
 

@@ -1,5 +1,6 @@
 import { basename, join } from 'node:path'
 import { batchHeader } from '@streambus/protocol'
+import { lookupTimestampOf } from '../batch-timestamp.ts'
 import { type LogId, StorageError } from '../log-store.ts'
 import type { StoreEvent, StoreState } from '../store-state.ts'
 import { alignedMemory } from './aligned-memory.ts'
@@ -219,7 +220,7 @@ class Recovery {
   #index(index: OffsetIndex, group: ScannedGroup): void {
     for (const entry of group.entries) {
       if (entry.kind !== EntryKind.batch || !this.#state.logs.has(entry.logId)) continue
-      const maxTimestampMs = batchHeader.maxTimestamp(group.bytes, entry.position)
+      const maxTimestampMs = lookupTimestampOf(group.bytes, entry.position)
       index.add(
         entry.logId,
         entry.baseOffset,
@@ -247,7 +248,7 @@ class Recovery {
         )
       }
       log.replay(group.bytes, entry.position, entry.baseOffset, entry.lengthBytes, group.header.writtenAtMs)
-      const maxTimestampMs = batchHeader.maxTimestamp(group.bytes, entry.position)
+      const maxTimestampMs = lookupTimestampOf(group.bytes, entry.position)
       index.add(log.id, entry.baseOffset, group.position + entry.position, entry.lengthBytes, maxTimestampMs)
     }
   }
@@ -305,7 +306,7 @@ class Recovery {
       last = { sequence, crc: group.crc }
       for (const entry of group.entries) {
         if (entry.kind !== EntryKind.batch) continue
-        const maxTimestampMs = batchHeader.maxTimestamp(group.bytes, entry.position)
+        const maxTimestampMs = lookupTimestampOf(group.bytes, entry.position)
         let log = logs.get(entry.logId)
         if (log === undefined) {
           log = { fields: [], endOffset: 0, maxTimestampMs, sizeBytes: 0 }

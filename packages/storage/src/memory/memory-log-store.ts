@@ -1,4 +1,5 @@
 import { batchHeader, setBaseOffset, setLogAppendTime, setPartitionLeaderEpoch } from '@streambus/protocol'
+import { lookupTimestampOf, NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
 import { newKafkaId } from '../kafka-id.ts'
 import type { LogHead } from '../log-head.ts'
 import {
@@ -27,6 +28,8 @@ export interface MemoryLogStoreOptions {
   maxBytes?: number
   /** Milliseconds since the epoch; only remembered with producer state. Default Date.now. */
   clock?: () => number
+  /** Makes cluster and topic ids. Default: random. */
+  newId?: () => string
 }
 
 interface StoredBatch {
@@ -39,7 +42,7 @@ const DEFAULT_MAX_BYTES = 1024 ** 3
 const MAX_BATCH_BYTES = 16 * 1024 ** 2
 
 export class MemoryLogStore extends StoreBase {
-  readonly clusterId = newKafkaId()
+  readonly clusterId: string
   readonly durability = 'memory'
   readonly location = 'memory'
   readonly maxBatchBytes = MAX_BATCH_BYTES
@@ -49,7 +52,9 @@ export class MemoryLogStore extends StoreBase {
   #closed = false
 
   private constructor(options: MemoryLogStoreOptions) {
-    super(new StoreState(), options.clock ?? Date.now)
+    const newId = options.newId ?? newKafkaId
+    super(new StoreState(), options.clock ?? Date.now, newId)
+    this.clusterId = newId()
     this.#maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES
   }
 
@@ -76,7 +81,8 @@ export class MemoryLogStore extends StoreBase {
         error: new StorageError('DISK_FULL', `the in-memory store holds at most ${this.#maxBytes} bytes`),
       }
     }
-    const admission = log.admit(batch, this.clock())
+    const nowMs = this.clock()
+    const admission = log.admit(batch, nowMs)
     if (admission.kind === 'refused') return { error: admission.error }
     const { baseOffset } = admission
     if (admission.kind === 'duplicate') {
@@ -86,13 +92,14 @@ export class MemoryLogStore extends StoreBase {
     setBaseOffset(bytes, 0, baseOffset)
     setPartitionLeaderEpoch(bytes, 0, log.leaderEpoch)
     if (batch.logAppendTimeMs !== undefined) setLogAppendTime(bytes, 0, batch.logAppendTimeMs)
-    const stored = { baseOffset, maxTimestampMs: batchHeader.maxTimestamp(bytes, 0), bytes }
+    const stored = { baseOffset, maxTimestampMs: lookupTimestampOf(bytes, 0), bytes }
     const known = this.#batches.get(log.id)
     if (known === undefined) this.#batches.set(log.id, [stored])
     else known.push(stored)
     this.#usedBytes += byteLength
-    log.commit(log.nextOffset, byteLength)
+    log.commit(log.nextOffset, byteLength, admission.transaction)
     this.waiters.wake(log.id, log)
+    this.expiry.step(nowMs)
     return { error: null, baseOffset, logStartOffset: log.startOffset, duplicate: false }
   }
 
@@ -116,13 +123,20 @@ export class MemoryLogStore extends StoreBase {
         )
         return { error, logStartOffset: log.startOffset, highWatermark: log.highWatermark }
       }
+      const { offset, readCommitted = false } = request
+      const { lastStableOffset } = log
       const taken: Uint8Array[] = []
       let budgetBytes = Math.min(request.maxBytes, remainingBytes)
-      if (request.offset < log.highWatermark) {
+      let endOffset = readCommitted ? lastStableOffset : log.highWatermark
+      if (offset < endOffset) {
         const batches = this.#batches.get(log.id) ?? []
-        for (let index = indexOfOffset(batches, request.offset); index < batches.length; index++) {
-          const { bytes } = batches[index]!
-          if (bytes.byteLength > budgetBytes && !nothingYet) break
+        for (let index = indexOfOffset(batches, offset); index < batches.length; index++) {
+          const { baseOffset, bytes } = batches[index]!
+          if (baseOffset >= endOffset) break
+          if (bytes.byteLength > budgetBytes && !nothingYet) {
+            endOffset = baseOffset
+            break
+          }
           taken.push(bytes)
           budgetBytes -= bytes.byteLength
           remainingBytes -= bytes.byteLength
@@ -132,9 +146,9 @@ export class MemoryLogStore extends StoreBase {
       return {
         error: null,
         highWatermark: log.highWatermark,
-        lastStableOffset: log.highWatermark,
+        lastStableOffset,
         logStartOffset: log.startOffset,
-        abortedTransactions: request.readCommitted === true ? [] : null,
+        abortedTransactions: readCommitted ? log.abortedWithin(offset, endOffset) : null,
         records: new MemoryRecordBytes(taken),
       }
     })
@@ -148,6 +162,7 @@ export class MemoryLogStore extends StoreBase {
     )
     let best: OffsetAndTimestamp | null = null
     for (const batch of live) {
+      if (batch.maxTimestampMs === NO_TIMESTAMP_MS) continue
       const least = timestampMs === 'max' ? (best?.timestampMs ?? Number.NEGATIVE_INFINITY) : timestampMs
       if (batch.maxTimestampMs < least) continue
       const found = await findRecordByTime(batch.bytes, timestampMs, log.leaderEpoch, log.startOffset)

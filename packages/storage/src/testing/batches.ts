@@ -1,4 +1,13 @@
-import { batchCrc, batchesIn, batchHeader, decodeRecords, encodeRecordBatch } from '@streambus/protocol'
+import {
+  batchCrc,
+  batchesIn,
+  batchHeader,
+  type ControlMarker,
+  controlRecord,
+  decodeRecords,
+  encodeRecordBatch,
+  readControlRecord,
+} from '@streambus/protocol'
 import type { AppendBatch, AppendResult, LogId, LogStore, Offset, RecordBytes } from '../log-store.ts'
 
 /** Record batches for tests of the storage engines, and what a reader finds of them. */
@@ -6,6 +15,7 @@ export interface BatchOptions {
   producerId?: number
   producerEpoch?: number
   baseSequence?: number
+  transactional?: boolean
   compression?: 'gzip'
   /** Of each record, in order; the last one counts for those after it. Default 1,000. */
   timestamps?: readonly number[]
@@ -18,6 +28,20 @@ export function batchOf(values: readonly string[], options: BatchOptions = {}): 
     timestamp: timestamps[Math.min(index, timestamps.length - 1)]!,
   }))
   return encodeRecordBatch(records, rest)
+}
+
+/** The control batch that ends a producer's transaction. */
+export function markerOf(
+  type: ControlMarker['type'],
+  producer: { producerId: number; producerEpoch: number },
+  options: { coordinatorEpoch?: number; timestamp?: number } = {},
+): Uint8Array {
+  const { coordinatorEpoch = 0, timestamp = 1000 } = options
+  return encodeRecordBatch([controlRecord({ type, coordinatorEpoch, timestamp })], {
+    ...producer,
+    transactional: true,
+    control: true,
+  })
 }
 
 /** A batch of exactly `byteLength` bytes with one record whose value begins with `label`. */
@@ -50,7 +74,12 @@ export function accepted(result: AppendResult | undefined): Extract<AppendResult
 
 export interface FoundRecord {
   readonly offset: Offset
+  /** Empty for a marker. */
   readonly value: string
+  readonly producerId: number
+  readonly isTransactional: boolean
+  /** Null for a record. */
+  readonly marker: ControlMarker | null
 }
 
 /** All bytes of a read, taken in pieces of `pieceBytes`. */
@@ -69,7 +98,7 @@ export async function bytesOf(records: RecordBytes, pieceBytes = 64 * 1024): Pro
   return bytes
 }
 
-/** The records in whole batches; throws when a batch is damaged or does not follow the one before it. */
+/** The records in whole batches, markers among them; throws when a batch is damaged or does not follow the one before it. */
 export function recordsIn(bytes: Uint8Array): FoundRecord[] {
   const found: FoundRecord[] = []
   let end = 0
@@ -81,8 +110,12 @@ export function recordsIn(bytes: Uint8Array): FoundRecord[] {
     if (found.length > 0 && baseOffset !== found.at(-1)!.offset + 1) {
       throw new Error(`offset ${baseOffset} follows ${found.at(-1)!.offset}`)
     }
-    for (const { offset, value } of decodeRecords(bytes.subarray(position, position + byteLength))) {
-      found.push({ offset: Number(offset), value: Buffer.from(value!).toString() })
+    const records = decodeRecords(bytes.subarray(position, position + byteLength))
+    const { producerId, isTransactional, isControl } = records
+    for (const record of records) {
+      const marker = isControl ? readControlRecord(record) : null
+      const value = isControl ? '' : Buffer.from(record.value!).toString()
+      found.push({ offset: Number(record.offset), value, producerId, isTransactional, marker })
     }
     end = position + byteLength
   }
@@ -113,8 +146,11 @@ export async function readLog(
   }
 }
 
+/** What a `read_uncommitted` consumer gets. */
 export async function valuesOf(store: LogStore, logId: LogId, offset: Offset = 0): Promise<string[]> {
-  return (await readLog(store, logId, offset)).map(({ value }) => value)
+  return (await readLog(store, logId, offset))
+    .filter(({ marker }) => marker === null)
+    .map(({ value }) => value)
 }
 
 /** Error code of a promise that must reject, or of an append's result that must be an error. */

@@ -264,10 +264,10 @@ export function describeReads(suite: () => ContractSuite): void {
             [log, 0],
             [otherLog, 0],
           ]),
-          60_000,
+          { maxWaitMs: 60_000 },
         ),
       ).toEqual([log])
-      expect(await store.waitForAppend(new Map([[NO_LOG, 0]]), 60_000)).toEqual([NO_LOG])
+      expect(await store.waitForAppend(new Map([[NO_LOG, 0]]), { maxWaitMs: 60_000 })).toEqual([NO_LOG])
     })
 
     it('wakes when the first log moves', async () => {
@@ -276,7 +276,7 @@ export function describeReads(suite: () => ContractSuite): void {
           [log, 0],
           [otherLog, 0],
         ]),
-        60_000,
+        { maxWaitMs: 60_000 },
       )
       await appendOne(store, otherLog, batchOf(['a']))
       expect(await wait).toEqual([otherLog])
@@ -284,7 +284,7 @@ export function describeReads(suite: () => ContractSuite): void {
     })
 
     it('sleeps on while a log has not moved above the offset', async () => {
-      const wait = store.waitForAppend(new Map([[log, 2]]), 60_000)
+      const wait = store.waitForAppend(new Map([[log, 2]]), { maxWaitMs: 60_000 })
       await appendOne(store, log, batchOf(['a', 'b']))
       await appendOne(store, log, batchOf(['c']))
       expect(await wait).toEqual([log])
@@ -292,22 +292,24 @@ export function describeReads(suite: () => ContractSuite): void {
     })
 
     it('ends empty after its time, at once without any', async () => {
-      expect(await store.waitForAppend(new Map([[log, 0]]), 5)).toEqual([])
-      expect(await store.waitForAppend(new Map([[log, 0]]), 0)).toEqual([])
+      expect(await store.waitForAppend(new Map([[log, 0]]), { maxWaitMs: 5 })).toEqual([])
+      expect(await store.waitForAppend(new Map([[log, 0]]), { maxWaitMs: 0 })).toEqual([])
     })
 
     it('ends empty when it is aborted', async () => {
       const controller = new AbortController()
-      const wait = store.waitForAppend(new Map([[log, 0]]), 60_000, controller.signal)
+      const wait = store.waitForAppend(new Map([[log, 0]]), { maxWaitMs: 60_000, signal: controller.signal })
       controller.abort()
       expect(await wait).toEqual([])
-      expect(await store.waitForAppend(new Map([[log, 0]]), 60_000, controller.signal)).toEqual([])
+      expect(
+        await store.waitForAppend(new Map([[log, 0]]), { maxWaitMs: 60_000, signal: controller.signal }),
+      ).toEqual([])
     })
 
     it('wakes when the topic is deleted, and ends when the store closes', async () => {
       const other = await store.createTopic({ name: 'other', partitions: 1 })
-      const deleted = store.waitForAppend(new Map([[other.logs[0]!, 0]]), 60_000)
-      const closed = store.waitForAppend(new Map([[log, 0]]), 60_000)
+      const deleted = store.waitForAppend(new Map([[other.logs[0]!, 0]]), { maxWaitMs: 60_000 })
+      const closed = store.waitForAppend(new Map([[log, 0]]), { maxWaitMs: 60_000 })
       await store.deleteTopic(other.id)
       expect(await deleted).toEqual([other.logs[0]])
       await store.close()

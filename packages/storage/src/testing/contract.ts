@@ -4,6 +4,7 @@ import { describeAppends } from './contract-append.ts'
 import { describeReads } from './contract-read.ts'
 import type { ContractSuite } from './contract-suite.ts'
 import { describeTopics } from './contract-topics.ts'
+import { describeTransactions } from './contract-transactions.ts'
 
 /**
  * The contract of `LogStore` as tests: an engine is correct when it passes. Sizes stay small, so that an
@@ -33,6 +34,7 @@ export function describeLogStore(engineName: string, engine: ContractEngine): vo
     describeAppends(() => suite)
     describeReads(() => suite)
     describeTopics(() => suite)
+    describeTransactions(() => suite)
 
     it('has an identity, a place and a bound', () => {
       const { store } = suite

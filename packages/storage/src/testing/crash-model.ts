@@ -2,6 +2,8 @@ import { batchHeader } from '@streambus/protocol'
 import type { LocalLogStore } from '../local/local-log-store.ts'
 import type { LogId, Offset, TopicId } from '../log-store.ts'
 import { bytesOf, type FoundRecord, readLog } from './batches.ts'
+import { check } from './crash-failure.ts'
+import { ModelTransactions, placeOf, type TransactionPart } from './crash-transactions.ts'
 
 /**
  * What a store must have after everything it was asked and has answered: the other side of the comparison in
@@ -23,6 +25,8 @@ export interface SentBatch {
   /** Orders of the sendings that are not answered yet, in order. */
   readonly unanswered: number[]
   state: SentState
+  /** What it is to the transaction of its producer; null outside of transactions. */
+  readonly part: TransactionPart | null
   /** Known once it was acknowledged or found after a restart. */
   offset: Offset | null
 }
@@ -41,6 +45,7 @@ export interface ModelLog {
   readonly id: LogId
   readonly batches: Map<string, SentBatch>
   producer: ModelProducer
+  readonly transactions: ModelTransactions
   /** Acknowledged, and asked for at most. */
   start: Offset
   startAtMost: Offset
@@ -55,12 +60,6 @@ export interface ModelTopic {
   partitionsAtMost: number
   setting: number
   settingAtMost: number
-}
-
-export class SimulationFailure extends Error {}
-
-export function check(condition: boolean, message: () => string): asserts condition {
-  if (!condition) throw new SimulationFailure(message())
 }
 
 export class CrashModel {
@@ -83,7 +82,15 @@ export class CrashModel {
       inFlight: 0,
       mustResend: false,
     }
-    return { id, batches: new Map(), producer, start: 0, startAtMost: 0, ownerEpoch: 0 }
+    return {
+      id,
+      batches: new Map(),
+      producer,
+      transactions: new ModelTransactions(id),
+      start: 0,
+      startAtMost: 0,
+      ownerEpoch: 0,
+    }
   }
 
   forgetTopic(topic: ModelTopic): void {
@@ -98,6 +105,7 @@ export class CrashModel {
     )
     batch.offset = offset
     batch.state = 'acknowledged'
+    if (batch.part !== null) log.transactions.remember(offset, batch.part)
     this.count('acknowledged')
   }
 
@@ -105,11 +113,12 @@ export class CrashModel {
   checkContent(log: ModelLog, found: readonly FoundRecord[]): Map<string, Offset> {
     const offsets = new Map<string, Offset>()
     const counts = new Map<string, number>()
-    for (const { offset, value } of found) {
-      const [label, index] = value.split('/') as [string, string]
+    for (const record of found) {
+      const { offset } = record
+      const { label, index } = placeOf(record)
       const batch = log.batches.get(label)
       check(batch !== undefined, () => `log ${log.id} has '${label}' at ${offset}, which was not sent to it`)
-      const baseOffset = offset - Number(index)
+      const baseOffset = offset - index
       const known = offsets.get(label)
       check(known === undefined || known === baseOffset, () => `batch ${label} is twice in log ${log.id}`)
       offsets.set(label, baseOffset)
@@ -129,7 +138,8 @@ export class CrashModel {
   /** What was not answered before the crash may have happened. */
   settleUnknown(): void {
     for (const { logs } of this.topics.values()) {
-      for (const { batches, producer } of logs) {
+      for (const { batches, producer, transactions } of logs) {
+        transactions.settleUnknown()
         for (const batch of batches.values()) if (batch.state === 'pending') batch.state = 'unknown'
         for (const batch of batches.values()) batch.unanswered.length = 0
         producer.inFlight = 0
@@ -192,6 +202,7 @@ export class CrashModel {
         for (const batch of log.batches.values()) {
           if (batch.state === 'acknowledged') batch.state = 'unknown'
         }
+        log.transactions.goBack()
         log.producer = { ...this.newLog(log.id).producer, producerId: 1_000_000 + ++this.#renewedProducers }
       }
     }
@@ -209,7 +220,7 @@ export class CrashModel {
     const records = await readLog(store, log.id, start)
     check((records.at(-1)?.offset ?? start - 1) === end - 1, () => `log ${log.id} does not end at ${end}`)
     // The batch in which the log starts is read from its middle, and cannot be judged.
-    const whole = records.findIndex(({ value }) => value.split('/')[1] === '0')
+    const whole = records.findIndex((record) => placeOf(record).index === 0)
     const offsets = this.checkContent(log, whole < 0 ? [] : records.slice(whole))
     const firstWhole = whole < 0 ? end : records[whole]!.offset
     let missing: SentBatch | null = null
@@ -241,6 +252,8 @@ export class CrashModel {
         this.count('unacknowledged, gone')
       }
     }
+    await log.transactions.compare(store, records, start, end)
+    this.count(log.transactions.summary)
     await this.#compareProducer(store, log)
     await this.#compareSize(store, log, start, state!.sizeBytes)
   }

@@ -1,15 +1,16 @@
 import { LocalLogStore, type LocalLogStoreOptions } from '../local/local-log-store.ts'
 import type { AppendResult, RecordBytes, StorageError } from '../log-store.ts'
-import { batchOf, bytesOf, recordsIn } from './batches.ts'
+import { batchOf, bytesOf, readLog, recordsIn } from './batches.ts'
+import { check, SimulationFailure } from './crash-failure.ts'
 import {
   CrashModel,
-  check,
   type ModelLog,
   type ModelProducer,
   type ModelTopic,
   type SentBatch,
-  SimulationFailure,
 } from './crash-model.ts'
+import { planTransaction, type TransactionPart } from './crash-transactions.ts'
+import { readCommitted } from './read-committed.ts'
 import { SeededRandom } from './seeded-random.ts'
 import { SimulatedFileSystem } from './simulated-file-system.ts'
 
@@ -21,6 +22,8 @@ import { SimulatedFileSystem } from './simulated-file-system.ts'
  * - A batch that was refused with a known outcome is nowhere. One whose outcome is not known is there wholly
  *   or not at all; and of the batches sent to a log, none is there before which one is missing.
  * - A retry of an idempotent producer finds the original if it was there, and is written once if not.
+ * - Last stable offset, aborted transactions and what a consumer of committed records gets are those of the
+ *   batches and markers in the log; no record is ever committed before its commit marker was sent.
  * - Topics, settings, log starts, owner epochs and producer ids are those acknowledged, or later ones.
  * - A full disk refuses appends and nothing else; after a failed write every append is refused, and reads go on.
  *
@@ -159,9 +162,11 @@ class Simulation {
     const log = this.#anyLog()
     const choice = random.below(100)
     if (log === null || choice < 4) return this.#background(this.#createTopic(store))
-    if (choice < 40) return this.#background(this.#append(store, random.between(1, 3)))
-    if (choice < 65) return this.#background(this.#produce(store, log))
-    if (choice < 75) return this.#readSomething(store, log)
+    if (choice < 25) return this.#background(this.#append(store, random.between(1, 3)))
+    if (choice < 42) return this.#background(this.#produce(store, log))
+    if (choice < 67) return this.#background(this.#transact(store, log))
+    if (choice < 73) return this.#readSomething(store, log)
+    if (choice < 75) return this.#readCommitted(store, log)
     if (choice < 78) return this.#continueRead()
     if (choice < 80) return this.#background(this.#deleteTopic(store))
     if (choice < 82) return this.#background(this.#createPartitions(store))
@@ -318,23 +323,27 @@ class Simulation {
     this.#model.producerIdsBelow = first + count
   }
 
-  #newBatch(log: ModelLog): { batch: SentBatch; values: string[] } {
+  #newBatch(log: ModelLog, part: TransactionPart | null = null): { batch: SentBatch; values: string[] } {
     const label = `b${this.#names++}`
     const recordCount = this.#random.between(1, 3)
     const padding = '.'.repeat(this.#random.pick([0, 50, 1000, 1000, 3000]))
     const values = Array.from({ length: recordCount }, (_, index) => `${label}/${index}/${padding}`)
-    const order = ++this.#order
+    return { batch: this.#sent(log, label, recordCount, part), values }
+  }
+
+  #sent(log: ModelLog, label: string, recordCount: number, part: TransactionPart | null): SentBatch {
     const batch: SentBatch = {
       label,
       recordCount,
-      order,
+      order: ++this.#order,
       mayBeMissing: false,
       unanswered: [],
       state: 'pending',
+      part,
       offset: null,
     }
     log.batches.set(label, batch)
-    return { batch, values }
+    return batch
   }
 
   async #append(store: LocalLogStore, count: number): Promise<void> {
@@ -444,6 +453,55 @@ class Simulation {
     if (at >= 0) producer.unacknowledged.splice(at, 1)
   }
 
+  /** A transactional producer sends a few batches without waiting, and its coordinator perhaps the end. */
+  async #transact(store: LocalLogStore, log: ModelLog): Promise<void> {
+    const producer = this.#random.pick(log.transactions.producers)
+    if (producer.isBusy) return
+    producer.isBusy = true
+    const sendings = planTransaction(producer, this.#random, {
+      newBatch: (part) => this.#newBatch(log, part),
+      newMarker: (part, coordinatorEpoch) => this.#sent(log, `m${coordinatorEpoch}`, 1, part),
+      newCoordinatorEpoch: () => ++this.#names,
+    })
+    await Promise.all(
+      sendings.map(async ({ batch, bytes }) => {
+        const hadFailed = this.#writerFailed
+        // Each in a call of its own: it is answered as soon as it is durable.
+        const [result] = await store.append([{ logId: log.id, bytes }])
+        if (hadFailed) this.#checkRefusedForGood(result!)
+        const code = result!.error?.code
+        if (result!.error !== null) producer.isBroken = true
+        // One before it was refused.
+        if (code === 'OUT_OF_ORDER_SEQUENCE' || code === 'INVALID_PRODUCER_EPOCH') batch.state = 'refused'
+        else this.#settle(log, batch, result!)
+      }),
+    )
+    producer.isBusy = false
+  }
+
+  /** Whatever happens at the moment: nothing is seen that may still be aborted. */
+  async #readCommitted(store: LocalLogStore, log: ModelLog): Promise<void> {
+    const [state] = await store.state([log.id])
+    if (state === undefined) return
+    const maxBytes = this.#random.pick([0, 5000, 1e9])
+    const view = await readCommitted(store, log.id, state.logStartOffset, maxBytes).catch(
+      ({ code }: StorageError) => {
+        if (code !== 'UNKNOWN_LOG' && code !== 'OFFSET_OUT_OF_RANGE') {
+          throw new SimulationFailure(`reading what is committed in log ${log.id} failed: ${code}`)
+        }
+        return null
+      },
+    )
+    for (const { offset, value } of view?.records ?? []) {
+      const part = log.batches.get(value.split('/')[0]!)!.part
+      check(
+        part === null || part.transaction.commitSent,
+        () => `log ${log.id} shows ${offset} as committed, which it cannot be`,
+      )
+    }
+    if (view !== null) this.#model.count('reads of what is committed')
+  }
+
   async #readSomething(store: LocalLogStore, log: ModelLog): Promise<void> {
     const topicIsThere = () => [...this.#model.topics.values()].some((topic) => topic.logs.includes(log))
     const [state] = await store.state([log.id])
@@ -506,10 +564,12 @@ class Simulation {
         check(result!.error === null, () => `there is room, but an append got ${result!.error?.stack}`)
         this.#settle(log, batch, result!)
         const [state] = await store.state([log.id])
+        const { logStartOffset: start, highWatermark: end } = state!
         check(
-          state!.highWatermark === batch.offset! + values.length,
-          () => `log ${log.id} ends at ${state!.highWatermark}, not behind ${batch.offset}`,
+          end === batch.offset! + values.length,
+          () => `log ${log.id} ends at ${end}, not behind ${batch.offset}`,
         )
+        await log.transactions.compare(store, await readLog(store, log.id, start), start, end)
       }
     }
   }

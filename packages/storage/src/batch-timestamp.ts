@@ -1,0 +1,12 @@
+import { batchHeader } from '@streambus/protocol'
+
+/** In place of the largest timestamp of a batch that no lookup by time may find. */
+export const NO_TIMESTAMP_MS = Number.NEGATIVE_INFINITY
+
+/**
+ * Largest timestamp of a batch as an index for lookups by time needs it. Markers of transactions are no
+ * records: consumers never see them, and none of them is the answer to a lookup.
+ */
+export function lookupTimestampOf(bytes: Uint8Array, position: number): number {
+  return batchHeader.isControl(bytes, position) ? NO_TIMESTAMP_MS : batchHeader.maxTimestamp(bytes, position)
+}
