@@ -1,21 +1,47 @@
+import { randomUUID } from 'node:crypto'
 import { LocalLogStore, type LogStore, MemoryLogStore } from '@streambus/storage'
+import { isInternalTopic } from './coordinator/internal-topics.ts'
+import { SystemScheduler } from './coordinator/scheduler.ts'
 import { Dispatch } from './dispatch.ts'
 import { FetchSessions } from './fetch/fetch-sessions.ts'
+import { GroupCoordinator } from './groups/group-coordinator.ts'
 import type { BrokerServices, Handler } from './handler.ts'
 import { produceHandler } from './handlers/00-produce.ts'
 import { fetchHandler } from './handlers/01-fetch.ts'
 import { listOffsetsHandler } from './handlers/02-list-offsets.ts'
 import { metadataHandler } from './handlers/03-metadata.ts'
+import { offsetCommitHandler } from './handlers/08-offset-commit.ts'
+import { offsetFetchHandler } from './handlers/09-offset-fetch.ts'
+import { findCoordinatorHandler } from './handlers/10-find-coordinator.ts'
+import { joinGroupHandler } from './handlers/11-join-group.ts'
+import { heartbeatHandler } from './handlers/12-heartbeat.ts'
+import { leaveGroupHandler } from './handlers/13-leave-group.ts'
+import { syncGroupHandler } from './handlers/14-sync-group.ts'
+import { describeGroupsHandler } from './handlers/15-describe-groups.ts'
+import { listGroupsHandler } from './handlers/16-list-groups.ts'
 import { createTopicsHandler } from './handlers/19-create-topics.ts'
 import { deleteTopicsHandler } from './handlers/20-delete-topics.ts'
+import { deleteRecordsHandler } from './handlers/21-delete-records.ts'
 import { initProducerIdHandler } from './handlers/22-init-producer-id.ts'
 import { offsetForLeaderEpochHandler } from './handlers/23-offset-for-leader-epoch.ts'
+import { addPartitionsToTxnHandler } from './handlers/24-add-partitions-to-txn.ts'
+import { addOffsetsToTxnHandler } from './handlers/25-add-offsets-to-txn.ts'
+import { endTxnHandler } from './handlers/26-end-txn.ts'
+import { writeTxnMarkersHandler } from './handlers/27-write-txn-markers.ts'
+import { txnOffsetCommitHandler } from './handlers/28-txn-offset-commit.ts'
 import { describeConfigsHandler } from './handlers/32-describe-configs.ts'
 import { alterConfigsHandler } from './handlers/33-alter-configs.ts'
 import { describeLogDirsHandler } from './handlers/35-describe-log-dirs.ts'
 import { createPartitionsHandler } from './handlers/37-create-partitions.ts'
+import { deleteGroupsHandler } from './handlers/42-delete-groups.ts'
 import { incrementalAlterConfigsHandler } from './handlers/44-incremental-alter-configs.ts'
+import { offsetDeleteHandler } from './handlers/47-offset-delete.ts'
 import { describeClusterHandler } from './handlers/60-describe-cluster.ts'
+import { describeProducersHandler } from './handlers/61-describe-producers.ts'
+import { describeTransactionsHandler } from './handlers/65-describe-transactions.ts'
+import { listTransactionsHandler } from './handlers/66-list-transactions.ts'
+import { consumerGroupHeartbeatHandler } from './handlers/68-consumer-group-heartbeat.ts'
+import { consumerGroupDescribeHandler } from './handlers/69-consumer-group-describe.ts'
 import { FrameMemory } from './network/frame-memory.ts'
 import { Listener } from './network/listener.ts'
 import { PeerComplaints } from './network/peer-complaints.ts'
@@ -24,12 +50,14 @@ import { ResponsePieces } from './network/response-pieces.ts'
 import { TurnEnd } from './network/turn-end.ts'
 import { UnsentResponses } from './network/unsent-responses.ts'
 import { type BrokerOptions, type ResolvedOptions, resolveOptions } from './options.ts'
+import { prepareForCompaction } from './produce/compaction-codecs.ts'
 import { ProducerIds } from './producer-ids.ts'
 import { BrokerSettings } from './settings/broker-settings.ts'
 import { TopicSettingsTable } from './settings/topic-settings.ts'
 import { AutoCreation } from './topics/auto-creation.ts'
 import { PartitionLimit } from './topics/partition-limit.ts'
 import { TopicChanges } from './topics/topic-changes.ts'
+import { TransactionCoordinator } from './transactions/transaction-coordinator.ts'
 
 /**
  * A Kafka-compatible broker in this process.
@@ -46,11 +74,18 @@ export class Broker {
   readonly store: LogStore
   readonly #listener: Listener
   readonly #options: ResolvedOptions
+  readonly #coordinators: Coordinators
   #closing: Promise<void> | undefined
 
-  private constructor(listener: Listener, store: LogStore, options: ResolvedOptions) {
+  private constructor(
+    listener: Listener,
+    store: LogStore,
+    options: ResolvedOptions,
+    coordinators: Coordinators,
+  ) {
     this.#listener = listener
     this.#options = options
+    this.#coordinators = coordinators
     this.store = store
     this.host = listener.host
     this.port = listener.port
@@ -66,11 +101,15 @@ export class Broker {
     let store: LogStore
     try {
       store = resolved.store ?? (await openStore(resolved))
+      for (const { configs, name } of store.topics.all()) {
+        if (!isInternalTopic(name)) await prepareForCompaction(configs)
+      }
     } catch (error) {
       await listener.close(0)
       throw error
     }
-    const services = makeServices(resolved, listener, store)
+    const coordinators = makeCoordinators(resolved, store)
+    const services = makeServices(resolved, listener, store, coordinators)
     listener.serve({
       executor: new Dispatch(makeHandlers(services)),
       memory: new RequestMemory(resolved.maxInFlightBytes, resolved.maxFrameBytes),
@@ -82,7 +121,9 @@ export class Broker {
       log: resolved.log,
       maxFrameBytes: resolved.maxFrameBytes,
     })
-    return new Broker(listener, store, resolved)
+    coordinators.groups.start()
+    coordinators.transactions.start()
+    return new Broker(listener, store, resolved, coordinators)
   }
 
   /** What clients connect to: 'host:port'. */
@@ -113,6 +154,11 @@ export class Broker {
   }
 
   async #close(): Promise<void> {
+    const { groups, transactions, scheduler } = this.#coordinators
+    // Whoever waits for others in a group is answered now, and is no longer a request in flight.
+    groups.close()
+    transactions.close()
+    scheduler.close()
     await this.#listener.close(this.#options.shutdownTimeoutMs)
     await this.store.close()
   }
@@ -125,7 +171,35 @@ function openStore(options: ResolvedOptions): Promise<LogStore> {
   return LocalLogStore.open({ dataDir, durability, cacheBytes, onDamage, log, clock })
 }
 
-function makeServices(options: ResolvedOptions, listener: Listener, store: LogStore): BrokerServices {
+interface Coordinators {
+  readonly scheduler: SystemScheduler
+  readonly producerIds: ProducerIds
+  readonly groups: GroupCoordinator
+  readonly transactions: TransactionCoordinator
+}
+
+function makeCoordinators(options: ResolvedOptions, store: LogStore): Coordinators {
+  const { log } = options
+  const scheduler = new SystemScheduler(options.clock)
+  const producerIds = new ProducerIds(store)
+  const groups = new GroupCoordinator({ store, scheduler, options: options.groups, log, newId: randomUUID })
+  const transactions = new TransactionCoordinator({
+    store,
+    scheduler,
+    options: options.transactions,
+    producerIds,
+    offsets: groups,
+    log,
+  })
+  return { scheduler, producerIds, groups, transactions }
+}
+
+function makeServices(
+  options: ResolvedOptions,
+  listener: Listener,
+  store: LogStore,
+  coordinators: Coordinators,
+): BrokerServices {
   const listening = { host: listener.host, port: listener.port }
   const topicSettings = new TopicSettingsTable(store.maxBatchBytes)
   const partitionLimit = new PartitionLimit(store, options.maxPartitions)
@@ -144,7 +218,7 @@ function makeServices(options: ResolvedOptions, listener: Listener, store: LogSt
       partitions: options.defaultPartitions,
     }),
     fetchSessions: new FetchSessions(options.maxFetchSessions),
-    producerIds: new ProducerIds(store),
+    ...coordinators,
   }
 }
 
@@ -154,15 +228,37 @@ function makeHandlers(services: BrokerServices): Handler[] {
     fetchHandler(services),
     listOffsetsHandler(services),
     metadataHandler(services),
+    offsetCommitHandler(services),
+    offsetFetchHandler(services),
+    findCoordinatorHandler(services),
+    joinGroupHandler(services),
+    heartbeatHandler(services),
+    leaveGroupHandler(services),
+    syncGroupHandler(services),
+    describeGroupsHandler(services),
+    listGroupsHandler(services),
     createTopicsHandler(services),
     deleteTopicsHandler(services),
+    deleteRecordsHandler(services),
     initProducerIdHandler(services),
     offsetForLeaderEpochHandler(services),
+    addPartitionsToTxnHandler(services),
+    addOffsetsToTxnHandler(services),
+    endTxnHandler(services),
+    writeTxnMarkersHandler(services),
+    txnOffsetCommitHandler(services),
     describeConfigsHandler(services),
     alterConfigsHandler(services),
     describeLogDirsHandler(services),
     createPartitionsHandler(services),
+    deleteGroupsHandler(services),
     incrementalAlterConfigsHandler(services),
+    offsetDeleteHandler(services),
     describeClusterHandler(services),
+    describeProducersHandler(services),
+    describeTransactionsHandler(services),
+    listTransactionsHandler(services),
+    consumerGroupHeartbeatHandler(services),
+    consumerGroupDescribeHandler(services),
   ]
 }

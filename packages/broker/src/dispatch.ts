@@ -54,8 +54,8 @@ export class Dispatch implements RequestExecutor {
       )
     }
     const { header, bodyOffset } = decoding(() => decodeRequestHeader(frame))
-    const { correlationId } = header
-    const context: RequestContext = { version, requester }
+    const { correlationId, clientId } = header
+    const context: RequestContext = { version, clientId, requester }
     const request = decoding(() => decodeRequest(handler.api, version, frame, bodyOffset))
     const answer = handler.handle(request, context)
     if (!(answer instanceof Promise)) return encode(handler, version, correlationId, answer)

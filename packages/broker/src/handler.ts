@@ -1,6 +1,8 @@
 import type { Api } from '@streambus/protocol'
 import type { LogStore } from '@streambus/storage'
+import type { Scheduler } from './coordinator/scheduler.ts'
 import type { FetchSessions } from './fetch/fetch-sessions.ts'
+import type { GroupCoordinator } from './groups/group-coordinator.ts'
 import type { Logger } from './logger.ts'
 import type { Requester } from './network/connection.ts'
 import type { HostAndPort, ResolvedOptions } from './options.ts'
@@ -10,6 +12,7 @@ import type { TopicSettingsTable } from './settings/topic-settings.ts'
 import type { AutoCreation } from './topics/auto-creation.ts'
 import type { PartitionLimit } from './topics/partition-limit.ts'
 import type { TopicChanges } from './topics/topic-changes.ts'
+import type { TransactionCoordinator } from './transactions/transaction-coordinator.ts'
 
 /** What handlers work with. One object per broker; nothing is shared between brokers. */
 export interface BrokerServices {
@@ -26,10 +29,15 @@ export interface BrokerServices {
   readonly brokerSettings: BrokerSettings
   readonly fetchSessions: FetchSessions
   readonly producerIds: ProducerIds
+  readonly scheduler: Scheduler
+  readonly groups: GroupCoordinator
+  readonly transactions: TransactionCoordinator
 }
 
 export interface RequestContext {
   readonly version: number
+  /** What the client calls itself; null where it does not. */
+  readonly clientId: string | null
   readonly requester: Requester
 }
 

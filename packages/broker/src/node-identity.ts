@@ -11,5 +11,7 @@ function operations(...codes: number[]): number {
 
 /** No authorizer is configured, so that everybody may do everything that can be done to a topic. */
 export const ALL_TOPIC_OPERATIONS = operations(3, 4, 5, 6, 7, 8, 10, 11)
+/** The same for groups. */
+export const ALL_GROUP_OPERATIONS = operations(3, 6, 8)
 /** The same for the cluster: 9 CLUSTER_ACTION, 10 and 11 configurations, 12 IDEMPOTENT_WRITE. */
 export const ALL_CLUSTER_OPERATIONS = operations(5, 7, 8, 9, 10, 11, 12)

@@ -1,7 +1,13 @@
 import type { LogStore } from '@streambus/storage'
 import { BrokerError } from './broker-error.ts'
+import { type GroupOptions, type ResolvedGroupOptions, resolveGroupOptions } from './groups/group-options.ts'
 import { type Logger, silentLogger } from './logger.ts'
 import { MAX_PARTITIONS_PER_TOPIC } from './topics/partition-count.ts'
+import {
+  type ResolvedTransactionOptions,
+  resolveTransactionOptions,
+  type TransactionOptions,
+} from './transactions/transaction-options.ts'
 
 const MEBIBYTE = 1024 * 1024
 
@@ -58,8 +64,12 @@ export interface BrokerOptions {
   maxResponseBufferBytes?: number
   /** Incremental fetch sessions (KIP-227) kept; the one unused for longest makes room. Default 1,000. */
   maxFetchSessions?: number
+  /** Limits and times of transactions. */
+  transactions?: TransactionOptions
   /** How long `close` waits for requests in flight. Default 10 seconds. */
   shutdownTimeoutMs?: number
+  /** How groups of consumers and their offsets are kept. */
+  groups?: GroupOptions
   /** Default: silent. */
   log?: Logger
   /** Milliseconds since the Unix epoch. Default Date.now. */
@@ -85,7 +95,9 @@ export interface ResolvedOptions {
   readonly maxPartitions: number
   readonly maxResponseBufferBytes: number
   readonly maxFetchSessions: number
+  readonly transactions: ResolvedTransactionOptions
   readonly shutdownTimeoutMs: number
+  readonly groups: ResolvedGroupOptions
   readonly log: Logger
   readonly clock: () => number
 }
@@ -142,7 +154,9 @@ export function resolveOptions(options: BrokerOptions): ResolvedOptions {
       Number.MAX_SAFE_INTEGER,
     ),
     maxFetchSessions: integer('maxFetchSessions', 1000, 0, 1_000_000),
+    transactions: resolveTransactionOptions(options.transactions ?? {}),
     shutdownTimeoutMs: integer('shutdownTimeoutMs', 10_000, 0, 2 ** 31 - 1),
+    groups: resolveGroupOptions(options.groups ?? {}, options.dataDir === undefined),
     log: options.log ?? silentLogger,
     clock: options.clock ?? Date.now,
   }

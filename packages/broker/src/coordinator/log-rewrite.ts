@@ -23,6 +23,11 @@ export interface Rewritable {
   keys(): Iterable<string>
   /** The records that make this key's state from nothing; none if it has no state any more. */
   snapshot(key: string): readonly CoordinatorRecord[]
+  /**
+   * Asked when all keys are written: where the log has to start at the latest, for what the snapshots left out.
+   * Nothing was left out where there is no such function.
+   */
+  neededFrom?(): Offset
 }
 
 export interface LogRewriteOptions {
@@ -104,7 +109,7 @@ export class LogRewrite {
     }
     await Promise.all(Array.from({ length: KEYS_AT_ONCE }, worker))
     if (this.#closed) return
-    await store.advanceStart(log.logId, newStart)
+    await store.advanceStart(log.logId, Math.min(newStart, rewritable.neededFrom?.() ?? newStart))
     const [state] = await store.state([log.logId])
     this.#rewrittenBytes.set(log, state?.sizeBytes ?? 0)
   }

@@ -22,6 +22,7 @@ export interface WantedPartition {
 /** What was answered last for a partition of a session; -1 before the first answer and after an error. */
 interface SessionPartition extends WantedPartition {
   sentHighWatermark: number
+  sentLastStableOffset: number
   sentLogStartOffset: number
 }
 
@@ -30,6 +31,8 @@ export interface PartitionNews {
   readonly errorCode: number
   readonly recordBytes: number
   readonly highWatermark: number
+  /** Only where the reader wants committed records; -1 for others, to whom it is no news. */
+  readonly lastStableOffset: number
   readonly logStartOffset: number
 }
 
@@ -203,6 +206,7 @@ function incremental(session: Session): OpenedFetch {
         news.errorCode !== ErrorCode.NONE ||
         news.recordBytes > 0 ||
         news.highWatermark !== partition.sentHighWatermark ||
+        news.lastStableOffset !== partition.sentLastStableOffset ||
         news.logStartOffset !== partition.sentLogStartOffset
       if (isNews) remember(session, partition, news)
       return isNews
@@ -214,6 +218,7 @@ function remember(session: Session, partition: SessionPartition, news: Partition
   const failed = news.errorCode !== ErrorCode.NONE
   // After an error the next good answer is news, whatever it says.
   partition.sentHighWatermark = failed ? -1 : news.highWatermark
+  partition.sentLastStableOffset = failed ? -1 : news.lastStableOffset
   partition.sentLogStartOffset = failed ? -1 : news.logStartOffset
   if (news.recordBytes === 0) return
   const key = keyOf(partition.topic, partition.partition)
@@ -243,6 +248,7 @@ function addTo(session: Session, wanted: WantedPartition): void {
   session.partitions.set(keyOf(wanted.topic, wanted.partition), {
     ...wanted,
     sentHighWatermark: -1,
+    sentLastStableOffset: -1,
     sentLogStartOffset: -1,
   })
 }

@@ -38,7 +38,7 @@ function changed(batch: Uint8Array, change: (view: DataView) => void): Uint8Arra
 
 test('offsets count up from 0 in each partition, in every served version', async () => {
   let expected = 0n
-  for (let version = 3; version <= 11; version++) {
+  for (let version = 3; version <= 12; version++) {
     const answer = await produceBatch(client, 'words', batchOf(['a', 'b']), version)
     expect(answer).toMatchObject({ errorCode: 0, baseOffset: expected, logAppendTimeMs: -1n })
     expect(answer.logStartOffset).toBe(version >= 5 ? 0n : -1n)
@@ -86,9 +86,14 @@ test.each([
   ],
   ['a control batch', () => changed(batchOf(['a']), (v) => v.setInt16(21, 0x20)), ErrorCode.INVALID_RECORD],
   [
-    'a transactional batch',
+    'a transactional batch without a producer',
+    () => batchOf(['a'], { transactional: true }),
+    ErrorCode.INVALID_RECORD,
+  ],
+  [
+    'a transactional batch of a request without a transactional id',
     () => batchOf(['a'], { producerId: 1, producerEpoch: 0, baseSequence: 0, transactional: true }),
-    ErrorCode.INVALID_TXN_STATE,
+    ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
   ],
   [
     'a producer id without a sequence',
@@ -222,4 +227,31 @@ test('a full disk is a retriable error for that batch, and reads go on', async (
   expect(valuesOf((await fetchPartition(producer, 'words', 0)).records)).toHaveLength(1)
   isFull = false
   expect(await produceBatch(producer, 'words', batchOf(['after']))).toMatchObject({ baseOffset: 1n })
+})
+
+test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
+  'a compacted topic refuses a record without a key and says which: %s',
+  async (compression) => {
+    await createTopic(client, 'table', { configs: { 'cleanup.policy': 'compact' } })
+    await loadCodec(compression)
+    const keyed = [{ key: 'a', value: '1' }, { key: 'b' }]
+    expect(await produceBatch(client, 'table', encodeRecordBatch(keyed, { compression }))).toMatchObject({
+      errorCode: ErrorCode.NONE,
+    })
+    const unkeyed = encodeRecordBatch([...keyed, { value: 'no key' }], { compression })
+    expect(await produceBatch(client, 'table', unkeyed)).toMatchObject({
+      errorCode: ErrorCode.INVALID_RECORD,
+      recordErrors: [{ batchIndex: 2, batchIndexErrorMessage: expect.stringMatching(/Record 2 .* no key/) }],
+    })
+    expect(await produceBatch(client, 'words', unkeyed)).toMatchObject({ errorCode: ErrorCode.NONE })
+  },
+)
+
+test('a batch larger than segment.bytes', async () => {
+  await createTopic(client, 'small', { configs: { 'segment.bytes': '200' } })
+  expect(await produceBatch(client, 'small', batchOf(['x'.repeat(300)]))).toMatchObject({
+    errorCode: ErrorCode.RECORD_LIST_TOO_LARGE,
+    errorMessage: expect.stringMatching(/segment.bytes allows 200/),
+  })
+  expect(await produceBatch(client, 'small', batchOf(['x']))).toMatchObject({ baseOffset: 0n })
 })

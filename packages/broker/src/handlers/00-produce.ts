@@ -1,27 +1,40 @@
-import { ErrorCode, type ProduceRequest, type ProduceResponseInput, produce } from '@streambus/protocol'
-import type { AppendBatch, AppendResult } from '@streambus/storage'
+import {
+  batchHeader,
+  ErrorCode,
+  type ProduceRequest,
+  type ProduceResponseInput,
+  produce,
+} from '@streambus/protocol'
+import { type AppendBatch, StorageError } from '@streambus/storage'
+import { isInternalTopic } from '../coordinator/internal-topics.ts'
 import type { BrokerServices, Handler } from '../handler.ts'
 import { ConnectionRefusal } from '../network/connection.ts'
 import { refuseBatch } from '../produce/batch-check.ts'
+import { appendTransactional, type TransactionalResult } from '../produce/transactional-append.ts'
 import { wireCodeOf } from '../storage-errors.ts'
+import type { TopicPartition } from '../transactions/transaction.ts'
 
 /**
- * Produce (key 0). Versions 0–11 are advertised, because librdkafka up to 2.11 turns compression off where
- * the minimum is not 0; versions 0–2 carry record formats that are not served and close the connection.
+ * Produce (key 0). Versions 0–13 are advertised, because librdkafka up to 2.11 turns compression off where
+ * the minimum is not 0; versions 0–2 carry record formats that are not served and close the connection. From
+ * version 13 topics by id.
  *
  * Every partition succeeds or fails by itself. What passes `refuseBatch` goes to the store in one append, and
  * the answer leaves when the store says that each batch is durable. acks=0 gets no answer, and a closed
- * connection where something was refused. acks=1 and acks=all are the same with one replica.
+ * connection where something was refused. acks=1 and acks=all are the same with one replica. Batches that
+ * belong to a transaction are checked against it (produce/transactional-append.ts).
  *
- * Left out: transactions (transactional batches are refused with INVALID_TXN_STATE), topic ids (v13), the
- * timeout (an append takes as long as the disk does), decompression: a compressed batch is checked by its
- * header and CRC only.
+ * Left out: the timeout (an append takes as long as the disk does), decompression: a compressed batch is checked
+ * by its header and CRC only, unless its topic is compacted.
  */
+const TOPIC_IDS_SINCE = 13
+
 type Topics = ProduceResponseInput['responses']
 type PartitionResponse = Topics[number]['partitionResponses'][number]
 
 /** Where the result of an append goes. */
 interface Appended {
+  readonly topic: string
   readonly partitions: PartitionResponse[]
   readonly position: number
   readonly logAppendTimeMs: bigint
@@ -29,47 +42,64 @@ interface Appended {
 
 const NOT_APPENDED = -1n
 
-export function produceHandler({
-  store,
-  topicSettings,
-  clock,
-}: BrokerServices): Handler<ProduceRequest, ProduceResponseInput> {
+export function produceHandler(services: BrokerServices): Handler<ProduceRequest, ProduceResponseInput> {
+  const { store, topicSettings, clock } = services
   return {
     api: produce,
     minVersion: 0,
-    maxVersion: 11,
+    maxVersion: 13,
     mayOverlap: true,
-    handle({ acks, topicData }, { version }) {
+    handle({ acks, topicData, transactionalId }, { version }) {
+      const usesTopicIds = version >= TOPIC_IDS_SINCE
       const acksAllowed = acks === -1 || acks === 1 || acks === 0
       const nowMs = clock()
-      const responses: { name: string; partitionResponses: PartitionResponse[] }[] = []
+      const responses: { name: string; topicId: string; partitionResponses: PartitionResponse[] }[] = []
       const batches: AppendBatch[] = []
       const appended: Appended[] = []
       let refused = false
+      let isTransactional = false
 
-      for (const { name, partitionData } of topicData) {
-        const topic = store.topics.byName(name)
+      for (const { name, topicId, partitionData } of topicData) {
+        const topic = usesTopicIds ? store.topics.byId(topicId) : store.topics.byName(name)
+        const isInternal = topic !== undefined && isInternalTopic(topic.name)
         const partitions: PartitionResponse[] = []
-        responses.push({ name, partitionResponses: partitions })
+        responses.push({ name, topicId, partitionResponses: partitions })
         for (const { index, records } of partitionData) {
           const logId = topic?.logs[index]
           let response: PartitionResponse | undefined
           if (!acksAllowed) {
             response = failure(index, ErrorCode.INVALID_REQUIRED_ACKS, 'acks must be 0, 1 or -1 (all).')
           } else if (topic === undefined || logId === undefined) {
-            response = failure(index, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, null)
+            const isUnknownId = usesTopicIds && topic === undefined
+            response = failure(
+              index,
+              isUnknownId ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+              null,
+            )
+          } else if (isInternal) {
+            response = failure(
+              index,
+              ErrorCode.INVALID_TOPIC_EXCEPTION,
+              'Only the broker writes to this topic.',
+            )
           } else {
             const settings = topicSettings.of(topic)
             const refusal = refuseBatch(records, version, settings, nowMs)
             if (refusal !== undefined) {
-              response = failure(index, refusal.errorCode, refusal.errorMessage)
+              const { errorCode, errorMessage, recordIndex } = refusal
+              response = failure(index, errorCode, errorMessage)
+              if (recordIndex !== undefined) {
+                const recordErrors = [{ batchIndex: recordIndex, batchIndexErrorMessage: errorMessage }]
+                response = { ...response, recordErrors }
+              }
             } else {
               const bytes = records!
               batches.push(
                 settings.logAppendTime ? { logId, bytes, logAppendTimeMs: nowMs } : { logId, bytes },
               )
+              if (batchHeader.isTransactional(bytes, 0)) isTransactional = true
               const logAppendTimeMs = settings.logAppendTime ? BigInt(nowMs) : -1n
-              appended.push({ partitions, position: partitions.length, logAppendTimeMs })
+              appended.push({ topic: topic.name, partitions, position: partitions.length, logAppendTimeMs })
               response = { index, errorCode: ErrorCode.NONE, baseOffset: NOT_APPENDED }
             }
           }
@@ -78,12 +108,16 @@ export function produceHandler({
         }
       }
 
-      const answer = (results: readonly AppendResult[]): ProduceResponseInput | null => {
+      const answer = (results: readonly TransactionalResult[]): ProduceResponseInput | null => {
         for (const [at, result] of results.entries()) {
           const { partitions, position, logAppendTimeMs } = appended[at]!
           const { index } = partitions[position]!
           if (result.error !== null) {
-            partitions[position] = failure(index, wireCodeOf(result.error), result.error.message)
+            const { error } = result
+            partitions[position] =
+              error instanceof StorageError
+                ? failure(index, wireCodeOf(error), error.message)
+                : failure(index, error.errorCode, error.errorMessage)
             refused = true
           } else {
             const { baseOffset, logStartOffset } = result
@@ -104,7 +138,12 @@ export function produceHandler({
         }
         return null
       }
-      return batches.length === 0 ? answer([]) : store.append(batches).then(answer)
+      if (batches.length === 0) return answer([])
+      if (!isTransactional) return store.append(batches).then(answer)
+      const partitions = appended.map(({ topic, partitions, position }): TopicPartition => {
+        return { topic, partition: partitions[position]!.index }
+      })
+      return appendTransactional(services, { version, transactionalId, batches, partitions }).then(answer)
     },
   }
 }

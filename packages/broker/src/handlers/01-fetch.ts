@@ -11,7 +11,8 @@ import { leaderEpochError } from '../topics/leader-epoch.ts'
  * Fetch (key 1), versions 4–17. From version 7 in incremental sessions, from version 13 topics by id.
  *
  * Answered at once when the client does not wait, when there is nothing to wait for, when minBytes are there,
- * or when a partition has an error. Otherwise it waits until a high watermark moves, and looks again.
+ * or when a partition has an error. Otherwise it waits until a high watermark moves, and looks again; a reader
+ * of committed records until a last stable offset moves, and it is told which transactions were aborted.
  * Partitions are served in the order of the request (of the session, where there is one); the first that has
  * records returns at least one whole batch. Records are planned here and loaded while they are sent.
  *
@@ -48,6 +49,7 @@ export function fetchHandler(services: BrokerServices): Handler<FetchRequest, Fe
       const withZstd =
         context.version < ZSTD_SINCE ? await scanForZstd(store, request, readable, results) : undefined
 
+      const readCommitted = request.isolationLevel === READ_COMMITTED
       const responses: { topic: string; topicId: string; partitions: PartitionResponse[] }[] = []
       for (const target of targets) {
         const { wanted } = target
@@ -63,6 +65,7 @@ export function fetchHandler(services: BrokerServices): Handler<FetchRequest, Fe
           errorCode: answer.errorCode,
           recordBytes: answer.records!.byteLength,
           highWatermark: Number(answer.highWatermark),
+          lastStableOffset: readCommitted ? Number(answer.lastStableOffset) : -1,
           logStartOffset: Number(answer.logStartOffset),
         }
         if (!opened.includes(wanted, news)) continue
@@ -143,13 +146,13 @@ async function readWhenReady(
     }
     const signal = requester.startWaiting()
     if (signal === undefined || signal.aborted) return byTarget(targets, results)
-    const highWatermarks = new Map<LogId, number>()
+    const ends = new Map<LogId, number>()
     for (const [at, result] of results.entries()) {
       if (result.error !== null) continue
-      highWatermarks.set(targets[at]!.logId!, result.highWatermark)
+      ends.set(targets[at]!.logId!, readCommitted ? result.lastStableOffset : result.highWatermark)
       result.records.close()
     }
-    const moved = await store.waitForAppend(highWatermarks, deadlineMs - nowMs, signal)
+    const moved = await store.waitForAppend(ends, { maxWaitMs: deadlineMs - nowMs, signal, readCommitted })
     // Time is up, or the broker is closing: what is there now is the answer.
     if (moved.length === 0) deadlineMs = nowMs
   }

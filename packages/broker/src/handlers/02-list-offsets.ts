@@ -111,10 +111,9 @@ async function find(
     case LATEST_TIERED:
     case EARLIEST_PENDING_UPLOAD:
       return NO_OFFSET
-    case MAX_TIMESTAMP:
-      return (await store.offsetForTime(state.logId, 'max')) ?? NO_OFFSET
     default: {
-      const found = await store.offsetForTime(state.logId, Number(timestamp))
+      const wanted = timestamp === MAX_TIMESTAMP ? 'max' : Number(timestamp)
+      const found = await store.offsetForTime(state.logId, wanted)
       return found === null || found.offset >= endOffset ? NO_OFFSET : found
     }
   }

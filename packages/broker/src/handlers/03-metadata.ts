@@ -7,6 +7,7 @@ import {
 } from '@streambus/protocol'
 import type { LogId, LogStore, Topic } from '@streambus/storage'
 import { advertisedAddress } from '../advertised-address.ts'
+import { isInternalTopic } from '../coordinator/internal-topics.ts'
 import type { BrokerServices, Handler } from '../handler.ts'
 import {
   ALL_CLUSTER_OPERATIONS,
@@ -20,7 +21,7 @@ import {
  * empty list for none (in version 0 for all). From version 12 topics may be asked for by id.
  *
  * A topic asked for by a name that does not exist is created where the broker allows it and the request does
- * (versions 0–3 always do), and answered with its leader. Left out: racks, offline replicas, internal topics.
+ * (versions 0–3 always do), and answered with its leader. Left out: racks, offline replicas.
  */
 type TopicResponse = MetadataResponseInput['topics'][number]
 
@@ -89,6 +90,7 @@ function describe(
     errorCode: ErrorCode.NONE,
     name,
     topicId: id,
+    isInternal: isInternalTopic(name),
     topicAuthorizedOperations,
     partitions: logs.map((logId, partitionIndex) => ({
       errorCode: ErrorCode.NONE,

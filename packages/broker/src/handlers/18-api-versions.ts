@@ -4,6 +4,7 @@ import {
   apiVersions,
   ErrorCode,
 } from '@streambus/protocol'
+import { FEATURES, FINALIZED_FEATURES_EPOCH } from '../features.ts'
 import type { Handler } from '../handler.ts'
 
 /**
@@ -14,6 +15,8 @@ import type { Handler } from '../handler.ts'
 type ApiVersion = ApiVersionsResponseInput['apiKeys'][number]
 
 const SOFTWARE_NAMES_SINCE = 3
+const FEATURES_SINCE = 3
+const FEATURES_FROM_LEVEL_0_SINCE = 4
 /** KIP-511's rule for the client's name and version. */
 const SOFTWARE_NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?$/
 
@@ -32,10 +35,30 @@ export function apiVersionsHandler(
       ) {
         return { errorCode: ErrorCode.INVALID_REQUEST, apiKeys: [] }
       }
-      return { errorCode: ErrorCode.NONE, apiKeys }
+      if (version < FEATURES_SINCE) return { errorCode: ErrorCode.NONE, apiKeys }
+      return {
+        errorCode: ErrorCode.NONE,
+        apiKeys,
+        supportedFeatures: version < FEATURES_FROM_LEVEL_0_SINCE ? supportedFromLevel1 : supportedFeatures,
+        finalizedFeaturesEpoch: FINALIZED_FEATURES_EPOCH,
+        finalizedFeatures,
+      }
     },
   }
   const apiKeys = advertisedVersions([...others, handler])
+  const served = new Set(apiKeys.map(({ apiKey }) => apiKey))
+  const features = FEATURES.filter((feature) => feature.apiKeys.every((key) => served.has(key)))
+  const supportedFeatures = features.map(({ name, minVersion, maxVersion }) => ({
+    name,
+    minVersion,
+    maxVersion,
+  }))
+  const supportedFromLevel1 = supportedFeatures.filter(({ minVersion }) => minVersion > 0)
+  const finalizedFeatures = features.map(({ name, level }) => ({
+    name,
+    minVersionLevel: level,
+    maxVersionLevel: level,
+  }))
   return handler
 }
 

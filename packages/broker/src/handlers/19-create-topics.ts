@@ -5,7 +5,9 @@ import {
   ErrorCode,
   ZERO_UUID,
 } from '@streambus/protocol'
+import { isInternalTopic } from '../coordinator/internal-topics.ts'
 import type { BrokerServices, Handler } from '../handler.ts'
+import { prepareForCompaction } from '../produce/compaction-codecs.ts'
 import { refusalOf } from '../storage-errors.ts'
 import { MAX_PARTITIONS_PER_TOPIC } from '../topics/partition-count.ts'
 import { assignmentProblem } from '../topics/replica-assignment.ts'
@@ -48,6 +50,7 @@ export function createTopicsHandler(
         const noRoom = partitionLimit.reserve(plan.partitions)
         if (noRoom !== undefined) return failure(name, noRoom)
         try {
+          await prepareForCompaction(plan.configs)
           const created = validateOnly ? undefined : await store.createTopic({ name, ...plan })
           return {
             name,
@@ -92,6 +95,12 @@ function planOf(topic: TopicRequest, { store, options, topicSettings }: BrokerSe
   const nameProblem = topicNameProblem(name)
   if (nameProblem !== undefined) {
     return { errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION, errorMessage: nameProblem }
+  }
+  if (isInternalTopic(name)) {
+    return {
+      errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION,
+      errorMessage: `Topic '${name}' is the broker's own: it creates it when it needs it.`,
+    }
   }
   if (store.topics.byName(name) !== undefined) {
     return { errorCode: ErrorCode.TOPIC_ALREADY_EXISTS, errorMessage: `Topic '${name}' exists already.` }

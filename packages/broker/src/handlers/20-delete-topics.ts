@@ -6,6 +6,7 @@ import {
   ZERO_UUID,
 } from '@streambus/protocol'
 import type { LogStore, Topic } from '@streambus/storage'
+import { isInternalTopic } from '../coordinator/internal-topics.ts'
 import type { BrokerServices, Handler } from '../handler.ts'
 import { refusalOf } from '../storage-errors.ts'
 import { shownName } from '../topics/topic-name.ts'
@@ -23,9 +24,10 @@ interface Wanted {
 
 const TOPIC_IDS_SINCE = 6
 
-export function deleteTopicsHandler({
-  store,
-}: BrokerServices): Handler<DeleteTopicsRequest, DeleteTopicsResponseInput> {
+export function deleteTopicsHandler(
+  services: BrokerServices,
+): Handler<DeleteTopicsRequest, DeleteTopicsResponseInput> {
+  const { store } = services
   return {
     api: deleteTopics,
     minVersion: 0,
@@ -42,7 +44,7 @@ export function deleteTopicsHandler({
       }
       return {
         responses: await Promise.all(
-          named.map(({ wanted, topic }) => answer(store, wanted, topic, topic ? times.get(topic)! : 0)),
+          named.map(({ wanted, topic }) => answer(services, wanted, topic, topic ? times.get(topic)! : 0)),
         ),
       }
     },
@@ -54,7 +56,7 @@ function find(store: LogStore, { name, topicId }: Wanted): Topic | undefined {
 }
 
 async function answer(
-  store: LogStore,
+  { store, groups }: BrokerServices,
   { name, topicId }: Wanted,
   topic: Topic | undefined,
   times: number,
@@ -77,8 +79,15 @@ async function answer(
       : fail(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `There is no topic '${shownName(name)}'.`)
   }
   if (times > 1) return fail(ErrorCode.INVALID_REQUEST, `Topic '${topic.name}' is named more than once.`)
+  if (isInternalTopic(topic.name)) {
+    return fail(
+      ErrorCode.INVALID_TOPIC_EXCEPTION,
+      `Topic '${topic.name}' is the broker's own, and keeps what groups or transactions need.`,
+    )
+  }
   try {
     await store.deleteTopic(topic.id)
+    await groups.topicDeleted(topic.name)
     return { name: topic.name, topicId: topic.id, errorCode: ErrorCode.NONE }
   } catch (error) {
     const { errorCode, errorMessage } = refusalOf(error)

@@ -4,6 +4,7 @@ import {
   createPartitions,
   ErrorCode,
 } from '@streambus/protocol'
+import { isInternalTopic } from '../coordinator/internal-topics.ts'
 import type { BrokerServices, Handler } from '../handler.ts'
 import { refusalOf } from '../storage-errors.ts'
 import { MAX_PARTITIONS_PER_TOPIC } from '../topics/partition-count.ts'
@@ -59,6 +60,12 @@ async function raise(
   const topic = store.topics.byName(name)
   if (topic === undefined) {
     return refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `There is no topic '${shownName(name)}'.`)
+  }
+  if (isInternalTopic(name)) {
+    return refused(
+      ErrorCode.INVALID_TOPIC_EXCEPTION,
+      `Topic '${name}' is the broker's own: its number of partitions says where to look for what is in it, and stays.`,
+    )
   }
   const current = topic.logs.length
   if (count <= current || count > MAX_PARTITIONS_PER_TOPIC) {

@@ -66,14 +66,6 @@ test('InitProducerId hands out thousands at once, each once', async () => {
   for (const one of clients) one.close()
 })
 
-test.each([
-  ['orders', ErrorCode.UNSUPPORTED_VERSION],
-  ['', ErrorCode.INVALID_REQUEST],
-])('InitProducerId with transactional id %j is refused', async (transactionalId, errorCode) => {
-  const request = { transactionalId, transactionTimeoutMs: 1000 }
-  expect(await client.request(initProducerId, 4, request)).toMatchObject({ errorCode, producerId: -1n })
-})
-
 test('OffsetForLeaderEpoch: the current epoch ends at the high watermark, others are unknown', async () => {
   await createTopic(client, 'words')
   await produceBatch(client, 'words', batchOf(['a', 'b']))

@@ -42,6 +42,7 @@ test('DescribeConfigs tells value, source, synonyms, type and documentation of e
     'compression.type',
     'min.insync.replicas',
     'cleanup.policy',
+    'segment.bytes',
     'retention.ms',
     'retention.bytes',
   ])
@@ -116,7 +117,7 @@ test('IncrementalAlterConfigs makes all changes of a resource or none', async ()
     { name: 'max.message.bytes', configOperation: SET!, value: null },
     { name: 'max.message.bytes', configOperation: APPEND!, value: '1' },
     { name: 'max.message.bytes', configOperation: 9, value: '1' },
-    { name: 'cleanup.policy', configOperation: APPEND!, value: 'compact' },
+    { name: 'cleanup.policy', configOperation: APPEND!, value: 'shrink' },
     { name: 'cleanup.policy', configOperation: SUBTRACT!, value: 'delete' },
     good,
   ]) {

@@ -68,9 +68,9 @@ test.each<[string, TopicInput, number, RegExp]>([
   ],
   [
     'a value that is not served',
-    topicInput('t', { configs: [{ name: 'cleanup.policy', value: 'compact' }] }),
+    topicInput('t', { configs: [{ name: 'retention.ms', value: '1000' }] }),
     ErrorCode.INVALID_CONFIG,
-    /it must be delete/,
+    /it must be -1/,
   ],
   [
     'a batch size above what storage takes',

@@ -373,9 +373,9 @@ test('a client that goes away ends its long poll', async () => {
   const memory = await MemoryLogStore.open()
   let waits = 0
   const store = withOverrides(memory, {
-    waitForAppend: async (after, maxWaitMs, signal) => {
+    waitForAppend: async (after, options) => {
       waits++
-      const moved = await memory.waitForAppend(after, maxWaitMs, signal)
+      const moved = await memory.waitForAppend(after, options)
       waits--
       return moved
     },

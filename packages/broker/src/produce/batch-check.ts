@@ -14,6 +14,8 @@ import { setMaxTimestamp } from './max-timestamp.ts'
 export interface BatchRefusal {
   readonly errorCode: number
   readonly errorMessage: string
+  /** The record that is at fault, where it is one. */
+  readonly recordIndex?: number
 }
 
 const MAX_CODEC = 4
@@ -29,7 +31,7 @@ const NO_TIMESTAMP = -1
  *
  * Uncompressed records are walked. Compressed ones are not decompressed: their CRC shows that they are what
  * the producer sent, the counts in the header must be consistent, and the timestamps in the header are taken
- * as they are.
+ * as they are. Only for a compacted topic they are, because each record needs a key.
  */
 export function refuseBatch(
   bytes: Uint8Array | null,
@@ -60,6 +62,12 @@ export function refuseBatch(
       `The batch has ${batchBytes} bytes, the topic's max.message.bytes allows ${settings.maxMessageBytes}.`,
     )
   }
+  if (batchBytes > settings.segmentBytes) {
+    return refusal(
+      ErrorCode.RECORD_LIST_TOO_LARGE,
+      `The batch has ${batchBytes} bytes, the topic's segment.bytes allows ${settings.segmentBytes}.`,
+    )
+  }
   if (batchCrc(bytes, 0, batchBytes) !== batchHeader.crc(bytes, 0)) {
     return refusal(ErrorCode.CORRUPT_MESSAGE, 'The CRC of the batch does not match its content.')
   }
@@ -87,14 +95,15 @@ function refuseHeader(bytes: Uint8Array, produceVersion: number): BatchRefusal |
   if (batchHeader.isControl(bytes, 0)) {
     return refusal(ErrorCode.INVALID_RECORD, 'Producers cannot write control batches.')
   }
-  if (batchHeader.isTransactional(bytes, 0)) {
-    return refusal(ErrorCode.INVALID_TXN_STATE, 'This broker does not serve transactions.')
-  }
   if (batchHeader.isLogAppendTime(bytes, 0)) {
     return refusal(ErrorCode.INVALID_TIMESTAMP, 'Only the broker may set the timestamp type LogAppendTime.')
   }
   const producerId = batchHeader.producerId(bytes, 0)
-  if (producerId !== NO_PRODUCER_ID) {
+  if (producerId === NO_PRODUCER_ID) {
+    if (batchHeader.isTransactional(bytes, 0)) {
+      return refusal(ErrorCode.INVALID_RECORD, 'A transactional batch needs a producer id.')
+    }
+  } else {
     if (producerId < 0 || batchHeader.producerEpoch(bytes, 0) < 0 || batchHeader.baseSequence(bytes, 0) < 0) {
       return refusal(
         ErrorCode.INVALID_RECORD,
@@ -106,13 +115,20 @@ function refuseHeader(bytes: Uint8Array, produceVersion: number): BatchRefusal |
 }
 
 function refuseRecords(bytes: Uint8Array, settings: TopicSettings, nowMs: number): BatchRefusal | undefined {
-  if (batchHeader.codec(bytes, 0) === 0) {
+  if (batchHeader.codec(bytes, 0) === 0 || settings.isCompacted) {
     let maxTimestampMs: number
+    let firstNullKeyIndex: number
     try {
-      maxTimestampMs = checkRecords(bytes, 0, bytes.byteLength).maxTimestamp
+      const found = checkRecords(bytes, 0, bytes.byteLength)
+      maxTimestampMs = found.maxTimestamp
+      firstNullKeyIndex = found.firstNullKeyIndex
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       return refusal(ErrorCode.INVALID_RECORD, `The records of the batch are malformed: ${error.message}.`)
+    }
+    if (settings.isCompacted && firstNullKeyIndex >= 0) {
+      const errorMessage = `Record ${firstNullKeyIndex} of the batch has no key, which a compacted topic needs.`
+      return { errorCode: ErrorCode.INVALID_RECORD, errorMessage, recordIndex: firstNullKeyIndex }
     }
     // Searches by time rely on the header. A producer that left it wrong is put right, as Kafka does.
     if (maxTimestampMs !== batchHeader.maxTimestamp(bytes, 0)) setMaxTimestamp(bytes, maxTimestampMs)

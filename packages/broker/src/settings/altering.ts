@@ -1,6 +1,7 @@
 import { ErrorCode } from '@streambus/protocol'
 import type { Topic } from '@streambus/storage'
 import type { BrokerServices } from '../handler.ts'
+import { prepareForCompaction } from '../produce/compaction-codecs.ts'
 import { refusalOf } from '../storage-errors.ts'
 import { findResource } from './config-resource.ts'
 import type { SettingsOutcome } from './topic-settings.ts'
@@ -77,6 +78,7 @@ async function alterOne<A extends Alteration>(
   if (outcome.problem !== undefined) return refused(ErrorCode.INVALID_CONFIG, outcome.problem)
   if (validateOnly) return undefined
   try {
+    await prepareForCompaction(outcome.configs)
     await store.configureTopic(resource.topic.id, outcome.configs)
     return undefined
   } catch (error) {

@@ -14,6 +14,16 @@ export interface TopicSettings {
   /** How far before and after the broker's clock a producer's timestamp may lie. */
   readonly timestampBeforeMaxMs: number
   readonly timestampAfterMaxMs: number
+  /** True: every record needs a key. */
+  readonly isCompacted: boolean
+  readonly segmentBytes: number
+}
+
+const COMPACT = /(^|,)compact(,|$)/
+
+/** Whether these settings of a topic let it be compacted. */
+export function isCompacted(configs: Readonly<Record<string, string>>): boolean {
+  return COMPACT.test(configs['cleanup.policy'] ?? '')
 }
 
 interface Definition {
@@ -95,6 +105,8 @@ export class TopicSettingsTable {
       logAppendTime: value('message.timestamp.type') === 'LogAppendTime',
       timestampBeforeMaxMs: Number(value('message.timestamp.before.max.ms')),
       timestampAfterMaxMs: Number(value('message.timestamp.after.max.ms')),
+      isCompacted: isCompacted(topic.configs),
+      segmentBytes: Number(value('segment.bytes')),
     }
     this.#parsed.set(topic, settings)
     return settings
@@ -203,9 +215,20 @@ function definitions(maxBatchBytes: number): Definition[] {
       brokerName: 'log.cleanup.policy',
       type: ConfigType.LIST,
       defaultValue: 'delete',
-      allowed: 'delete; compaction is not served',
-      isAllowed: oneOf('delete'),
-      documentation: 'What happens to records past their retention: delete removes them.',
+      allowed: 'delete, compact, or both',
+      isAllowed: oneOf('delete', 'compact', 'compact,delete', 'delete,compact'),
+      documentation:
+        'What may happen to old records: delete removes those past their retention; compact keeps at least the last record of every key, at present all of them, and wants a key on every record.',
+    },
+    {
+      name: 'segment.bytes',
+      brokerName: 'log.segment.bytes',
+      type: ConfigType.INT,
+      defaultValue: '1073741824',
+      allowed: 'a number of bytes from 14 to 2147483647',
+      isAllowed: integerFrom(14n, 2147483647n),
+      documentation:
+        'A record batch cannot be larger than this, in bytes. Partitions have no segments of their own.',
     },
     {
       name: 'retention.ms',

@@ -1,5 +1,6 @@
 import { ErrorCode } from '@streambus/protocol'
 import { type LogStore, StorageError, type Topic } from '@streambus/storage'
+import { isInternalTopic } from '../coordinator/internal-topics.ts'
 import { wireCodeOf } from '../storage-errors.ts'
 import type { PartitionLimit } from './partition-limit.ts'
 import { topicNameProblem } from './topic-name.ts'
@@ -32,7 +33,8 @@ export class AutoCreation {
     if (topicNameProblem(name) !== undefined) {
       return { topic: undefined, errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION }
     }
-    if (!allowed || !this.#enabled) {
+    // The broker's own topics come when it needs them, with settings of its own.
+    if (!allowed || !this.#enabled || isInternalTopic(name)) {
       return { topic: undefined, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION }
     }
     const running = this.#running.get(name)

@@ -1,5 +1,6 @@
 import { ErrorCode } from '@streambus/protocol'
 import type { LogStore } from '@streambus/storage'
+import { isInternalTopic } from '../coordinator/internal-topics.ts'
 
 export interface PartitionRefusal {
   readonly errorCode: number
@@ -8,7 +9,8 @@ export interface PartitionRefusal {
 
 /**
  * Bounds the partitions of the whole broker. Each costs memory for as long as it exists, across restarts too,
- * and a request of a few kilobytes can ask for millions of them.
+ * and a request of a few kilobytes can ask for millions of them. The broker's own topics do not count: they are
+ * few, and what clients may create must not depend on whether they exist yet.
  */
 export class PartitionLimit {
   readonly #store: LogStore
@@ -54,6 +56,6 @@ export class PartitionLimit {
     this.#countedVersion = topics.version
     this.#reservedSinceCount = false
     this.#partitions = this.#underWay
-    for (const { logs } of topics.all()) this.#partitions += logs.length
+    for (const { name, logs } of topics.all()) if (!isInternalTopic(name)) this.#partitions += logs.length
   }
 }

@@ -1,0 +1,67 @@
+import { ErrorCode, type SyncGroupRequest, type SyncGroupResponseInput } from '@streambus/protocol'
+import { StorageError } from '@streambus/storage'
+import { groupMetadata } from '../group-records.ts'
+import { errorCodeOf } from '../group-refusal.ts'
+import type { Reply } from '../reply.ts'
+import { assigned, syncFailure } from './answers.ts'
+import type { ClassicGroup } from './classic-group.ts'
+import { NO_BYTES } from './classic-member.ts'
+import { abandonSync, prepareRebalance, synced } from './rebalance.ts'
+import { resumeSession } from './session.ts'
+
+/** SyncGroup, in the group's turn. Followers are answered when the leader's assignments are durable. */
+export function syncGroup(
+  group: ClassicGroup,
+  request: SyncGroupRequest,
+  reply: Reply<SyncGroupResponseInput>,
+): void | Promise<void> {
+  const { memberId } = request
+  const refusal = refuseSync(group, request)
+  if (refusal !== ErrorCode.NONE) return reply.send(syncFailure(refusal))
+  const member = group.member(memberId)!
+  if (group.state === 'PreparingRebalance') return reply.send(syncFailure(ErrorCode.REBALANCE_IN_PROGRESS))
+  synced(group, memberId)
+  if (group.state === 'Stable') return reply.send(assigned(group, member))
+  // An earlier SyncGroup of this member that still waits is one that its client gave up.
+  group.answerSync(member, syncFailure(ErrorCode.REBALANCE_IN_PROGRESS))
+  member.awaitingSync = reply
+  if (group.isLeader(memberId)) return assign(group, request)
+}
+
+function refuseSync(group: ClassicGroup, request: SyncGroupRequest): number {
+  if (group.state === 'Empty') return ErrorCode.UNKNOWN_MEMBER_ID
+  const refusal = group.refuseMember(request.memberId, request.groupInstanceId)
+  if (refusal !== ErrorCode.NONE) return refusal
+  if (request.generationId !== group.generation) return ErrorCode.ILLEGAL_GENERATION
+  const { protocolType, protocolName } = request
+  if (protocolType !== null && protocolType !== group.protocolType)
+    return ErrorCode.INCONSISTENT_GROUP_PROTOCOL
+  if (protocolName !== null && protocolName !== group.protocolName)
+    return ErrorCode.INCONSISTENT_GROUP_PROTOCOL
+  return ErrorCode.NONE
+}
+
+/** The leader has spoken: what it assigned becomes durable, then everyone who waits gets its part. */
+async function assign(group: ClassicGroup, { assignments }: SyncGroupRequest): Promise<void> {
+  const { context } = group
+  const byMember = new Map<string, Uint8Array>()
+  for (const { memberId, assignment } of assignments) {
+    // Copies: the memory of the request is used again. For strangers nothing is kept.
+    if (group.member(memberId) !== undefined) byMember.set(memberId, Uint8Array.from(assignment))
+  }
+  const metadata = group.metadata((member) => byMember.get(member.id) ?? NO_BYTES)
+  try {
+    await context.append([groupMetadata(group.id, metadata)])
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error
+    context.log.warn({ group: group.id, error: error.message }, 'could not write the assignments of a group')
+    abandonSync(group, errorCodeOf(error))
+    return prepareRebalance(group, 'the assignments could not be written')
+  }
+  group.recorded(metadata)
+  for (const member of group.members()) {
+    group.setAssignment(member, byMember.get(member.id) ?? NO_BYTES)
+    if (group.answerSync(member, assigned(group, member))) resumeSession(group, member)
+  }
+  group.transitionTo('Stable')
+}

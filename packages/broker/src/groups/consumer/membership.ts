@@ -1,0 +1,109 @@
+import { type ConsumerGroupHeartbeatRequest, ErrorCode } from '@streambus/protocol'
+import { GroupRefusal } from '../group-refusal.ts'
+import type { ConsumerGroupState } from './consumer-group-state.ts'
+import type { Draft } from './draft.ts'
+import { JOIN_EPOCH, type Member, newMember, STATIC_LEAVE_EPOCH } from './member.ts'
+import { isWithin } from './partitions.ts'
+
+/** Who is a member, and under which id. Everything here throws GroupRefusal. */
+
+/** The member of that id, which must exist. */
+export function knownMember(state: ConsumerGroupState, memberId: string): Member {
+  const member = state.members.get(memberId)
+  if (member === undefined) {
+    throw new GroupRefusal(ErrorCode.UNKNOWN_MEMBER_ID, `Member ${memberId} is not a member of the group.`)
+  }
+  return member
+}
+
+/** The member that an instance id belongs to. With a member id it must be that one. */
+export function knownStaticMember(
+  state: ConsumerGroupState,
+  instanceId: string,
+  memberId: string | null,
+): Member {
+  const member = state.staticMember(instanceId)
+  if (member === undefined) {
+    throw new GroupRefusal(ErrorCode.UNKNOWN_MEMBER_ID, `Instance id ${instanceId} is unknown in the group.`)
+  }
+  if (memberId !== null && member.memberId !== memberId) {
+    throw new GroupRefusal(
+      ErrorCode.FENCED_INSTANCE_ID,
+      `Member ${memberId} with instance id ${instanceId} was fenced by member ${member.memberId}.`,
+    )
+  }
+  return member
+}
+
+/** The member by its instance id, where it has said one, or else by its member id. */
+export function findMember(state: ConsumerGroupState, memberId: string, instanceId: string | null): Member {
+  return instanceId === null ? knownMember(state, memberId) : knownStaticMember(state, instanceId, memberId)
+}
+
+/**
+ * The member that a heartbeat is of: a new one where it joins. A static member that joins takes the place of
+ * the one before it, with everything that one was assigned.
+ */
+export function memberOfHeartbeat(
+  draft: Draft,
+  request: ConsumerGroupHeartbeatRequest,
+  maxMembers: number,
+): Member {
+  const { memberId, memberEpoch, instanceId } = request
+  const { state } = draft
+  if (memberEpoch !== JOIN_EPOCH) {
+    const member = findMember(state, memberId, instanceId)
+    checkEpoch(member, request)
+    return member
+  }
+  const holder = instanceId === null ? undefined : state.staticMember(instanceId)
+  if (holder === undefined) return joiningMember(state, memberId, maxMembers)
+  if (holder.classic === null && holder.memberEpoch !== STATIC_LEAVE_EPOCH) {
+    throw new GroupRefusal(
+      ErrorCode.UNRELEASED_INSTANCE_ID,
+      `Member ${memberId} cannot join with instance id ${instanceId}: member ${holder.memberId} has it.`,
+    )
+  }
+  return replaceStaticMember(draft, holder, memberId)
+}
+
+export function joiningMember(state: ConsumerGroupState, memberId: string, maxMembers: number): Member {
+  const member = state.members.get(memberId)
+  if (member !== undefined) return member
+  if (state.members.size >= maxMembers) {
+    throw new GroupRefusal(ErrorCode.GROUP_MAX_SIZE_REACHED, `The group has ${maxMembers} members already.`)
+  }
+  return newMember(memberId)
+}
+
+/** Gives what a static member has to its successor, under a new id and from epoch 0. */
+export function replaceStaticMember(draft: Draft, holder: Member, memberId: string): Member {
+  const target = draft.state.target(holder.memberId)
+  const successor: Member = { ...holder, memberId, memberEpoch: 0, previousMemberEpoch: 0 }
+  draft.removeMember(holder.memberId)
+  draft.write({ kind: 'member', memberId, value: successor })
+  draft.write({ kind: 'target', memberId, value: target })
+  draft.write({ kind: 'current', memberId, value: successor })
+  return successor
+}
+
+/**
+ * A heartbeat is of the member's epoch; or of the one before it, if the member has nothing but what it is
+ * assigned: then the response that told it the new epoch got lost.
+ */
+function checkEpoch(member: Member, { memberEpoch, topicPartitions }: ConsumerGroupHeartbeatRequest): void {
+  if (memberEpoch === member.memberEpoch) return
+  if (
+    memberEpoch < member.memberEpoch &&
+    memberEpoch === member.previousMemberEpoch &&
+    topicPartitions !== null &&
+    isWithin(topicPartitions, member.assigned)
+  ) {
+    return
+  }
+  throw new GroupRefusal(
+    ErrorCode.FENCED_MEMBER_EPOCH,
+    `Member ${member.memberId} has epoch ${member.memberEpoch}, not ${memberEpoch}: ` +
+      'it must give up all its partitions and join again.',
+  )
+}

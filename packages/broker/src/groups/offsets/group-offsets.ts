@@ -1,0 +1,109 @@
+import type { CommittedOffset } from './committed-offset.ts'
+
+type Partitions = Map<number, CommittedOffset>
+type Topics = Map<string, Partitions>
+
+/**
+ * The offsets of one group: those that count, and those that transactions have committed and not ended yet.
+ * Changes only by what is durable.
+ */
+export class GroupOffsets {
+  readonly #committed: Topics = new Map()
+  /** By producer id. Almost always empty. */
+  #pending: Map<number, Topics> | undefined
+
+  get isEmpty(): boolean {
+    return this.#committed.size === 0
+  }
+
+  /** Whether any transaction that has committed offsets of the group is open. */
+  get hasPending(): boolean {
+    return this.#pending !== undefined
+  }
+
+  get(topic: string, partition: number): CommittedOffset | undefined {
+    return this.#committed.get(topic)?.get(partition)
+  }
+
+  topics(): Iterable<readonly [topic: string, partitions: ReadonlyMap<number, CommittedOffset>]> {
+    return this.#committed
+  }
+
+  ofTopic(topic: string): ReadonlyMap<number, CommittedOffset> | undefined {
+    return this.#committed.get(topic)
+  }
+
+  /** Whether an open transaction has committed an offset for the partition. */
+  isPending(topic: string, partition: number): boolean {
+    if (this.#pending === undefined) return false
+    for (const topics of this.#pending.values()) {
+      if (topics.get(topic)?.has(partition) === true) return true
+    }
+    return false
+  }
+
+  /** Every partition that an open transaction has committed an offset for, with the producer and the offset. */
+  *pending(): Generator<{ producerId: number; topic: string; partition: number; offset: CommittedOffset }> {
+    for (const [producerId, topics] of this.#pending ?? []) {
+      for (const [topic, partitions] of topics) {
+        for (const [partition, offset] of partitions) yield { producerId, topic, partition, offset }
+      }
+    }
+  }
+
+  commit(topic: string, partition: number, offset: CommittedOffset): void {
+    put(this.#committed, topic, partition, offset)
+  }
+
+  /** Visible when the producer's transaction commits. */
+  commitPending(producerId: number, topic: string, partition: number, offset: CommittedOffset): void {
+    this.#pending ??= new Map()
+    let topics = this.#pending.get(producerId)
+    if (topics === undefined) {
+      topics = new Map()
+      this.#pending.set(producerId, topics)
+    }
+    put(topics, topic, partition, offset)
+  }
+
+  /** Forgets the partition's offset, and those that open transactions have committed for it. */
+  remove(topic: string, partition: number): void {
+    take(this.#committed, topic, partition)
+    if (this.#pending === undefined) return
+    for (const [producerId, topics] of this.#pending) {
+      take(topics, topic, partition)
+      if (topics.size === 0) this.#pending.delete(producerId)
+    }
+    if (this.#pending.size === 0) this.#pending = undefined
+  }
+
+  /** The producer's transaction has ended. */
+  complete(producerId: number, committed: boolean): void {
+    const topics = this.#pending?.get(producerId)
+    if (topics === undefined) return
+    this.#pending!.delete(producerId)
+    if (this.#pending!.size === 0) this.#pending = undefined
+    if (!committed) return
+    for (const [topic, partitions] of topics) {
+      for (const [partition, offset] of partitions) {
+        // A commit outside the transaction may have come after the one inside: the later record counts,
+        // whenever the transaction ends.
+        const current = this.get(topic, partition)
+        if (current === undefined || current.recordOffset < offset.recordOffset) {
+          put(this.#committed, topic, partition, offset)
+        }
+      }
+    }
+  }
+}
+
+function put(topics: Topics, topic: string, partition: number, offset: CommittedOffset): void {
+  const partitions = topics.get(topic)
+  if (partitions === undefined) topics.set(topic, new Map([[partition, offset]]))
+  else partitions.set(partition, offset)
+}
+
+function take(topics: Topics, topic: string, partition: number): void {
+  const partitions = topics.get(topic)
+  if (partitions?.delete(partition) === true && partitions.size === 0) topics.delete(topic)
+}

@@ -1,0 +1,65 @@
+import {
+  type AddPartitionsToTxnRequest,
+  type AddPartitionsToTxnResponseInput,
+  addPartitionsToTxn,
+  ErrorCode,
+} from '@streambus/protocol'
+import type { LogStore } from '@streambus/storage'
+import { isInternalTopic } from '../coordinator/internal-topics.ts'
+import type { BrokerServices, Handler } from '../handler.ts'
+import type { TopicPartition } from '../transactions/transaction.ts'
+import { fencedCode } from '../transactions/wire-codes.ts'
+
+/**
+ * AddPartitionsToTxn (key 24), versions 0–3: partitions join the producer's transaction, which begins with the
+ * first ones. All or none: where one partition does not exist, the others are answered OPERATION_NOT_ATTEMPTED.
+ * Clients of KIP-890 do not send it, because their Produce does it.
+ *
+ * Left out: versions 4 and 5, which brokers send each other.
+ */
+const FENCED_SINCE = 2
+
+export function addPartitionsToTxnHandler({
+  store,
+  transactions,
+}: BrokerServices): Handler<AddPartitionsToTxnRequest, AddPartitionsToTxnResponseInput> {
+  return {
+    api: addPartitionsToTxn,
+    minVersion: 0,
+    maxVersion: 3,
+    async handle(request, { version }) {
+      const { v3AndBelowTransactionalId: transactionalId, v3AndBelowTopics: topics } = request
+      const answer = (codeOf: (topic: string, partition: number) => number) => ({
+        throttleTimeMs: 0,
+        resultsByTopicV3AndBelow: topics.map(({ name, partitions }) => ({
+          name,
+          resultsByPartition: partitions.map((partitionIndex) => ({
+            partitionIndex,
+            partitionErrorCode: codeOf(name, partitionIndex),
+          })),
+        })),
+      })
+      if (transactionalId === '') return answer(() => ErrorCode.INVALID_REQUEST)
+      const wanted = topics.flatMap(({ name, partitions }) =>
+        partitions.map((partition): TopicPartition => ({ topic: name, partition })),
+      )
+      if (wanted.some(({ topic, partition }) => refusal(store, topic, partition) !== ErrorCode.NONE)) {
+        return answer((topic, partition) => {
+          const errorCode = refusal(store, topic, partition)
+          return errorCode === ErrorCode.NONE ? ErrorCode.OPERATION_NOT_ATTEMPTED : errorCode
+        })
+      }
+      const producer = {
+        producerId: Number(request.v3AndBelowProducerId),
+        producerEpoch: request.v3AndBelowProducerEpoch,
+      }
+      const errorCode = await transactions.addPartitions(transactionalId, producer, wanted, 0)
+      return answer(() => (version >= FENCED_SINCE ? errorCode : fencedCode(errorCode)))
+    },
+  }
+}
+
+function refusal(store: LogStore, topic: string, partition: number): number {
+  if (store.topics.byName(topic)?.logs[partition] === undefined) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+  return isInternalTopic(topic) ? ErrorCode.INVALID_TOPIC_EXCEPTION : ErrorCode.NONE
+}
