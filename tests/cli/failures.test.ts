@@ -135,6 +135,20 @@ test.each([
   [['start', '--port', '99999'], /^error: --port must be a whole number from 0 to 65535, not '99999'\.$/m],
   [['start', '--durability', 'never'], /^error: --durability must be one of fsync, os, not 'never'\.$/m],
   [['start', '--advertise', 'here'], /^error: --advertise must be host:port, not 'here'\.$/m],
+  [['start', '--set', 'group.max.size'], /^error: --set takes name=value, not 'group.max.size'\.$/m],
+  [
+    ['start', '--set', 'group.maxsize=5'],
+    /no setting 'group.maxsize'; the nearest one is group\.max\.size\.$/m,
+  ],
+  [
+    ['start', '--set', 'group.max.size=few'],
+    /^error: Setting group\.max\.size must be a whole number, not 'few'\.$/m,
+  ],
+  [['start', '--set', 'group.max.size=0'], /^error: Setting group\.max\.size must be an integer from 1 to/m],
+  [
+    ['start', '--set', 'group.consumer.assignors=sticky'],
+    /^error: Setting group\.consumer\.assignors must list/m,
+  ],
 ])('wrong arguments are explained: %s', async (args, explanation) => {
   const { code, stdout, stderr } = await run(args)
   expect(stderr).toMatch(explanation)

@@ -20,6 +20,12 @@ import { heartbeatGroup } from './classic/heartbeat.ts'
 import { joinGroup } from './classic/join.ts'
 import { leaveGroup } from './classic/leave.ts'
 import { syncGroup } from './classic/sync.ts'
+import {
+  heartbeatConsumerGroup,
+  joinConsumerGroup,
+  leaveConsumerGroup,
+  syncConsumerGroup,
+} from './consumer/classic-members.ts'
 import { ConsumerGroup } from './consumer/consumer-group.ts'
 import type { ConsumerGroupDescription } from './consumer/description.ts'
 import {
@@ -58,6 +64,8 @@ export interface GroupCoordinatorOptions {
   readonly log: Logger
   /** For member ids: something no other member ever had. */
   readonly newId: () => string
+  /** A partition of `__consumer_offsets` is left as long as it is up to this size. Default: LogRewrite's. */
+  readonly rewriteLogsFromBytes?: number
 }
 
 /** A partition of `__consumer_offsets`: read, being read, or waiting to be read again after a failure. */
@@ -94,7 +102,7 @@ export class GroupCoordinator {
   readonly #rewrite: LogRewrite
   #closed = false
 
-  constructor({ store, scheduler, options, log, newId }: GroupCoordinatorOptions) {
+  constructor({ store, scheduler, options, log, newId, rewriteLogsFromBytes }: GroupCoordinatorOptions) {
     this.options = options
     this.#scheduler = scheduler
     this.#log = log
@@ -116,6 +124,7 @@ export class GroupCoordinator {
       turns: this.#turns,
       logger: log,
       logs: () => Array.from(this.#loadedShards(), (shard) => shard.rewritable),
+      ...(rewriteLogsFromBytes === undefined ? {} : { minBytes: rewriteLogsFromBytes }),
     })
   }
 
@@ -164,10 +173,12 @@ export class GroupCoordinator {
       await this.ready()
       const reply = new Reply<JoinGroupResponseInput>()
       await this.#inTurn(groupId, (shard) => {
-        const group = shard.group(groupId) ?? this.#newGroup(shard, groupId, memberId)
-        if (group instanceof ClassicGroup) return joinClassic(shard, group)
-        const consumerGroup = group as ConsumerGroup
-        if (!group.isEmpty) return joinConsumerGroup(consumerGroup, request, client).then((r) => reply.send(r))
+        const group = shard.group(groupId)
+        if (!(group instanceof ConsumerGroup)) return this.#joinClassic(shard, request, client, reply)
+        if (!group.isEmpty) {
+          return joinConsumerGroup(group, request, client).then((response) => reply.send(response))
+        }
+        return deleteConsumerGroup(shard, group).then(() => this.#joinClassic(shard, request, client, reply))
       })
       return await reply.wait(client.startWaiting, joinFailure(memberId, ErrorCode.COORDINATOR_NOT_AVAILABLE))
     } catch (error) {
@@ -185,6 +196,7 @@ export class GroupCoordinator {
         (shard) => {
           const group = shard.group(groupId)
           if (group instanceof ClassicGroup) return syncGroup(group, request, reply)
+          if (group instanceof ConsumerGroup) return reply.send(syncConsumerGroup(group, request))
           reply.send(syncFailure(ErrorCode.UNKNOWN_MEMBER_ID))
         },
         () => reply.send(syncFailure(ErrorCode.UNKNOWN_MEMBER_ID)),
@@ -204,7 +216,9 @@ export class GroupCoordinator {
         groupId,
         (shard) => {
           const group = shard.group(groupId)
-          return group instanceof ClassicGroup ? heartbeatGroup(group, request) : ErrorCode.UNKNOWN_MEMBER_ID
+          if (group instanceof ClassicGroup) return heartbeatGroup(group, request)
+          if (group instanceof ConsumerGroup) return heartbeatConsumerGroup(group, request)
+          return ErrorCode.UNKNOWN_MEMBER_ID
         },
         () => ErrorCode.UNKNOWN_MEMBER_ID,
       )
@@ -224,6 +238,7 @@ export class GroupCoordinator {
         groupId,
         (shard) => {
           const group = shard.group(groupId)
+          if (group instanceof ConsumerGroup) return leaveConsumerGroup(group, members)
           if (!(group instanceof ClassicGroup)) return unknown()
           const { errorCodes, settled } = leaveGroup(group, members)
           return settled === undefined ? errorCodes : settled.then(() => errorCodes)
@@ -436,7 +451,20 @@ export class GroupCoordinator {
     for (const shard of this.#shards) if (shard instanceof GroupShard) yield shard
   }
 
-  #newGroup(shard: GroupShard, groupId: string, memberId: string): Group {
+  #joinClassic(
+    shard: GroupShard,
+    request: JoinGroupRequest,
+    client: GroupClient,
+    reply: Reply<JoinGroupResponseInput>,
+  ): void | Promise<void> {
+    const { groupId, memberId } = request
+    const group = (shard.group(groupId) ?? this.#newGroup(shard, groupId, memberId)) as ClassicGroup
+    const joining = joinGroup(group, request, client, reply)
+    shard.dropIfDisposable(group)
+    return joining
+  }
+
+  #newGroup(shard: GroupShard, groupId: string, memberId: string): ClassicGroup {
     // Who comes with an id was a member of a group that is gone.
     if (memberId !== '') throw new GroupRefusal(ErrorCode.UNKNOWN_MEMBER_ID, 'there is no such group')
     const refusal = this.#refuseGroup()
@@ -511,6 +539,12 @@ export class GroupCoordinator {
       }
     }
   }
+}
+
+/** An empty consumer group makes room for a classic one, which keeps its offsets. */
+async function deleteConsumerGroup(shard: GroupShard, group: ConsumerGroup): Promise<void> {
+  await shard.append(group.tombstones())
+  shard.removeMembership(group)
 }
 
 function notCoordinator(): GroupRefusal {

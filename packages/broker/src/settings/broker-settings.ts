@@ -1,14 +1,14 @@
 import type { LogStore } from '@streambus/storage'
 import { FETCH_MAX_BYTES } from '../fetch/fetch-limits.ts'
-import { type GroupOptions, type ResolvedGroupOptions, resolveGroupOptions } from '../groups/group-options.ts'
+import { type ResolvedGroupOptions, resolveGroupOptions } from '../groups/group-options.ts'
 import { nearestName } from '../nearest-name.ts'
 import { NODE_ID } from '../node-identity.ts'
 import type { HostAndPort, ResolvedOptions } from '../options.ts'
 import {
   DEFAULT_TRANSACTION_OPTIONS,
   type ResolvedTransactionOptions,
-  type TransactionOptions,
 } from '../transactions/transaction-options.ts'
+import { GROUP_SETTINGS, shownValue, TRANSACTION_SETTINGS } from './coordinator-settings.ts'
 import { ConfigSource, ConfigType, type DescribedSetting } from './setting.ts'
 import type { TopicSettingsTable } from './topic-settings.ts'
 
@@ -116,109 +116,25 @@ export class BrokerSettings {
 }
 
 function groupSettings(options: ResolvedGroupOptions, inMemory: boolean): DescribedSetting[] {
-  const { INT, LIST, LONG, STRING } = ConfigType
   const defaults = resolveGroupOptions({}, inMemory)
-  const setting = (key: keyof GroupOptions, name: string, type: number, documentation: string) => {
-    const value = String(options[key])
-    return option(name, type, value, documentation, value === String(defaults[key]))
-  }
-  return [
-    setting(
-      'initialRebalanceDelayMs',
-      'group.initial.rebalance.delay.ms',
-      INT,
-      'How long the first members of an empty group wait for others, in milliseconds.',
-    ),
-    setting(
-      'minSessionTimeoutMs',
-      'group.min.session.timeout.ms',
-      INT,
-      'Shortest session timeout a member may have, in milliseconds.',
-    ),
-    setting(
-      'maxSessionTimeoutMs',
-      'group.max.session.timeout.ms',
-      INT,
-      'Longest session timeout a member may have, in milliseconds.',
-    ),
-    setting('maxMembers', 'group.max.size', INT, 'Members of one group.'),
-    setting(
-      'maxOffsetMetadataBytes',
-      'offset.metadata.max.bytes',
-      INT,
-      'Longest metadata of a committed offset, in bytes.',
-    ),
-    option(
-      'offsets.retention.minutes',
-      INT,
-      options.offsetsRetentionMs / 60_000,
-      'How long offsets are kept after their group was left, or after the commit, in minutes.',
-      options.offsetsRetentionMs === defaults.offsetsRetentionMs,
-    ),
-    setting(
-      'offsetsRetentionCheckIntervalMs',
-      'offsets.retention.check.interval.ms',
-      LONG,
-      'How often expired offsets are looked for, in milliseconds.',
-    ),
-    setting(
-      'consumerSessionTimeoutMs',
-      'group.consumer.session.timeout.ms',
-      INT,
-      'How long a member of a consumer group may be silent, in milliseconds.',
-    ),
-    setting(
-      'consumerHeartbeatIntervalMs',
-      'group.consumer.heartbeat.interval.ms',
-      INT,
-      'How often members of consumer groups are told to send a heartbeat, in milliseconds.',
-    ),
-    setting('consumerMaxMembers', 'group.consumer.max.size', INT, 'Members of one consumer group.'),
-    setting(
-      'consumerAssignors',
-      'group.consumer.assignors',
-      LIST,
-      'Assignors that consumer groups may ask for; the first is the default.',
-    ),
-    setting(
-      'consumerMigrationPolicy',
-      'group.consumer.migration.policy',
-      STRING,
-      'Whether groups may change between the classic and the consumer protocol while in use.',
-    ),
-  ]
+  return GROUP_SETTINGS.map((setting) => {
+    const value = shownValue(options, setting)
+    return option(
+      setting.name,
+      setting.type,
+      value,
+      setting.documentation,
+      value === shownValue(defaults, setting),
+    )
+  })
 }
 
 function transactionSettings(options: ResolvedTransactionOptions): DescribedSetting[] {
-  const { INT, LONG } = ConfigType
-  const setting = (key: keyof TransactionOptions, name: string, type: number, documentation: string) =>
-    option(name, type, options[key], documentation, options[key] === DEFAULT_TRANSACTION_OPTIONS[key])
-  return [
-    setting(
-      'maxTimeoutMs',
-      'transaction.max.timeout.ms',
-      INT,
-      'Longest transaction timeout a producer may ask for, in milliseconds.',
-    ),
-    setting(
-      'abortTimedOutIntervalMs',
-      'transaction.abort.timed.out.transaction.cleanup.interval.ms',
-      INT,
-      'How often transactions past their timeout are looked for, in milliseconds.',
-    ),
-    setting(
-      'idExpirationMs',
-      'transactional.id.expiration.ms',
-      LONG,
-      'A transactional id unused for so long is forgotten, in milliseconds.',
-    ),
-    setting(
-      'removeExpiredIntervalMs',
-      'transaction.remove.expired.transaction.cleanup.interval.ms',
-      INT,
-      'How often transactional ids to be forgotten are looked for, in milliseconds.',
-    ),
-  ]
+  return TRANSACTION_SETTINGS.map((setting) => {
+    const value = shownValue(options, setting)
+    const isDefault = value === shownValue(DEFAULT_TRANSACTION_OPTIONS, setting)
+    return option(setting.name, setting.type, value, setting.documentation, isDefault)
+  })
 }
 
 function option(

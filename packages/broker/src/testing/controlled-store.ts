@@ -4,6 +4,7 @@ interface Overrides {
   waitForAppend?: LogStore['waitForAppend']
   append?: LogStore['append']
   read?: LogStore['read']
+  close?: LogStore['close']
 }
 
 /** A store that is `store`, except for what the overrides replace. */

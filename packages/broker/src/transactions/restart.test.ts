@@ -40,13 +40,7 @@ function freezing(store: LogStore, limit: { batches: number }): LogStore {
 
 /** The broker's view of a store that outlives it. */
 function keptOpen(store: LogStore): LogStore {
-  return new Proxy(store, {
-    get(target, name) {
-      if (name === 'close') return async () => undefined
-      const value: unknown = Reflect.get(target, name, target)
-      return typeof value === 'function' ? value.bind(target) : value
-    },
-  })
+  return withOverrides(store, { close: async () => undefined })
 }
 
 async function brokerOn(store: LogStore): Promise<{ broker: Broker; client: RawClient }> {

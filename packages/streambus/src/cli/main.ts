@@ -2,27 +2,14 @@
  * The command line. Only arguments are looked at here; each command's code is loaded when it is run, so that
  * starting a broker does not load the client and sending a message does not load the broker.
  */
-import { Command, CommanderError, Option } from 'commander'
+import { Command, CommanderError } from 'commander'
 import { version } from '../version.ts'
 import { exitCodes, reportFailure } from './failure.ts'
+import { addGroupCommand } from './group-arguments.ts'
+import { brokersOption, collect, configOption, jsonOption } from './options.ts'
+import { watchOutput } from './output.ts'
 import type { GivenOptions } from './settings.ts'
-
-const collect = (value: string, previous: readonly string[] = []) => [...previous, value]
-
-function brokersOption(): Option {
-  return new Option(
-    '-b, --brokers <host:port,…>',
-    'brokers to ask (env: STREAMBUS_BROKERS; default: localhost:9092)',
-  )
-}
-
-function configOption(): Option {
-  return new Option('--config <file>', 'read settings from a YAML file (env: STREAMBUS_CONFIG)')
-}
-
-function jsonOption(description: string): Option {
-  return new Option('--json', description)
-}
+import { addTransactionCommand } from './transaction-arguments.ts'
 
 const program = new Command('streambus')
   .description('Durable event streaming: a broker and its tools. They speak the Apache Kafka protocol.')
@@ -38,6 +25,7 @@ Examples:
   $ streambus produce greetings -k k1 -m hello   send one message
   $ streambus produce words < words.txt          send every line of a file
   $ streambus consume greetings                  read from the beginning, and go on
+  $ streambus consume greetings --group mail     read as a member of a group, which remembers how far it came
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments.
 Set STREAMBUS_DEBUG=1 to see stack traces with errors, NO_COLOR=1 to see no colours.`,
@@ -64,6 +52,11 @@ program
   .option('--truncate-damaged', 'start although records on disk are damaged: keep what precedes the damage')
   .option('--connection-idle-ms <ms>', 'close connections that are idle for so long (default: 600000)')
   .option('--shutdown-timeout-ms <ms>', 'how long a stop waits for requests in flight (default: 10000)')
+  .option(
+    '--set <name=value>',
+    'a setting of groups or transactions, by its Kafka name; may be given more than once',
+    collect,
+  )
   .option('--log-level <level>', 'debug, info, warn, error or silent (default: info)')
   .addOption(configOption())
   .addOption(jsonOption('print the ready line as JSON'))
@@ -78,6 +71,7 @@ Examples:
   $ streambus start
   $ streambus start --port 19092 --data /var/lib/streambus
   $ streambus start --host 0.0.0.0 --advertise broker.example.com:9092
+  $ streambus start --set group.initial.rebalance.delay.ms=0 --set offsets.retention.minutes=20160
   $ STREAMBUS_DURABILITY=os streambus start --config streambus.yaml`,
   )
   .action(async (options: GivenOptions, command: Command) => {
@@ -129,6 +123,7 @@ program
   .option('-n, --count <n>', 'stop after so many messages')
   .option('-p, --partition <n,…>', 'partitions to read (default: all)')
   .option('-e, --exit', 'stop at what is the end of the topic now')
+  .option('-g, --group <name>', 'read as a member of this consumer group; see below')
   .option('-f, --format <format>', 'how to print a message; see below')
   .option('-q, --quiet', 'do not say on standard error what is read')
   .addOption(brokersOption())
@@ -141,8 +136,13 @@ Formats: %t topic, %p partition, %o offset, %T timestamp (ms), %k key, %s value,
 \\n newline, \\t tab, \\r, \\0, \\\\. Keys and values come out byte for byte; nothing is added between messages.
 A time is ISO 8601 (@2026-11-23T10:00:00Z) or milliseconds since 1970 (@1795428000000).
 
+A group shares out the partitions among its members and remembers how far each was read: reading goes on there,
+and -o counts only where the group has read nothing yet. Offsets are committed after messages are printed, so that
+none is lost and a crash may repeat the last ones; -n, -e and Ctrl-C commit exactly what was printed.
+
 Examples:
   $ streambus consume orders -o 0 -n 1
+  $ streambus consume orders --group billing
   $ streambus consume orders -o -10 -e
   $ streambus consume words -e -f '%s\\n' > words.txt
   $ streambus consume orders -o @2026-11-23T10:00:00Z --json | jq .value`,
@@ -240,15 +240,11 @@ program
     await (await import('./status.ts')).status(options)
   })
 
-/** Whoever reads our output may leave whenever it has enough (`| head`): that is no failure. */
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(exitCodes.ok)
-    throw error
-  })
-}
+addGroupCommand(program)
+addTransactionCommand(program)
+watchOutput()
 
-for (const command of [program, ...program.commands, ...topicCommand.commands]) {
+for (const command of [program, ...program.commands, ...program.commands.flatMap((one) => one.commands)]) {
   command.exitOverride().allowExcessArguments(false)
 }
 

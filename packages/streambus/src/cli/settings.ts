@@ -60,6 +60,20 @@ export function oneOf<const T extends string>(...allowed: readonly T[]): Setting
   }
 }
 
+/** Broker settings by their Kafka names: `name=value`, separated by spaces. */
+export const namedValues: Setting<Readonly<Record<string, string>>> = {
+  fileType: 'string',
+  parse: (value, name) => {
+    const values: Record<string, string> = {}
+    for (const entry of value.split(/\s+/).filter((one) => one !== '')) {
+      const at = entry.indexOf('=')
+      if (at < 1) throw new UsageError(`${name} takes name=value, not '${entry}'.`)
+      values[entry.slice(0, at)] = entry.slice(at + 1)
+    }
+    return values
+  },
+}
+
 export const address: Setting<Address> = {
   fileType: 'string',
   parse: (value, name) => {
@@ -88,6 +102,7 @@ export const settings = {
   truncateDamaged: boolean,
   connectionIdleMs: integer(1, 2 ** 31 - 1),
   shutdownTimeoutMs: integer(0, 2 ** 31 - 1),
+  set: namedValues,
   logLevel: oneOf('debug', 'info', 'warn', 'error', 'silent'),
   brokers: text,
 } as const satisfies Record<string, Setting<unknown>>

@@ -1,14 +1,14 @@
-import { Broker, type BrokerOptions } from '@streambus/broker'
+import { Broker, BrokerError, type BrokerOptions, optionsFromSettings } from '@streambus/broker'
 import { version } from '../version.ts'
 import { brokerLogger } from './broker-logger.ts'
-import { exitCodes } from './failure.ts'
+import { exitCodes, UsageError } from './failure.ts'
 import { type GivenOptions, resolveSettings } from './settings.ts'
 
 /** Signals that ask a service to end, with the exit code of leaving at once (128 + number). */
 const signals = { SIGINT: 130, SIGTERM: 143 } as const
 
 export async function start(given: GivenOptions): Promise<void> {
-  const { data, logLevel, ...settings } = await resolveSettings(
+  const { data, logLevel, set, ...settings } = await resolveSettings(
     [
       'host',
       'port',
@@ -24,14 +24,15 @@ export async function start(given: GivenOptions): Promise<void> {
       'truncateDamaged',
       'connectionIdleMs',
       'shutdownTimeoutMs',
+      'set',
       'logLevel',
     ],
-    given,
+    { ...given, set: (given.set as string[] | undefined)?.join(' ') },
   )
   const log = brokerLogger(logLevel ?? 'info')
   const dataDir = data ?? './streambus-data'
   const durability = settings.durability ?? 'fsync'
-  const options: BrokerOptions = { ...settings, dataDir, durability, log }
+  const options: BrokerOptions = { ...settings, ...named(set), dataDir, durability, log }
 
   let broker: Broker | undefined
   // One handler per signal from here to the end: a signal that arrives while one is exchanged for another would
@@ -68,4 +69,13 @@ export async function start(given: GivenOptions): Promise<void> {
   await stopped
   log.info({}, 'stopped')
   process.exit(exitCodes.ok)
+}
+
+function named(settings: Readonly<Record<string, string>> = {}): BrokerOptions {
+  try {
+    return optionsFromSettings(settings)
+  } catch (error) {
+    if (error instanceof BrokerError) throw new UsageError(error.message, { cause: error })
+    throw error
+  }
 }

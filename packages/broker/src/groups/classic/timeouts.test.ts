@@ -99,15 +99,46 @@ test('a leader that does not join again is replaced by the first that has', asyn
   expect(await fixture.heartbeat(leader!, 1)).toBe(ErrorCode.UNKNOWN_MEMBER_ID)
 })
 
-test('static members keep their place through the rebalance, until their session ends', async () => {
+test('static members keep their place through a rebalance they miss, until they miss what is assigned', async () => {
   fixture = await CoordinatorFixture.open()
-  const { memberId: absent } = await fixture.join('', { groupInstanceId: 'left', sessionTimeoutMs: 60_000 })
-  const { memberId: present } = await fixture.join('', { apiVersion: 3 })
-  expect(present).toBe('')
-  const joining = outcome(fixture.join('', { groupInstanceId: 'right', sessionTimeoutMs: 60_000 }))
+  const timeouts = { sessionTimeoutMs: 60_000, rebalanceTimeoutMs: 20_000 }
+  const joins = ['left', 'right'].map((groupInstanceId) =>
+    outcome(fixture.join('', { ...timeouts, groupInstanceId })),
+  )
+  await fixture.time.pass(0)
+  const [left, right] = joins.map(({ answer }) => answer!.memberId)
+  await Promise.all([fixture.sync(left!, 1, { [left!]: 'all' }), fixture.sync(right!, 1)])
+  const joined = outcome(fixture.join(right!, { ...timeouts, groupInstanceId: 'right', topics: ['more'] }))
   await fixture.time.pass(20_000)
-  expect(joining.answer).toMatchObject({ errorCode: 0 })
-  expect(fixture.memberIds).toContain(absent)
+  expect(joined.answer).toMatchObject({ errorCode: 0, generationId: 2, leader: right })
+  expect(fixture.memberIds).toEqual([left, right])
+  await fixture.sync(right!, 2)
+  await fixture.time.pass(20_000)
+  expect(fixture.memberIds).toEqual([right])
+})
+
+test('nobody leads a rebalance in which only absent static members are left', async () => {
+  fixture = await CoordinatorFixture.open()
+  const timeouts = { sessionTimeoutMs: 60_000, rebalanceTimeoutMs: 20_000 }
+  const join = () => fixture.join('', { ...timeouts, groupInstanceId: 'left' })
+  const joined = outcome(join())
+  await fixture.time.pass(0)
+  const { memberId } = joined.answer!
+  await fixture.sync(memberId, 1, { [memberId]: 'all' })
+  const dynamic = outcome(fixture.enter(timeouts))
+  await fixture.time.pass(0)
+  await fixture.coordinator.leave({
+    groupId: 'readers',
+    memberId: '',
+    members: [{ memberId: 'client-2', groupInstanceId: null, reason: null }],
+  })
+  await fixture.time.pass(0)
+  expect(dynamic.answer).toMatchObject({ errorCode: ErrorCode.UNKNOWN_MEMBER_ID })
+  await fixture.time.pass(20_000)
+  expect(fixture.state).toBe('PreparingRebalance')
+  const back = outcome(join())
+  await fixture.time.pass(0)
+  expect(back.answer).toMatchObject({ errorCode: 0, generationId: 2 })
 })
 
 test('a member that does not ask for its assignment is out, and the others rebalance', async () => {

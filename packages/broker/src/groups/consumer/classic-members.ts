@@ -16,7 +16,13 @@ import type { ConsumerGroup } from './consumer-group.ts'
 import type { ConsumerGroupState } from './consumer-group-state.ts'
 import { Draft } from './draft.ts'
 import { reconcileMember, refreshGroup } from './heartbeats.ts'
-import { type ClassicProtocol, haveSameSubscription, type Member, MemberState, sameMetadata } from './member.ts'
+import {
+  type ClassicProtocol,
+  haveSameSubscription,
+  type Member,
+  MemberState,
+  sameMetadata,
+} from './member.ts'
 import { findMember, joiningMember, knownStaticMember, replaceStaticMember } from './membership.ts'
 import { becomeClassic, mustBecomeClassic } from './migration.ts'
 import { updateTargetAssignment } from './target-assignment.ts'
@@ -70,7 +76,11 @@ export async function joinConsumerGroup(
   }
   refreshGroup(draft, group.decisionContext(), !haveSameSubscription(before, after))
   const protocolName = supportedProtocols[0]!.name
-  const joined = { ...joinFailure(memberId, ErrorCode.NONE), protocolType: CONSUMER_PROTOCOL_TYPE, protocolName }
+  const joined = {
+    ...joinFailure(memberId, ErrorCode.NONE),
+    protocolType: CONSUMER_PROTOCOL_TYPE,
+    protocolName,
+  }
   if (mustBecomeClassic(draft, context)) {
     const { generation } = await becomeClassic(group, draft)
     return { ...joined, generationId: generation }

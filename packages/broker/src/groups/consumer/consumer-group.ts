@@ -134,7 +134,8 @@ export class ConsumerGroup implements Group {
   /** Throws GroupRefusal where there is no memory for what a member says about itself. */
   checkMemory({ state }: Draft, before: Member, after: Member): void {
     const { memberId } = after
-    const growth = memberBytes(memberId, after) - (state.members.has(memberId) ? memberBytes(memberId, before) : 0)
+    const growth =
+      memberBytes(memberId, after) - (state.members.has(memberId) ? memberBytes(memberId, before) : 0)
     if (growth > 0 && !this.#hasMemoryFor(state.byteLength + growth)) throw outOfMemory()
   }
 

@@ -1,7 +1,7 @@
 import type { HeartbeatRequest, JoinGroupRequest, JoinGroupResponseInput } from '@streambus/protocol'
 import { type LogStore, MemoryLogStore } from '@streambus/storage'
 import { silentLogger } from '../../logger.ts'
-import { GroupCoordinator } from '../group-coordinator.ts'
+import { GroupCoordinator, type GroupCoordinatorOptions } from '../group-coordinator.ts'
 import { type GroupOptions, resolveGroupOptions } from '../group-options.ts'
 import type { CommitErrorCodes } from '../offsets/offset-commit.ts'
 import type { FetchedPartition } from '../offsets/offset-fetch.ts'
@@ -10,17 +10,21 @@ import { settled, VirtualScheduler } from './virtual-scheduler.ts'
 
 export const GROUP = 'readers'
 
+type LogRewriting = Pick<GroupCoordinatorOptions, 'rewriteLogsFromBytes'>
+
 /** A coordinator over a store in memory, in a time that passes when it is told to. */
 export class CoordinatorFixture {
   readonly time: VirtualScheduler
   readonly store: LogStore
   readonly coordinator: GroupCoordinator
   readonly #options: GroupOptions
+  readonly #rewrite: LogRewriting
 
-  private constructor(store: LogStore, time: VirtualScheduler, options: GroupOptions) {
+  private constructor(store: LogStore, time: VirtualScheduler, options: GroupOptions, rewrite: LogRewriting) {
     this.store = store
     this.time = time
     this.#options = options
+    this.#rewrite = rewrite
     let nextId = 1
     this.coordinator = new GroupCoordinator({
       store,
@@ -28,20 +32,21 @@ export class CoordinatorFixture {
       options: resolveGroupOptions(options, true),
       log: silentLogger,
       newId: () => String(nextId++),
+      ...rewrite,
     })
     this.coordinator.start()
   }
 
-  static async open(options: GroupOptions = {}): Promise<CoordinatorFixture> {
+  static async open(options: GroupOptions = {}, rewrite: LogRewriting = {}): Promise<CoordinatorFixture> {
     const time = new VirtualScheduler()
     const store = await MemoryLogStore.open({ clock: () => time.nowMs() })
     await store.createTopic({ name: 'words', partitions: 3 })
-    return new CoordinatorFixture(store, time, options)
+    return new CoordinatorFixture(store, time, options, rewrite)
   }
 
   /** A coordinator over a store that another one was over before. */
   static async reopen(store: LogStore, options: GroupOptions = {}): Promise<CoordinatorFixture> {
-    const fixture = new CoordinatorFixture(store, new VirtualScheduler(), options)
+    const fixture = new CoordinatorFixture(store, new VirtualScheduler(), options, {})
     await fixture.coordinator.loaded()
     return fixture
   }
@@ -49,7 +54,7 @@ export class CoordinatorFixture {
   /** Another coordinator over the same store, as after a restart. */
   async restarted(): Promise<CoordinatorFixture> {
     this.coordinator.close()
-    const next = new CoordinatorFixture(this.store, this.time, this.#options)
+    const next = new CoordinatorFixture(this.store, this.time, this.#options, this.#rewrite)
     await next.coordinator.loaded()
     return next
   }
@@ -116,18 +121,24 @@ export class CoordinatorFixture {
     return ids
   }
 
-  /** Commits partitions of 'words' from outside of any generation. */
+  /** Commits partitions of 'words', from outside of any generation unless a member is given. */
   commit(
     offsets: Readonly<Record<number, number>>,
-    options: { groupId?: string; producerId?: number; retentionTimeMs?: number } = {},
+    options: {
+      groupId?: string
+      producerId?: number
+      retentionTimeMs?: number
+      memberId?: string
+      generationId?: number
+    } = {},
   ): Promise<number | CommitErrorCodes> {
-    const { groupId = GROUP, producerId, retentionTimeMs = -1 } = options
+    const { groupId = GROUP, producerId, retentionTimeMs = -1, memberId = '', generationId = -1 } = options
     const commit = {
       groupId,
       committer: {
-        memberId: '',
+        memberId,
         groupInstanceId: null,
-        generationIdOrMemberEpoch: -1,
+        generationIdOrMemberEpoch: generationId,
         transactional: producerId !== undefined,
         apiVersion: 9,
       },

@@ -130,11 +130,11 @@ export class ConsumerMember {
         this.#lose()
         break
       case ErrorCode.FENCED_INSTANCE_ID:
-        this.#lose()
-        this.hasEnded = true
-        this.client.kill()
+        this.#end()
         break
       case ErrorCode.UNRELEASED_INSTANCE_ID:
+        // The one that has the name is alive, and will not give it up.
+        if (this.#world.isCalm && this.#random.chance(0.1)) this.#end()
         await this.client.sleep(this.#random.next() * 5000)
         break
       default:
@@ -220,6 +220,12 @@ export class ConsumerMember {
         }
       }),
     )
+  }
+
+  #end(): void {
+    this.#lose()
+    this.hasEnded = true
+    this.client.kill()
   }
 
   #lose(): void {

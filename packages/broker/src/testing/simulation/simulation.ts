@@ -93,7 +93,7 @@ class Simulation {
     for (let left = random.between(1, 2); left > 0; left--) {
       this.#dataTopics.push(await create(world.newName('data-'), random.between(1, 3)))
     }
-    const kinds: GroupKind[] = ['eager', 'cooperative', 'consumer', 'simple']
+    const kinds: GroupKind[] = ['eager', 'cooperative', 'consumer', 'mixed', 'simple']
     for (let left = random.between(1, 3); left > 0; left--) {
       const kind = random.pick(kinds)
       const topics = random.some(groupTopics)

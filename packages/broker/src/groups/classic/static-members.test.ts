@@ -1,0 +1,155 @@
+import { describeGroups, ErrorCode } from '@streambus/protocol'
+import { MemoryLogStore, StorageError } from '@streambus/storage'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Broker } from '../../broker.ts'
+import { withOverrides } from '../../testing/controlled-store.ts'
+import { TestMember } from '../testing/test-member.ts'
+
+let broker: Broker
+let failing: boolean
+const members: TestMember[] = []
+let one: TestMember
+let two: TestMember
+
+beforeEach(async () => {
+  failing = false
+  const store = await MemoryLogStore.open()
+  broker = await Broker.start({
+    port: 0,
+    store: withOverrides(store, {
+      append: async (batches) =>
+        failing
+          ? batches.map(() => ({ error: new StorageError('DISK_FULL', 'the disk is full') }))
+          : store.append(batches),
+    }),
+  })
+  one = await newMember()
+  two = await newMember()
+  // The first alone, so that it leads, then both.
+  await one.join({ groupInstanceId: 'one' })
+  await one.sync()
+  const joining = two.join({ groupInstanceId: 'two' })
+  await one.hearsOfRebalance()
+  await one.join({ groupInstanceId: 'one' })
+  await joining
+  const assignments = { [one.memberId]: 'left', [two.memberId]: 'right' }
+  await Promise.all([one.sync(assignments), two.sync()])
+})
+
+afterEach(async () => {
+  for (const member of members.splice(0)) member.close()
+  await broker.close()
+})
+
+async function newMember(): Promise<TestMember> {
+  const member = await TestMember.connect(broker, 'readers')
+  members.push(member)
+  return member
+}
+
+/** Who is in the group: instance id → member id. */
+async function instances(): Promise<Record<string, string>> {
+  const { groups } = await one.client.request(describeGroups, 5, { groups: ['readers'] })
+  return Object.fromEntries(
+    groups[0]!.members.map(({ groupInstanceId, memberId }) => [groupInstanceId, memberId]),
+  )
+}
+
+test('who comes back takes its place under a new id: no rebalance, the same assignment', async () => {
+  const again = await newMember()
+  const joined = await again.join({ groupInstanceId: 'two' })
+  expect(joined).toMatchObject({
+    errorCode: 0,
+    generationId: 2,
+    leader: one.memberId,
+    skipAssignment: false,
+    members: [],
+  })
+  expect(again.memberId).not.toBe(two.memberId)
+  expect(await one.heartbeat()).toBe(0)
+  expect(await again.sync()).toMatchObject({ errorCode: 0, assignment: Buffer.from('right') })
+  expect(await instances()).toEqual({ one: one.memberId, two: again.memberId })
+})
+
+test('the old id is fenced in every request, and unknown without its instance id', async () => {
+  await (await newMember()).join({ groupInstanceId: 'two' })
+  const groupInstanceId = 'two'
+  expect(await two.heartbeat({ groupInstanceId })).toBe(ErrorCode.FENCED_INSTANCE_ID)
+  expect(await two.sync({}, { groupInstanceId })).toMatchObject({ errorCode: ErrorCode.FENCED_INSTANCE_ID })
+  expect(await two.commit('words', 1, { groupInstanceId })).toBe(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+  expect(await two.join({ groupInstanceId })).toMatchObject({ errorCode: ErrorCode.FENCED_INSTANCE_ID })
+  const left = await two.leave(groupInstanceId)
+  expect(left.members[0]).toMatchObject({ errorCode: ErrorCode.FENCED_INSTANCE_ID })
+  expect(await two.heartbeat()).toBe(ErrorCode.UNKNOWN_MEMBER_ID)
+  expect(await one.heartbeat()).toBe(0)
+})
+
+test('a leader that comes back keeps the assignment as it is, and sees the members', async () => {
+  const again = await newMember()
+  const joined = await again.join({ groupInstanceId: 'one' })
+  expect(joined).toMatchObject({
+    errorCode: 0,
+    generationId: 2,
+    skipAssignment: true,
+    leader: again.memberId,
+  })
+  expect(joined.members.map(({ groupInstanceId }) => groupInstanceId)).toEqual(['one', 'two'])
+  expect(await two.heartbeat()).toBe(0)
+  expect(await again.sync()).toMatchObject({ errorCode: 0, assignment: Buffer.from('left') })
+})
+
+test('before version 9 a leader that comes back is told that it is not the leader', async () => {
+  const again = await newMember()
+  const joined = await again.join({ groupInstanceId: 'one', version: 8 })
+  expect(joined).toMatchObject({ errorCode: 0, generationId: 2, leader: one.memberId, members: [] })
+  expect(await again.sync()).toMatchObject({ errorCode: 0, assignment: Buffer.from('left') })
+})
+
+test('who comes back with a change that the vote does not mind is no reason to rebalance', async () => {
+  const again = await newMember()
+  expect(await again.join({ groupInstanceId: 'two', topics: ['more'] })).toMatchObject({ generationId: 2 })
+  expect(await one.heartbeat()).toBe(0)
+})
+
+test('who comes back where nothing can be written is refused, and the one before it stays', async () => {
+  failing = true
+  const again = await newMember()
+  expect(await again.join({ groupInstanceId: 'two' })).toMatchObject({
+    errorCode: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+    memberId: '',
+  })
+  expect(await two.heartbeat({ groupInstanceId: 'two' })).toBe(0)
+  expect(await instances()).toEqual({ one: one.memberId, two: two.memberId })
+  failing = false
+  expect(await again.join({ groupInstanceId: 'two' })).toMatchObject({ errorCode: 0, generationId: 2 })
+})
+
+test('who comes back during a rebalance fences the join that waits under its old id', async () => {
+  const rejoining = two.join({ groupInstanceId: 'two', topics: ['more'] })
+  await one.hearsOfRebalance()
+  const again = await newMember()
+  const joining = again.join({ groupInstanceId: 'two' })
+  expect(await rejoining).toMatchObject({ errorCode: ErrorCode.FENCED_INSTANCE_ID })
+  await one.join({ groupInstanceId: 'one' })
+  expect(await joining).toMatchObject({ errorCode: 0, generationId: 3 })
+})
+
+test('who comes back before the leader has assigned starts another rebalance, and fences the waiting sync', async () => {
+  const rejoining = two.join({ groupInstanceId: 'two', topics: ['more'] })
+  await one.hearsOfRebalance()
+  await Promise.all([one.join({ groupInstanceId: 'one' }), rejoining])
+  const syncing = two.sync()
+  const again = await newMember()
+  const joining = again.join({ groupInstanceId: 'two' })
+  expect(await syncing).toMatchObject({ errorCode: ErrorCode.FENCED_INSTANCE_ID })
+  await one.hearsOfRebalance()
+  await one.join({ groupInstanceId: 'one' })
+  expect(await joining).toMatchObject({ errorCode: 0, generationId: 4 })
+})
+
+test('an instance id with a member id that was given to nobody is fenced', async () => {
+  const stranger = await newMember()
+  const request = { memberId: 'stranger', groupInstanceId: 'one' }
+  expect(await stranger.join(request)).toMatchObject({ errorCode: ErrorCode.FENCED_INSTANCE_ID })
+  expect(await one.heartbeat()).toBe(0)
+})
