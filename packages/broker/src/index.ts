@@ -1,5 +1,6 @@
 export { Broker } from './broker.ts'
 export { BrokerError, type BrokerErrorCode } from './broker-error.ts'
+export type { GroupOptions } from './groups/group-options.ts'
 export type { Logger } from './logger.ts'
 export type { BrokerOptions, HostAndPort } from './options.ts'
 export { optionsFromSettings } from './settings/coordinator-settings.ts'

@@ -37,6 +37,11 @@ export class InternalTopic {
     return this.#store.topics.byName(this.#name)
   }
 
+  /** How many it has, or will have. */
+  get partitions(): number {
+    return this.find()?.logs.length ?? PARTITIONS
+  }
+
   /** Throws StorageError where it cannot be created. */
   findOrCreate(): Topic | Promise<Topic> {
     const topic = this.find()

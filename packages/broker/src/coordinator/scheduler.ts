@@ -21,6 +21,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1
 export class SystemScheduler implements Scheduler {
   readonly #clock: () => number
   readonly #timers = new Set<NodeJS.Timeout>()
+  #closed = false
 
   constructor(clock: () => number) {
     this.#clock = clock
@@ -31,6 +32,7 @@ export class SystemScheduler implements Scheduler {
   }
 
   after(delayMs: number, run: () => void): Scheduled {
+    if (this.#closed) return { cancel: () => undefined }
     const timer = setTimeout(
       () => {
         this.#timers.delete(timer)
@@ -47,8 +49,9 @@ export class SystemScheduler implements Scheduler {
     }
   }
 
-  /** Cancels everything that is still to come. */
+  /** Cancels everything that is still to come; what is scheduled after this never runs. */
   close(): void {
+    this.#closed = true
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
   }

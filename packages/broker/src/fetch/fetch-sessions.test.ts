@@ -32,7 +32,7 @@ function opened(opening: FetchOpening): OpenedFetch {
   return opening
 }
 
-const news = { errorCode: 0, recordBytes: 0, highWatermark: 5, lastStableOffset: -1, logStartOffset: 0 }
+const news = { errorCode: 0, recordBytes: 0, highWatermark: 5, logStartOffset: 0 }
 
 test('an answer lists a partition again after records, a moved watermark or start, or an error', () => {
   const sessions = new FetchSessions(10)
@@ -47,8 +47,6 @@ test('an answer lists a partition again after records, a moved watermark or star
   expect(next({ recordBytes: 10 })).toBe(true)
   expect(next({ highWatermark: 6 })).toBe(true)
   expect(next({ highWatermark: 6 })).toBe(false)
-  expect(next({ highWatermark: 6, lastStableOffset: 3 })).toBe(true)
-  expect(next({ highWatermark: 6, lastStableOffset: 3 })).toBe(false)
   expect(next({ highWatermark: 6, logStartOffset: 2 })).toBe(true)
   expect(next({ errorCode: ErrorCode.KAFKA_STORAGE_ERROR })).toBe(true)
   expect(next({ highWatermark: 6, logStartOffset: 2 })).toBe(true)

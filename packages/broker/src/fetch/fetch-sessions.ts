@@ -22,17 +22,17 @@ export interface WantedPartition {
 /** What was answered last for a partition of a session; -1 before the first answer and after an error. */
 interface SessionPartition extends WantedPartition {
   sentHighWatermark: number
-  sentLastStableOffset: number
   sentLogStartOffset: number
 }
 
-/** What an answer says of a partition, as far as it decides whether the partition is in the answer. */
+/**
+ * What an answer says of a partition, as far as it decides whether the partition is in the answer. The last stable
+ * offset is not there: it moves only when the high watermark or the start does, since a marker takes an offset.
+ */
 export interface PartitionNews {
   readonly errorCode: number
   readonly recordBytes: number
   readonly highWatermark: number
-  /** Only where the reader wants committed records; -1 for others, to whom it is no news. */
-  readonly lastStableOffset: number
   readonly logStartOffset: number
 }
 
@@ -206,7 +206,6 @@ function incremental(session: Session): OpenedFetch {
         news.errorCode !== ErrorCode.NONE ||
         news.recordBytes > 0 ||
         news.highWatermark !== partition.sentHighWatermark ||
-        news.lastStableOffset !== partition.sentLastStableOffset ||
         news.logStartOffset !== partition.sentLogStartOffset
       if (isNews) remember(session, partition, news)
       return isNews
@@ -218,7 +217,6 @@ function remember(session: Session, partition: SessionPartition, news: Partition
   const failed = news.errorCode !== ErrorCode.NONE
   // After an error the next good answer is news, whatever it says.
   partition.sentHighWatermark = failed ? -1 : news.highWatermark
-  partition.sentLastStableOffset = failed ? -1 : news.lastStableOffset
   partition.sentLogStartOffset = failed ? -1 : news.logStartOffset
   if (news.recordBytes === 0) return
   const key = keyOf(partition.topic, partition.partition)
@@ -248,7 +246,6 @@ function addTo(session: Session, wanted: WantedPartition): void {
   session.partitions.set(keyOf(wanted.topic, wanted.partition), {
     ...wanted,
     sentHighWatermark: -1,
-    sentLastStableOffset: -1,
     sentLogStartOffset: -1,
   })
 }

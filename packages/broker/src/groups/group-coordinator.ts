@@ -7,10 +7,8 @@ import {
   type SyncGroupRequest,
   type SyncGroupResponseInput,
 } from '@streambus/protocol'
-import { type LogStore, StorageError, type Topic } from '@streambus/storage'
+import { StorageError } from '@streambus/storage'
 import type { Transactional } from '../coordinator/coordinator-log.ts'
-import { CONSUMER_OFFSETS, InternalTopic, partitionOf } from '../coordinator/internal-topics.ts'
-import { LogRewrite } from '../coordinator/log-rewrite.ts'
 import type { Scheduled, Scheduler } from '../coordinator/scheduler.ts'
 import { Turns } from '../coordinator/turns.ts'
 import type { Logger } from '../logger.ts'
@@ -35,15 +33,13 @@ import {
   refusedHeartbeat,
 } from './consumer/heartbeat-request.ts'
 import { JOIN_EPOCH } from './consumer/member.ts'
-import { TopicRegexes } from './consumer/topic-regexes.ts'
 import { noConsumerGroup, WaitingHeartbeats } from './consumer/waiting-heartbeats.ts'
-import type { Group } from './group.ts'
 import type { GroupClient, WaitingClient } from './group-client.ts'
 import { type DescribedGroup, describeGroup, type ListedGroup, listGroup } from './group-description.ts'
 import type { ResolvedGroupOptions } from './group-options.ts'
 import { errorCodeOf, GroupRefusal } from './group-refusal.ts'
-import { GroupShard, type ShardServices } from './group-shard.ts'
-import { MembershipMemory } from './membership-memory.ts'
+import type { GroupShard } from './group-shard.ts'
+import { GroupShards, type GroupShardsOptions } from './group-shards.ts'
 import type { CommittedOffset } from './offsets/committed-offset.ts'
 import { type CommitErrorCodes, commitOffsets, type OffsetsCommit } from './offsets/offset-commit.ts'
 import { type FetchedTopic, fetchOffsets, type OffsetsFetch } from './offsets/offset-fetch.ts'
@@ -57,23 +53,7 @@ import {
 } from './offsets/offset-removal.ts'
 import { Reply } from './reply.ts'
 
-export interface GroupCoordinatorOptions {
-  readonly store: LogStore
-  readonly scheduler: Scheduler
-  readonly options: ResolvedGroupOptions
-  readonly log: Logger
-  /** For member ids: something no other member ever had. */
-  readonly newId: () => string
-  /** A partition of `__consumer_offsets` is left as long as it is up to this size. Default: LogRewrite's. */
-  readonly rewriteLogsFromBytes?: number
-}
-
-/** A partition of `__consumer_offsets`: read, being read, or waiting to be read again after a failure. */
-type ShardState = GroupShard | 'loading' | 'failed'
-
-/** Partitions read at once. */
-const LOADS_AT_ONCE = 16
-const LOAD_RETRY_MS = 5000
+export type GroupCoordinatorOptions = GroupShardsOptions
 
 /**
  * The group coordinator: who is in which group, and how far each has come.
@@ -87,77 +67,48 @@ export class GroupCoordinator {
   readonly options: ResolvedGroupOptions
   readonly #scheduler: Scheduler
   readonly #log: Logger
-  readonly #topic: InternalTopic
-  readonly #turns = new Turns()
+  readonly #newId: () => string
+  readonly #shards: GroupShards
   /** Transactional commits of a producer, and the markers that end them, in order. */
   readonly #producerTurns = new Turns()
-  readonly #services: ShardServices
-  readonly #waitingHeartbeats = new WaitingHeartbeats((groupId, operation) =>
-    this.#inTurn(groupId, operation),
-  )
-  /** By partition; empty until `__consumer_offsets` exists. */
-  #shards: ShardState[] = []
-  #loading: Promise<void> | undefined
+  readonly #waitingHeartbeats: WaitingHeartbeats
   #expiry: Scheduled | undefined
-  readonly #rewrite: LogRewrite
-  #closed = false
 
-  constructor({ store, scheduler, options, log, newId, rewriteLogsFromBytes }: GroupCoordinatorOptions) {
-    this.options = options
-    this.#scheduler = scheduler
-    this.#log = log
-    this.#topic = new InternalTopic(store, CONSUMER_OFFSETS)
-    this.#services = {
-      store,
-      scheduler,
-      options,
-      log,
-      newId,
-      memory: new MembershipMemory(options.maxMembershipBytes),
-      regexes: new TopicRegexes(),
-      turns: this.#turns,
-      refuseGroup: () => this.#refuseGroup(),
-    }
-    this.#rewrite = new LogRewrite({
-      store,
-      scheduler,
-      turns: this.#turns,
-      logger: log,
-      logs: () => Array.from(this.#loadedShards(), (shard) => shard.rewritable),
-      ...(rewriteLogsFromBytes === undefined ? {} : { minBytes: rewriteLogsFromBytes }),
-    })
+  constructor(options: GroupCoordinatorOptions) {
+    this.options = options.options
+    this.#scheduler = options.scheduler
+    this.#log = options.log
+    this.#newId = options.newId
+    const shards = new GroupShards(options)
+    this.#shards = shards
+    this.#waitingHeartbeats = new WaitingHeartbeats((groupId, operation) => shards.inTurn(groupId, operation))
   }
 
   /** Begins to load where there is something to load. Requests meanwhile: COORDINATOR_LOAD_IN_PROGRESS. */
   start(): void {
-    const topic = this.#topic.find()
-    if (topic !== undefined) void this.#load(topic)
+    this.#shards.start()
     this.#scheduleExpiry()
-    this.#rewrite.start()
   }
 
   /** Resolves when everything that was there at `start` is loaded. */
-  async loaded(): Promise<void> {
-    await this.#loading
+  loaded(): Promise<void> {
+    return this.#shards.loaded()
   }
 
   /** Makes sure that `__consumer_offsets` exists, and, if it did not, that it can be used. Throws StorageError. */
-  async ready(): Promise<void> {
-    if (this.#shards.length > 0) return
-    await this.#load(await this.#topic.findOrCreate())
+  ready(): Promise<void> {
+    return this.#shards.ready()
   }
 
   /** Ends all timers, answers everyone who waits with NOT_COORDINATOR, and every request after it, too. */
   close(): void {
-    this.#closed = true
     this.#expiry?.cancel()
-    this.#rewrite.close()
-    for (const shard of this.#shards) if (shard instanceof GroupShard) shard.stop(ErrorCode.NOT_COORDINATOR)
+    this.#shards.close()
   }
 
   /** The partition of `__consumer_offsets` that keeps the group. */
   partitionOf(groupId: string): number {
-    return partitionOf(groupId, this.#topic.find()?.logs.length ?? 50)
+    return this.#shards.partitionOf(groupId)
   }
 
   // Classic groups.
@@ -172,7 +123,7 @@ export class GroupCoordinator {
     try {
       await this.ready()
       const reply = new Reply<JoinGroupResponseInput>()
-      await this.#inTurn(groupId, (shard) => {
+      await this.#shards.inTurn(groupId, (shard) => {
         const group = shard.group(groupId)
         if (!(group instanceof ConsumerGroup)) return this.#joinClassic(shard, request, client, reply)
         if (!group.isEmpty) {
@@ -191,7 +142,7 @@ export class GroupCoordinator {
     if (groupId === '') return syncFailure(ErrorCode.INVALID_GROUP_ID)
     try {
       const reply = new Reply<SyncGroupResponseInput>()
-      await this.#inTurn(
+      await this.#shards.inTurn(
         groupId,
         (shard) => {
           const group = shard.group(groupId)
@@ -212,7 +163,7 @@ export class GroupCoordinator {
     const { groupId } = request
     if (groupId === '') return ErrorCode.INVALID_GROUP_ID
     try {
-      return await this.#inTurn(
+      return await this.#shards.inTurn(
         groupId,
         (shard) => {
           const group = shard.group(groupId)
@@ -234,7 +185,7 @@ export class GroupCoordinator {
     if (groupId === '') return ErrorCode.INVALID_GROUP_ID
     const unknown = (): number[] => members.map(() => ErrorCode.UNKNOWN_MEMBER_ID)
     try {
-      return await this.#inTurn(
+      return await this.#shards.inTurn(
         groupId,
         (shard) => {
           const group = shard.group(groupId)
@@ -258,11 +209,11 @@ export class GroupCoordinator {
   ): Promise<HeartbeatAnswer> {
     try {
       checkHeartbeatRequest(request, client.apiVersion, this.options.consumerAssignors)
-      if (this.#shards.length === 0) {
+      if (!this.#shards.exist) {
         if (request.memberEpoch !== JOIN_EPOCH) throw noConsumerGroup(request.groupId)
         await this.ready()
       }
-      const memberId = request.memberId === '' ? this.#services.newId() : request.memberId
+      const memberId = request.memberId === '' ? this.#newId() : request.memberId
       return await this.#waitingHeartbeats.answer({ request: { ...request, memberId }, client })
     } catch (error) {
       return refusedHeartbeat(errorCodeOf(error), error instanceof GroupRefusal ? error.message : null)
@@ -272,7 +223,7 @@ export class GroupCoordinator {
   /** The group, or why it cannot be told. */
   describeConsumerGroup(groupId: string): ConsumerGroupDescription | GroupRefusal {
     try {
-      const group = this.#find(groupId)
+      const group = this.#shards.find(groupId)
       return group instanceof ConsumerGroup ? group.describe() : noConsumerGroup(groupId)
     } catch (error) {
       return error instanceof GroupRefusal ? error : new GroupRefusal(errorCodeOf(error), String(error))
@@ -284,8 +235,8 @@ export class GroupCoordinator {
   /** Returns an error code for all partitions, or one for each. */
   async commitOffsets(commit: OffsetsCommit): Promise<number | CommitErrorCodes> {
     try {
-      if (this.#shards.length === 0) await this.ready()
-      return await this.#inTurn(commit.groupId, (shard) => commitOffsets(shard, commit))
+      await this.ready()
+      return await this.#shards.inTurn(commit.groupId, (shard) => commitOffsets(shard, commit))
     } catch (error) {
       if (error instanceof StorageError && error.code === 'BATCH_TOO_LARGE') {
         return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
@@ -302,12 +253,17 @@ export class GroupCoordinator {
     commit: OffsetsCommit & { readonly transactional: Transactional },
   ): Promise<number | CommitErrorCodes> {
     if (commit.groupId === '') return ErrorCode.INVALID_GROUP_ID
-    return this.#producerTurns.run(String(commit.transactional.producerId), () => this.commitOffsets(commit))
+    try {
+      const { producerId } = commit.transactional
+      return await this.#producerTurns.run(String(producerId), () => this.commitOffsets(commit))
+    } catch (error) {
+      return errorCodeOf(error)
+    }
   }
 
   /**
    * Ends the producer's transaction in one partition of `__consumer_offsets`: appends the marker, then its
-   * offsets count or are forgotten. Throws StorageError or GroupRefusal, and nothing changed.
+   * offsets count or are forgotten. Throws StorageError, GroupRefusal or TurnsFull, and nothing changed.
    */
   async completeTransaction(
     partition: number,
@@ -316,14 +272,14 @@ export class GroupCoordinator {
     coordinatorEpoch: number,
   ): Promise<void> {
     await this.#producerTurns.run(String(transactional.producerId), () =>
-      this.#shard(partition).completeTransaction(transactional, committed, coordinatorEpoch),
+      this.#shards.shard(partition).completeTransaction(transactional, committed, coordinatorEpoch),
     )
   }
 
   /** Returns an error code for the group, or its offsets. */
   fetchOffsets(fetch: OffsetsFetch): number | FetchedTopic[] {
     try {
-      const group = this.#find(fetch.groupId)
+      const group = this.#shards.find(fetch.groupId)
       if (group !== undefined && (fetch.memberId !== null || fetch.memberEpoch >= 0)) {
         const refusal = group.refuseFetch(fetch.memberId, fetch.memberEpoch)
         if (refusal !== ErrorCode.NONE) return refusal
@@ -338,7 +294,7 @@ export class GroupCoordinator {
   async deleteOffsets(request: OffsetsDelete): Promise<number | number[][]> {
     if (request.groupId === '') return ErrorCode.INVALID_GROUP_ID
     try {
-      return await this.#inTurn(
+      return await this.#shards.inTurn(
         request.groupId,
         (shard) => deleteOffsets(shard, request),
         () => {
@@ -356,7 +312,7 @@ export class GroupCoordinator {
    */
   async topicDeleted(name: string): Promise<void> {
     const removals: { shard: GroupShard; id: string; offsets: Set<CommittedOffset> }[] = []
-    for (const shard of this.#loadedShards()) {
+    for (const shard of this.#shards.loadedShards()) {
       for (const group of shard.groups()) {
         const offsets = offsetsOfTopic(group, name)
         if (offsets.size > 0) removals.push({ shard, id: group.id, offsets })
@@ -364,7 +320,7 @@ export class GroupCoordinator {
     }
     for (const { shard, id, offsets } of removals) {
       try {
-        await this.#turns.run(id, () => removeTopic(shard, id, name, offsets))
+        await this.#shards.inTurn(id, () => removeTopic(shard, id, name, offsets))
       } catch (error) {
         this.#log.warn(
           { group: id, topic: name, error: String(error) },
@@ -378,21 +334,17 @@ export class GroupCoordinator {
 
   /** All groups, or COORDINATOR_LOAD_IN_PROGRESS while some are not known yet. */
   list(): ListedGroup[] | number {
-    const listed: ListedGroup[] = []
     try {
-      for (const partition of this.#shards.keys()) {
-        for (const group of this.#shard(partition).groups()) listed.push(listGroup(group))
-      }
+      return Array.from(this.#shards.groups(), listGroup)
     } catch (error) {
       return errorCodeOf(error)
     }
-    return listed
   }
 
   /** The group, or an error code: GROUP_ID_NOT_FOUND also for groups that are not classic. */
   describe(groupId: string): DescribedGroup | number {
     try {
-      const group = this.#find(groupId)
+      const group = this.#shards.find(groupId)
       return group instanceof ClassicGroup ? describeGroup(group) : ErrorCode.GROUP_ID_NOT_FOUND
     } catch (error) {
       return errorCodeOf(error)
@@ -402,7 +354,7 @@ export class GroupCoordinator {
   /** Returns the error code. */
   async delete(groupId: string): Promise<number> {
     try {
-      return await this.#inTurn(
+      return await this.#shards.inTurn(
         groupId,
         (shard) => deleteGroup(shard, groupId),
         () => ErrorCode.GROUP_ID_NOT_FOUND,
@@ -410,45 +362,6 @@ export class GroupCoordinator {
     } catch (error) {
       return errorCodeOf(error)
     }
-  }
-
-  // Shards.
-
-  /**
-   * Runs an operation in the group's turn. `without` answers where there are no groups at all; without it,
-   * `__consumer_offsets` has to exist. Throws GroupRefusal while the group's partition cannot be used.
-   */
-  #inTurn<T>(
-    groupId: string,
-    operation: (shard: GroupShard) => T | Promise<T>,
-    without?: () => T,
-  ): T | Promise<T> {
-    if (this.#shards.length === 0 && without !== undefined && !this.#closed) return without()
-    const shard = this.#shard(this.partitionOf(groupId))
-    return this.#turns.run(groupId, () => {
-      if (this.#closed) throw notCoordinator()
-      return operation(shard)
-    })
-  }
-
-  #find(groupId: string): Group | undefined {
-    if (this.#shards.length === 0 && !this.#closed) return undefined
-    return this.#shard(this.partitionOf(groupId)).group(groupId)
-  }
-
-  /** Throws GroupRefusal while the partition cannot be used. */
-  #shard(partition: number): GroupShard {
-    if (this.#closed) throw notCoordinator()
-    const shard = this.#shards[partition]
-    if (shard instanceof GroupShard) return shard
-    if (shard === 'loading') {
-      throw new GroupRefusal(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, 'the group is being loaded')
-    }
-    throw new GroupRefusal(ErrorCode.COORDINATOR_NOT_AVAILABLE, 'the group could not be loaded')
-  }
-
-  *#loadedShards(): Generator<GroupShard> {
-    for (const shard of this.#shards) if (shard instanceof GroupShard) yield shard
   }
 
   #joinClassic(
@@ -467,72 +380,28 @@ export class GroupCoordinator {
   #newGroup(shard: GroupShard, groupId: string, memberId: string): ClassicGroup {
     // Who comes with an id was a member of a group that is gone.
     if (memberId !== '') throw new GroupRefusal(ErrorCode.UNKNOWN_MEMBER_ID, 'there is no such group')
-    const refusal = this.#refuseGroup()
+    const refusal = shard.refuseGroup()
     if (refusal !== ErrorCode.NONE) throw new GroupRefusal(refusal, 'there are too many groups')
     const group = new ClassicGroup(groupId, shard)
     shard.put(group)
     return group
   }
 
-  #refuseGroup(): number {
-    let count = 0
-    for (const shard of this.#loadedShards()) count += shard.groupCount
-    if (count < this.options.maxGroups) return ErrorCode.NONE
-    this.#log.warn({ groups: count }, 'there are as many groups as there may be: one more is refused')
-    return ErrorCode.POLICY_VIOLATION
-  }
-
-  #load(topic: Topic): Promise<void> {
-    this.#loading ??= this.#loadAll(topic)
-    return this.#loading
-  }
-
-  async #loadAll(topic: Topic): Promise<void> {
-    this.#shards = topic.logs.map(() => 'loading')
-    const partitions = [...topic.logs.keys()]
-    const worker = async (): Promise<void> => {
-      for (let partition = partitions.shift(); partition !== undefined; partition = partitions.shift()) {
-        await this.#loadShard(topic, partition)
-      }
-    }
-    const startMs = this.#scheduler.nowMs()
-    await Promise.all(Array.from({ length: LOADS_AT_ONCE }, worker))
-    let groups = 0
-    for (const shard of this.#loadedShards()) groups += shard.groupCount
-    this.#log.info({ groups, ms: this.#scheduler.nowMs() - startMs }, 'groups are loaded')
-  }
-
-  async #loadShard(topic: Topic, partition: number): Promise<void> {
-    if (this.#closed) return
-    this.#shards[partition] = 'loading'
-    try {
-      const shard = await GroupShard.load(partition, topic.logs[partition]!, this.#services)
-      this.#shards[partition] = shard
-      if (this.#closed) shard.stop(ErrorCode.NOT_COORDINATOR)
-      else shard.start()
-    } catch (error) {
-      this.#shards[partition] = 'failed'
-      if (this.#closed) return
-      this.#log.error({ partition, error }, 'a partition of __consumer_offsets could not be read')
-      this.#scheduler.after(LOAD_RETRY_MS, () => void this.#loadShard(topic, partition))
-    }
-  }
-
   #scheduleExpiry(): void {
-    if (this.#closed) return
+    if (this.#shards.isClosed) return
     this.#expiry = this.#scheduler.after(this.options.offsetsRetentionCheckIntervalMs, () => {
       void this.#expire().finally(() => this.#scheduleExpiry())
     })
   }
 
   async #expire(): Promise<void> {
-    for (const shard of this.#loadedShards()) {
+    for (const shard of this.#shards.loadedShards()) {
       // Others have their turn between two shards.
       await new Promise<void>((resolve) => this.#scheduler.after(0, resolve))
       for (const group of [...shard.groups()]) {
-        if (this.#closed) return
+        if (this.#shards.isClosed) return
         try {
-          await this.#turns.run(group.id, () => expireOffsets(shard, group.id))
+          await this.#shards.inTurn(group.id, () => expireOffsets(shard, group.id))
         } catch (error) {
           this.#log.warn({ group: group.id, error: String(error) }, 'expired offsets were not removed')
         }
@@ -545,8 +414,4 @@ export class GroupCoordinator {
 async function deleteConsumerGroup(shard: GroupShard, group: ConsumerGroup): Promise<void> {
   await shard.append(group.tombstones())
   shard.removeMembership(group)
-}
-
-function notCoordinator(): GroupRefusal {
-  return new GroupRefusal(ErrorCode.NOT_COORDINATOR, 'the coordinator is closed')
 }

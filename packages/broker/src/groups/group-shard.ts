@@ -7,7 +7,7 @@ import {
   type OffsetCommitValue,
   ZERO_UUID,
 } from '@streambus/protocol'
-import type { LogId, LogStore, Offset, TopicCatalog } from '@streambus/storage'
+import { type LogId, type LogStore, type Offset, StorageError, type TopicCatalog } from '@streambus/storage'
 import {
   CoordinatorLog,
   type CoordinatorRecord,
@@ -29,6 +29,7 @@ import { type GroupRecord, offsetRecord } from './group-records.ts'
 import type { MembershipMemory } from './membership-memory.ts'
 import { CommittedOffset } from './offsets/committed-offset.ts'
 import { GroupOffsets } from './offsets/group-offsets.ts'
+import { OffsetRecordReader } from './offsets/offset-record-reader.ts'
 
 /** What the shards of one coordinator share. */
 export interface ShardServices {
@@ -43,6 +44,8 @@ export interface ShardServices {
   newId(): string
   /** An error code where there are as many groups as there may be. */
   refuseGroup(): number
+  /** Somebody else has taken the shard's log over. */
+  fenced(shard: GroupShard): void
 }
 
 /** An operation whose group has too much to do is tried again after this long. */
@@ -66,9 +69,11 @@ export class GroupShard implements ConsumerGroupContext, Replay {
   /** Producer → groups with offsets of its open transaction. */
   readonly #openTransactions = new Map<number, Set<string>>()
   #coordinatorLog!: CoordinatorLog
+  #stopped = false
   /** The first record that the snapshots taken for a rewrite of the log do not stand for. */
   #neededFrom = Number.POSITIVE_INFINITY
   #unknownRecords = 0
+  readonly #offsetReader: OffsetRecordReader
 
   private constructor(partition: number, services: ShardServices) {
     this.partition = partition
@@ -79,6 +84,7 @@ export class GroupShard implements ConsumerGroupContext, Replay {
     this.memory = services.memory
     this.regexes = services.regexes
     this.topics = services.store.topics
+    this.#offsetReader = new OffsetRecordReader(this.topics)
   }
 
   /**
@@ -106,11 +112,23 @@ export class GroupShard implements ConsumerGroupContext, Replay {
 
   /** Sessions begin. */
   start(): void {
+    this.#forgetMissingTopics()
     for (const group of this.#groups.values()) group.start()
+  }
+
+  /** Topics may have been deleted while the log was read. */
+  #forgetMissingTopics(): void {
+    for (const { id, offsets } of [...this.#groups.values()]) {
+      for (const [topic, partitions] of [...offsets.topics()]) {
+        if (this.topics.byName(topic) !== undefined) continue
+        for (const partition of [...partitions.keys()]) this.removeOffset(id, topic, partition)
+      }
+    }
   }
 
   /** Ends timers and answers everyone who waits. */
   stop(errorCode: number): void {
+    this.#stopped = true
     for (const group of this.#groups.values()) group.stop(errorCode)
   }
 
@@ -148,11 +166,21 @@ export class GroupShard implements ConsumerGroupContext, Replay {
   }
 
   append(records: readonly CoordinatorRecord[], transactional?: Transactional): Promise<Offset> {
-    return this.#coordinatorLog.append(records, transactional)
+    return this.#owned(this.#coordinatorLog.append(records, transactional))
+  }
+
+  /** What the log says that somebody else owns is not what this shard knows. */
+  async #owned<T>(writing: Promise<T>): Promise<T> {
+    try {
+      return await writing
+    } catch (error) {
+      if (error instanceof StorageError && error.code === 'FENCED_OWNER') this.#services.fenced(this)
+      throw error
+    }
   }
 
   after(group: Group, delayMs: number, run: () => void | Promise<void>): Scheduled {
-    let cancelled = false
+    let cancelled = this.#stopped
     let scheduled: Scheduled
     const start = (): void => {
       const operation = (): void | Promise<void> => {
@@ -170,6 +198,7 @@ export class GroupShard implements ConsumerGroupContext, Replay {
     const failed = (error: unknown): void => {
       this.log.error({ group: group.id, error }, 'an operation on a group failed')
     }
+    if (cancelled) return { cancel: () => undefined }
     scheduled = this.scheduler.after(delayMs, start)
     return {
       cancel: () => {
@@ -221,7 +250,22 @@ export class GroupShard implements ConsumerGroupContext, Replay {
   // Replay, while the log is read.
 
   records(records: Iterable<ReplayedRecord>, transactional: Transactional | null): void {
+    const reader = this.#offsetReader
     for (const { key, value, offset } of records) {
+      if (value !== null && reader.read(key, value)) {
+        if (!reader.topicExists) continue
+        const { group, topic, partition, leaderEpoch, metadata, commitTimestampMs } = reader
+        const committed = new CommittedOffset(
+          reader.offset,
+          leaderEpoch,
+          metadata,
+          commitTimestampMs,
+          -1,
+          offset,
+        )
+        this.commitOffset(group, topic, partition, committed, transactional)
+        continue
+      }
       const record = decodeCoordinatorRecord(groupRecords, key, value)
       if (record === null) this.#unknownRecords++
       else this.apply(record, offset, transactional)
@@ -328,7 +372,7 @@ export class GroupShard implements ConsumerGroupContext, Replay {
     committed: boolean,
     coordinatorEpoch: number,
   ): Promise<void> {
-    await this.#coordinatorLog.appendMarker(transactional, committed, coordinatorEpoch)
+    await this.#owned(this.#coordinatorLog.appendMarker(transactional, committed, coordinatorEpoch))
     this.#endTransaction(transactional.producerId, committed)
   }
 

@@ -16,6 +16,13 @@ export interface Committer {
   readonly apiVersion: number
 }
 
+/** What a commit is about. */
+export interface CommittedPartitions {
+  /** Of a topic that exists. */
+  readonly name: string
+  readonly partitions: readonly { readonly partitionIndex: number }[]
+}
+
 /**
  * What the coordinator needs of a group, whichever protocol its members speak. Everything here is called in the
  * group's turn, except for what only reads.
@@ -37,8 +44,8 @@ export interface Group {
   readonly isDisposable: boolean
 
   isSubscribedTo(topic: string): boolean
-  /** An error code, or NONE when the commit is in order. */
-  refuseCommit(committer: Committer): number
+  /** An error code for the whole commit, or NONE when it is in order. */
+  refuseCommit(committer: Committer, topics: readonly CommittedPartitions[]): number
   /** An error code, or NONE when this member may read offsets. Members are named from OffsetFetch v9 on. */
   refuseFetch(memberId: string | null, memberEpoch: number): number
   /** An error code for the whole request, or NONE. */

@@ -49,7 +49,6 @@ export function fetchHandler(services: BrokerServices): Handler<FetchRequest, Fe
       const withZstd =
         context.version < ZSTD_SINCE ? await scanForZstd(store, request, readable, results) : undefined
 
-      const readCommitted = request.isolationLevel === READ_COMMITTED
       const responses: { topic: string; topicId: string; partitions: PartitionResponse[] }[] = []
       for (const target of targets) {
         const { wanted } = target
@@ -65,7 +64,6 @@ export function fetchHandler(services: BrokerServices): Handler<FetchRequest, Fe
           errorCode: answer.errorCode,
           recordBytes: answer.records!.byteLength,
           highWatermark: Number(answer.highWatermark),
-          lastStableOffset: readCommitted ? Number(answer.lastStableOffset) : -1,
           logStartOffset: Number(answer.logStartOffset),
         }
         if (!opened.includes(wanted, news)) continue

@@ -178,8 +178,6 @@ test('a commit that cannot be written is refused, and changes nothing', async ()
   await commit([{ committedOffset: 1n }])
   failure = new StorageError('DISK_FULL', 'the disk is full')
   expect(await commit([{ committedOffset: 2n }])).toEqual([ErrorCode.COORDINATOR_NOT_AVAILABLE])
-  failure = new StorageError('FENCED_OWNER', 'somebody else owns the log')
-  expect(await commit([{ committedOffset: 2n }])).toEqual([ErrorCode.NOT_COORDINATOR])
   failure = new StorageError('BATCH_TOO_LARGE', 'too large')
   expect(await commit([{ committedOffset: 2n }])).toEqual([ErrorCode.INVALID_COMMIT_OFFSET_SIZE])
   failure = undefined

@@ -21,6 +21,7 @@ const FENCED_SINCE = 2
 
 export function addPartitionsToTxnHandler({
   store,
+  options,
   transactions,
 }: BrokerServices): Handler<AddPartitionsToTxnRequest, AddPartitionsToTxnResponseInput> {
   return {
@@ -40,6 +41,8 @@ export function addPartitionsToTxnHandler({
         })),
       })
       if (transactionalId === '') return answer(() => ErrorCode.INVALID_REQUEST)
+      const count = topics.reduce((sum, { partitions }) => sum + partitions.length, 0)
+      if (count > options.transactions.maxPartitions) return answer(() => ErrorCode.POLICY_VIOLATION)
       const wanted = topics.flatMap(({ name, partitions }) =>
         partitions.map((partition): TopicPartition => ({ topic: name, partition })),
       )

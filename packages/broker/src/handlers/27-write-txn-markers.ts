@@ -4,17 +4,21 @@ import {
   type WriteTxnMarkersResponseInput,
   writeTxnMarkers,
 } from '@streambus/protocol'
-import { type AppendBatch, StorageError } from '@streambus/storage'
+import type { AppendBatch } from '@streambus/storage'
 import { endMarker } from '../coordinator/end-marker.ts'
 import { CONSUMER_OFFSETS, isInternalTopic } from '../coordinator/internal-topics.ts'
+import { errorCodeOf } from '../groups/group-refusal.ts'
 import type { BrokerServices, Handler } from '../handler.ts'
 import { wireCodeOf } from '../storage-errors.ts'
 
 /**
  * WriteTxnMarkers (key 27), versions 1–2: ends producers' transactions in single partitions, whatever their
  * coordinator knows of them. Administrators use it to abort a transaction whose coordinator has lost it; the
- * broker's own coordinator writes its markers without it.
+ * broker's own coordinator writes its markers without it. Each partition gets one marker, however often it is
+ * named, and one request has at most 100,000.
  */
+const MAX_MARKERS = 100_000
+
 interface Target {
   readonly partitionIndex: number
   errorCode: number
@@ -33,6 +37,10 @@ export function writeTxnMarkersHandler({
       const batches: AppendBatch[] = []
       const appended: Target[] = []
       const completions: Promise<void>[] = []
+      let count = 0
+      for (const { topics } of markers) {
+        for (const { partitionIndexes } of topics) count += partitionIndexes.length
+      }
       const answers = markers.map((marker) => {
         const producerId = Number(marker.producerId)
         const { producerEpoch, coordinatorEpoch, transactionVersion, transactionResult: committed } = marker
@@ -43,10 +51,11 @@ export function writeTxnMarkersHandler({
           coordinatorEpoch,
           timestampMs: clock(),
         })
-        const isPossible = producerId >= 0 && producerEpoch >= 0 && coordinatorEpoch >= 0
+        const isPossible =
+          count <= MAX_MARKERS && producerId >= 0 && producerEpoch >= 0 && coordinatorEpoch >= 0
         const topics = marker.topics.map(({ name, partitionIndexes }) => {
           const topic = store.topics.byName(name)
-          const partitions = partitionIndexes.map((partitionIndex): Target => {
+          const partitions = Array.from(new Set(partitionIndexes), (partitionIndex): Target => {
             const target: Target = { partitionIndex, errorCode: ErrorCode.NONE }
             const logId = topic?.logs[partitionIndex]
             if (logId === undefined) {
@@ -63,8 +72,7 @@ export function writeTxnMarkersHandler({
                     coordinatorEpoch,
                   )
                   .catch((error: unknown) => {
-                    if (!(error instanceof StorageError)) throw error
-                    target.errorCode = wireCodeOf(error)
+                    target.errorCode = errorCodeOf(error)
                   }),
               )
             } else if (isInternalTopic(name)) {

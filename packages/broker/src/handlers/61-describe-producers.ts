@@ -27,7 +27,8 @@ export function describeProducersHandler({
       const answers = topics.map(async ({ name, partitionIndexes }) => ({
         name,
         partitions: await Promise.all(
-          partitionIndexes.map((partition) =>
+          // Each once: a partition has many producers, and its number is short.
+          Array.from(new Set(partitionIndexes), (partition) =>
             describe(store, store.topics.byName(name)?.logs[partition], partition),
           ),
         ),

@@ -15,7 +15,8 @@ export function describeTransactionsHandler({
     minVersion: 0,
     maxVersion: 0,
     handle({ transactionalIds }) {
-      const transactionStates = transactionalIds.map((transactionalId) => {
+      // Each once: an id is short, and its transaction may have many partitions.
+      const transactionStates = Array.from(new Set(transactionalIds), (transactionalId) => {
         const found = transactions.describe(transactionalId)
         if (typeof found === 'number') {
           return {

@@ -1,22 +1,15 @@
 import {
-  describeProducers,
   describeTransactions,
   ErrorCode,
   endTxn,
-  fetch,
   initProducerId,
-  listOffsets,
-  listTransactions,
   produce,
   txnOffsetCommit,
-  writeTxnMarkers,
 } from '@streambus/protocol'
-import { MemoryLogStore, StorageError } from '@streambus/storage'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Broker } from '../broker.ts'
-import { withOverrides } from '../testing/controlled-store.ts'
 import { RawClient } from '../testing/raw-client.ts'
-import { batchOf, createTopic, fetchRequest, produceRequest } from '../testing/requests.ts'
+import { batchOf, createTopic, produceRequest } from '../testing/requests.ts'
 import { type ClientKind, TransactionalProducer } from '../testing/transactional-producer.ts'
 import { readOffset, readPartition } from '../testing/transactional-reader.ts'
 
@@ -339,6 +332,21 @@ describe('Produce in a transaction', () => {
   })
 })
 
+describe('batches of one producer that are on their way together', () => {
+  test('v2: the second does not begin a partition whose first was not taken', async () => {
+    const { producer } = await started('orders', 'v2')
+    const send = async (baseSequence: number) => {
+      const records = batchOf(['a', 'b'], { ...producer, baseSequence, transactional: true })
+      const request = { ...produceRequest('words', [{ index: 0, records }]), transactionalId: 'orders' }
+      const { responses } = await client.request(produce, 12, request)
+      return responses[0]!.partitionResponses[0]
+    }
+    expect(await send(2)).toMatchObject({ errorCode: ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER })
+    expect(await send(0)).toMatchObject({ errorCode: NONE, baseOffset: 0n })
+    expect(await send(2)).toMatchObject({ errorCode: NONE, baseOffset: 2n })
+  })
+})
+
 describe('EndTxn', () => {
   test('version 5 gives the next epoch, and recognises a request that is repeated', async () => {
     const producer = await started('orders', 'v2')
@@ -395,191 +403,6 @@ describe('EndTxn', () => {
   })
 })
 
-describe('reading committed records', () => {
-  test('a long poll waits for the last stable offset, and other readers do not', async () => {
-    const producer = await started('orders', 'v2')
-    await producer.write('words', [0], ['a'])
-    const readers = await Promise.all([RawClient.connect(broker), RawClient.connect(broker)])
-    let isAnswered = false
-    const poll = (isolationLevel: number) => ({
-      ...fetchRequest('words', [{ partition: 0, fetchOffset: 0 }], { isolationLevel }),
-      maxWaitMs: 60_000,
-    })
-    const waiting = readers[0]!.request(fetch, 12, poll(1)).finally(() => {
-      isAnswered = true
-    })
-    const { responses } = await readers[1]!.request(fetch, 12, poll(0))
-    expect(responses[0]!.partitions[0]!.abortedTransactions).toBeNull()
-    await producer.write('words', [0], ['b'])
-    expect(isAnswered).toBe(false)
-    await producer.end(true)
-    expect((await waiting).responses[0]!.partitions[0]).toMatchObject({
-      lastStableOffset: 3n,
-      abortedTransactions: [],
-    })
-    for (const reader of readers) reader.close()
-  })
-
-  test('a session tells that the last stable offset moved, to who reads committed records', async () => {
-    const producer = await started('orders', 'v1')
-    await producer.write('words', [0], ['a'])
-    const session = async (isolationLevel: number) => {
-      const first = await client.request(fetch, 12, {
-        ...fetchRequest('words', [{ partition: 0, fetchOffset: 2 - isolationLevel }], { isolationLevel }),
-        sessionEpoch: 0,
-      })
-      return (sessionEpoch: number) =>
-        client.request(fetch, 12, {
-          ...fetchRequest('words', [], { isolationLevel }),
-          topics: [],
-          sessionId: first.sessionId,
-          sessionEpoch,
-        })
-    }
-    await producer.write('words', [0], ['b'])
-    const committed = await session(1)
-    expect((await committed(1)).responses).toEqual([])
-    await producer.end(false)
-    expect((await committed(2)).responses[0]!.partitions[0]).toMatchObject({ lastStableOffset: 3n })
-  })
-
-  test('ListOffsets ends at the last stable offset', async () => {
-    const producer = await started('orders', 'v2')
-    await producer.write('words', [0], ['a'])
-    await producer.end(true)
-    await producer.write('words', [0], ['b'])
-    const latest = async (isolationLevel: number, timestamp: bigint) => {
-      const { topics } = await client.request(listOffsets, 7, {
-        replicaId: -1,
-        isolationLevel,
-        topics: [{ name: 'words', partitions: [{ partitionIndex: 0, timestamp }] }],
-      })
-      return Number(topics[0]!.partitions[0]!.offset)
-    }
-    expect(await latest(0, -1n)).toBe(3)
-    expect(await latest(1, -1n)).toBe(2)
-    expect(await latest(1, 1n)).toBe(0)
-  })
-})
-
-describe('administration', () => {
-  test('ListTransactions filters by state, producer, age and expression', async () => {
-    const open = await started('orders', 'v2')
-    await open.write('words', [0], ['a'])
-    const idle = await started('payments', 'v1')
-    const list = async (version: number, filters: object = {}) => {
-      const request = { stateFilters: [], producerIdFilters: [], ...filters }
-      const answer = await client.request(listTransactions, version, request)
-      expect(answer.errorCode).toBe(NONE)
-      return answer.transactionStates.map(({ transactionalId }) => transactionalId).sort()
-    }
-    for (let version = 0; version <= 2; version++) {
-      expect(await list(version)).toEqual(['orders', 'payments'])
-      expect(await list(version, { stateFilters: ['Ongoing', 'CompleteAbort'] })).toEqual(['orders'])
-      expect(await list(version, { producerIdFilters: [BigInt(idle.producer.producerId)] })).toEqual([
-        'payments',
-      ])
-    }
-    expect(await list(1, { durationFilter: 3_600_000n })).toEqual([])
-    expect(await list(2, { transactionalIdPattern: 'pay.*' })).toEqual(['payments'])
-    expect(await list(2, { transactionalIdPattern: 'ay' })).toEqual([])
-    const unknown = await client.request(listTransactions, 0, {
-      stateFilters: ['Nonsense', 'Empty'],
-      producerIdFilters: [],
-    })
-    expect(unknown).toMatchObject({
-      unknownStateFilters: ['Nonsense'],
-      transactionStates: [{ transactionalId: 'payments', transactionState: 'Empty' }],
-    })
-    for (const pattern of ['(', '(?=a)', 'a'.repeat(1001)]) {
-      const request = { stateFilters: [], producerIdFilters: [], transactionalIdPattern: pattern }
-      const { errorCode } = await client.request(listTransactions, 2, request)
-      expect(errorCode).toBe(ErrorCode.INVALID_REGULAR_EXPRESSION)
-    }
-  })
-
-  test('DescribeTransactions tells everything of an id, and the error of ids that do not exist', async () => {
-    const producer = await started('orders', 'v2')
-    await producer.write('words', [2, 0], ['a'])
-    await producer.commitOffset('readers', 'words', 0, 1)
-    expect(await stateOf('orders')).toMatchObject({
-      errorCode: NONE,
-      transactionalId: 'orders',
-      transactionState: 'Ongoing',
-      transactionTimeoutMs: 60_000,
-      producerId: BigInt(producer.producer.producerId),
-      producerEpoch: 0,
-      topics: [
-        { topic: 'words', partitions: [2, 0] },
-        { topic: '__consumer_offsets', partitions: [expect.any(Number)] },
-      ],
-    })
-    expect(await stateOf('missing')).toMatchObject({ errorCode: ErrorCode.TRANSACTIONAL_ID_NOT_FOUND })
-    expect(await stateOf('')).toMatchObject({ errorCode: ErrorCode.INVALID_REQUEST })
-  })
-
-  test('DescribeProducers shows where transactions are open; WriteTxnMarkers ends them there', async () => {
-    const producer = await started('orders', 'v1')
-    await producer.write('words', [0], ['a', 'b'])
-    const describe = async () => {
-      const { topics } = await client.request(describeProducers, 0, {
-        topics: [{ name: 'words', partitionIndexes: [0, 9] }],
-      })
-      return topics[0]!.partitions
-    }
-    const { producerId, producerEpoch } = producer.producer
-    expect(await describe()).toMatchObject([
-      {
-        errorCode: NONE,
-        activeProducers: [
-          {
-            producerId: BigInt(producerId),
-            producerEpoch,
-            lastSequence: 1,
-            coordinatorEpoch: -1,
-            currentTxnStartOffset: 0n,
-          },
-        ],
-      },
-      { errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, activeProducers: [] },
-    ])
-    const abort = async (version: number, change: object = {}) => {
-      const { markers } = await client.request(writeTxnMarkers, version, {
-        markers: [
-          {
-            producerId: BigInt(producerId),
-            producerEpoch,
-            transactionResult: false,
-            coordinatorEpoch: 3,
-            topics: [
-              { name: 'words', partitionIndexes: [0, 9] },
-              { name: '__transaction_state', partitionIndexes: [0] },
-            ],
-            ...change,
-          },
-        ],
-      })
-      return markers[0]!.topics.map(({ partitions }) => partitions.map(({ errorCode }) => errorCode))
-    }
-    expect(await abort(1, { producerId: -1n })).toMatchObject([
-      [ErrorCode.INVALID_REQUEST, 3],
-      [ErrorCode.INVALID_REQUEST],
-    ])
-    expect(await abort(1)).toEqual([
-      [NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION],
-      [ErrorCode.INVALID_TOPIC_EXCEPTION],
-    ])
-    expect((await describe())[0]!.activeProducers[0]).toMatchObject({
-      coordinatorEpoch: 3,
-      currentTxnStartOffset: -1n,
-    })
-    expect((await abort(2, { coordinatorEpoch: 2 }))[0]![0]).toBe(ErrorCode.TRANSACTION_COORDINATOR_FENCED)
-    expect(await readPartition(client, 'words', 0)).toMatchObject({ committed: [], lastStableOffset: 3 })
-    expect(await producer.end(true)).toBe(NONE)
-    expect(await readPartition(client, 'words', 0)).toMatchObject({ committed: [] })
-  })
-})
-
 describe('offsets in a transaction', () => {
   test('have to be added before version 5, and the group and partition have to exist', async () => {
     const producer = await started('orders', 'v1')
@@ -602,73 +425,5 @@ describe('offsets in a transaction', () => {
     expect(topics[0]!.partitions[0]!.errorCode).toBe(ErrorCode.ILLEGAL_GENERATION)
     expect(await producer.end(true)).toBe(NONE)
     expect(await readOffset(client, 'readers', 'words')).toEqual({ offset: -1, errorCode: NONE })
-  })
-})
-
-describe('when the disk does not take it', () => {
-  async function onFailingStore() {
-    const memory = await MemoryLogStore.open()
-    const failing = { isFull: false, appends: 0 }
-    const store = withOverrides(memory, {
-      append: (batches) => {
-        failing.appends++
-        return failing.isFull
-          ? Promise.resolve(batches.map(() => ({ error: new StorageError('DISK_FULL', 'no room') })))
-          : memory.append(batches)
-      },
-    })
-    const full = await Broker.start({ port: 0, store })
-    const asking = await RawClient.connect(full)
-    await createTopic(asking, 'words', { partitions: 3 })
-    const producer = new TransactionalProducer(asking, 'orders', 'v2')
-    expect(await producer.init()).toBe(NONE)
-    return { failing, full, asking, producer }
-  }
-
-  test('nothing changes, and the same requests succeed later', async () => {
-    const { failing, full, asking, producer } = await onFailingStore()
-    failing.isFull = true
-    expect(await producer.init()).toBe(ErrorCode.COORDINATOR_NOT_AVAILABLE)
-    expect(await producer.add('words', [0])).toEqual([ErrorCode.COORDINATOR_NOT_AVAILABLE])
-    expect(await producer.send('words', [0], ['x'])).toEqual([ErrorCode.NOT_ENOUGH_REPLICAS])
-    failing.isFull = false
-    const young = new TransactionalProducer(asking, 'orders', 'v2')
-    expect(await young.init()).toBe(NONE)
-    expect(young.producer.producerEpoch).toBe(1)
-    await young.write('words', [0], ['a'])
-    failing.isFull = true
-    expect(await young.end(true)).toBe(ErrorCode.COORDINATOR_NOT_AVAILABLE)
-    failing.isFull = false
-    expect(await young.end(true)).toBe(NONE)
-    expect(await readPartition(asking, 'words', 0)).toMatchObject({ committed: ['a'] })
-    asking.close()
-    await full.close()
-  })
-
-  test('markers are written again until they are there, and the producer is told to wait for them', async () => {
-    const memory = await MemoryLogStore.open()
-    let markersFail = true
-    const store = withOverrides(memory, {
-      append: (batches) =>
-        markersFail && batches.some(({ transactionVersion }) => transactionVersion !== undefined)
-          ? Promise.resolve(batches.map(() => ({ error: new StorageError('DISK_FULL', 'no room') })))
-          : memory.append(batches),
-    })
-    await using half = await Broker.start({ port: 0, store })
-    const asking = await RawClient.connect(half)
-    await createTopic(asking, 'words')
-    const producer = new TransactionalProducer(asking, 'orders', 'v2')
-    await producer.init()
-    await producer.write('words', [0], ['a'])
-    expect(await producer.end(true)).toBe(CONCURRENT_TRANSACTIONS)
-    expect(await producer.end(true)).toBe(CONCURRENT_TRANSACTIONS)
-    expect(await producer.init()).toBe(CONCURRENT_TRANSACTIONS)
-    expect(await readPartition(asking, 'words', 0)).toMatchObject({ committed: [] })
-    markersFail = false
-    while ((await producer.end(true)) !== NONE) expect(markersFail).toBe(false)
-    expect(await readPartition(asking, 'words', 0)).toMatchObject({ committed: ['a'] })
-    await producer.write('words', [0], ['b'])
-    expect(await producer.end(true)).toBe(NONE)
-    asking.close()
   })
 })

@@ -35,8 +35,12 @@ export function appendTransactional(
   { store, transactions }: Services,
   request: TransactionalRequest,
 ): Promise<TransactionalResult[]> {
-  const { transactionalId, batches, partitions, version } = request
-  const isTransactional = batches.map(({ bytes }) => batchHeader.isTransactional(bytes, 0))
+  const { transactionalId, partitions, version } = request
+  const isTransactional = request.batches.map(({ bytes }) => batchHeader.isTransactional(bytes, 0))
+  const addsPartitions = version >= ADDS_PARTITIONS_SINCE
+  const batches = addsPartitions
+    ? request.batches.map((batch, at) => (isTransactional[at] ? { ...batch, transactionVersion: 2 } : batch))
+    : request.batches
   const refuseAll = (errorCode: number): Promise<TransactionalResult[]> =>
     appendAllowed(
       store,
@@ -60,7 +64,6 @@ export function appendTransactional(
         ? transactions.verify(transactionalId, producerId, producerEpoch, topic, partition)
         : ErrorCode.NONE,
     )
-  const addsPartitions = version >= ADDS_PARTITIONS_SINCE
   if (!addsPartitions || !transactions.hasWaitingWrites(transactionalId)) {
     const verdicts = verify()
     if (!addsPartitions || verdicts.every((errorCode) => errorCode === ErrorCode.NONE)) {

@@ -1,4 +1,5 @@
 import {
+  describeConfigs,
   describeTransactions,
   ErrorCode,
   encodeRecordBatch,
@@ -9,13 +10,20 @@ import { type LogStore, MemoryLogStore, type ReadRequest } from '@streambus/stor
 import { afterEach, expect, test } from 'vitest'
 import { Broker } from '../broker.ts'
 import { partitionOf } from '../coordinator/internal-topics.ts'
+import type { Scheduler } from '../coordinator/scheduler.ts'
+import { GroupCoordinator } from '../groups/group-coordinator.ts'
+import { resolveGroupOptions } from '../groups/group-options.ts'
+import { silentLogger } from '../logger.ts'
 import type { BrokerOptions } from '../options.ts'
+import { ProducerIds } from '../producer-ids.ts'
 import { CapturedLog } from '../testing/captured-log.ts'
 import { withOverrides } from '../testing/controlled-store.ts'
 import { RawClient } from '../testing/raw-client.ts'
 import { createTopic } from '../testing/requests.ts'
 import { type ClientKind, TransactionalProducer } from '../testing/transactional-producer.ts'
 import { readPartition } from '../testing/transactional-reader.ts'
+import { TransactionCoordinator } from './transaction-coordinator.ts'
+import { resolveTransactionOptions } from './transaction-options.ts'
 
 const { NONE, PRODUCER_FENCED, COORDINATOR_LOAD_IN_PROGRESS } = ErrorCode
 
@@ -192,3 +200,105 @@ test('a log that holds what no coordinator wrote stops the ids in it, and no oth
   )
   expect(await new TransactionalProducer(client, 'other', 'v2').init()).toBe(NONE)
 })
+
+test('its log stays about as long as what it says, and says the same', async () => {
+  const store = await MemoryLogStore.open()
+  const time = new ManualTime()
+  const begin = async (): Promise<TransactionCoordinator> => {
+    const options = resolveGroupOptions({}, false)
+    const groups = new GroupCoordinator({
+      store,
+      scheduler: time,
+      options,
+      log: silentLogger,
+      newId: () => 'm',
+    })
+    const transactions = new TransactionCoordinator({
+      store,
+      scheduler: time,
+      options: resolveTransactionOptions({}),
+      producerIds: new ProducerIds(store),
+      offsets: groups,
+      log: silentLogger,
+    })
+    transactions.start()
+    await transactions.loaded()
+    return transactions
+  }
+  const coordinator = await begin()
+  const producer = await coordinator.initProducer('orders', 60_000, null)
+  const partition = (number: number) => ({ topic: 'words', partition: number })
+  const first = Array.from({ length: 9000 }, (_, number) => partition(number))
+  expect(await coordinator.addPartitions('orders', producer, first, 2)).toBe(NONE)
+  for (let number = 9000; number < 9200; number++) {
+    expect(await coordinator.addPartitions('orders', producer, [partition(number)], 2)).toBe(NONE)
+  }
+  const { logs } = store.topics.byName('__transaction_state')!
+  const logId = logs[partitionOf('orders', logs.length)]!
+  const [long] = await store.state([logId])
+  await time.pass(30_000)
+  for (;;) {
+    const [state] = await store.state([logId])
+    if (state!.sizeBytes < long!.sizeBytes / 10) break
+    await time.pass(0)
+  }
+  coordinator.close()
+  const next = await begin()
+  const found = next.describe('orders')
+  if (typeof found === 'number') throw new Error(`not found: ${found}`)
+  expect(found.state).toBe('Ongoing')
+  expect(found.partitions.size).toBe(9200)
+  expect(next.verify('orders', producer.producerId, producer.producerEpoch, 'words', 9199)).toBe(NONE)
+  next.close()
+})
+
+test('the broker tells its limits, and refuses those that make no sense', async () => {
+  const client = await brokerWith({ transactions: { maxTimeoutMs: 5000 } })
+  const { results } = await client.request(describeConfigs, 4, {
+    resources: [
+      {
+        resourceType: 4,
+        resourceName: '1',
+        configurationKeys: ['transaction.max.timeout.ms', 'transactional.id.expiration.ms'],
+      },
+    ],
+  })
+  expect(results[0]!.configs.map(({ name, value, configSource }) => [name, value, configSource])).toEqual([
+    ['transaction.max.timeout.ms', '5000', 4],
+    ['transactional.id.expiration.ms', '604800000', 5],
+  ])
+  for (const maxIds of [0, 1.5, Number.NaN]) {
+    await expect(Broker.start({ port: 0, transactions: { maxIds } })).rejects.toMatchObject({
+      code: 'INVALID_OPTION',
+    })
+  }
+})
+
+/** Time that passes when it is told to. */
+class ManualTime implements Scheduler {
+  #nowMs = 1_700_000_000_000
+  #timers: { atMs: number; run: () => void }[] = []
+
+  nowMs(): number {
+    return this.#nowMs
+  }
+
+  after(delayMs: number, run: () => void) {
+    const timer = { atMs: this.#nowMs + delayMs, run }
+    this.#timers.push(timer)
+    return {
+      cancel: () => {
+        this.#timers = this.#timers.filter((other) => other !== timer)
+      },
+    }
+  }
+
+  /** What is due runs, and what follows from it has the time to happen. */
+  async pass(durationMs: number): Promise<void> {
+    this.#nowMs += durationMs
+    const due = this.#timers.filter(({ atMs }) => atMs <= this.#nowMs)
+    this.#timers = this.#timers.filter((timer) => !due.includes(timer))
+    for (const { run } of due) run()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}

@@ -1,15 +1,7 @@
-import { ErrorCode, ProtocolError } from '@streambus/protocol'
-import { type LogStore, StorageError } from '@streambus/storage'
-import { CoordinatorLog } from '../coordinator/coordinator-log.ts'
-import {
-  CONSUMER_OFFSETS,
-  InternalTopic,
-  partitionOf,
-  TRANSACTION_STATE,
-} from '../coordinator/internal-topics.ts'
-import { LogRewrite, type Rewritable } from '../coordinator/log-rewrite.ts'
-import type { Scheduled, Scheduler } from '../coordinator/scheduler.ts'
-import { Turns, TurnsFull } from '../coordinator/turns.ts'
+import { ErrorCode } from '@streambus/protocol'
+import type { LogStore } from '@streambus/storage'
+import { CONSUMER_OFFSETS } from '../coordinator/internal-topics.ts'
+import type { Scheduler } from '../coordinator/scheduler.ts'
 import type { Logger } from '../logger.ts'
 import type { ProducerIds } from '../producer-ids.ts'
 import { type TransactionalOffsets, writeMarkers } from './markers.ts'
@@ -21,20 +13,39 @@ import {
   type TopicPartition,
   type Transaction,
 } from './transaction.ts'
+import { TransactionExpiry } from './transaction-expiry.ts'
 import type { ResolvedTransactionOptions } from './transaction-options.ts'
-import { readRecord, recordOf, tombstoneOf } from './transaction-records.ts'
+import { retriableCodeOf, retryDelayMs, type Shard, TransactionRegistry } from './transaction-registry.ts'
 import {
   addPartitions,
   completed,
   type Decision,
   endTransaction,
-  fenced,
   initProducer,
-  isExpired,
-  isTimedOut,
   type NeedsProducerId,
   verifyPartition,
 } from './transitions.ts'
+
+export interface TransactionCoordinatorOptions {
+  readonly store: LogStore
+  readonly scheduler: Scheduler
+  readonly options: ResolvedTransactionOptions
+  readonly producerIds: ProducerIds
+  readonly offsets: TransactionalOffsets
+  readonly log: Logger
+}
+
+interface WaitingWrite {
+  readonly producer: Producer
+  readonly partitions: readonly TopicPartition[]
+}
+
+export interface ProducerAnswer extends Producer {
+  readonly errorCode: number
+}
+
+/** About eight minutes. What is not completed then is completed by the next start. */
+const MAX_COMPLETION_ATTEMPTS = 25
 
 /**
  * The transaction coordinator (KIP-98, KIP-360, KIP-890): who holds a transactional id, which partitions its
@@ -56,113 +67,58 @@ import {
  * and does 4 and 5 again, which is harmless: a marker where no transaction is open changes nothing, and the next
  * transaction of the id cannot have begun before 5.
  */
-export interface TransactionCoordinatorOptions {
-  readonly store: LogStore
-  readonly scheduler: Scheduler
-  readonly options: ResolvedTransactionOptions
-  readonly producerIds: ProducerIds
-  readonly offsets: TransactionalOffsets
-  readonly log: Logger
-}
-
-/** One partition of `__transaction_state`. */
-interface Shard {
-  readonly partition: number
-  status: 'loading' | 'ready' | 'failed' | 'fenced'
-  /** Present when ready. */
-  log: CoordinatorLog | undefined
-}
-
-interface WaitingWrite {
-  readonly producer: Producer
-  readonly partitions: readonly TopicPartition[]
-}
-
-export interface ProducerAnswer extends Producer {
-  readonly errorCode: number
-}
-
-/** Loaded at once: each takes a replay buffer. */
-const SHARDS_LOADING = 8
-const FIRST_RETRY_MS = 100
-const LONGEST_RETRY_MS = 30_000
-/** About ten minutes. What is not completed then is completed by the next start. */
-const MAX_COMPLETION_ATTEMPTS = 25
-/** Ids forgotten in one go; the next go follows soon where there are more. */
-const MAX_EXPIRED_AT_ONCE = 1000
-const NEXT_EXPIRATION_MS = 1000
-
 export class TransactionCoordinator {
   readonly #store: LogStore
-  readonly #scheduler: Scheduler
   readonly #options: ResolvedTransactionOptions
   readonly #producerIds: ProducerIds
   readonly #offsets: TransactionalOffsets
   readonly #log: Logger
-  readonly #topic: InternalTopic
-  readonly #turns = new Turns()
   readonly #nowMs: () => number
-  /** Of the shards that are ready. */
-  readonly #transactions = new Map<string, Transaction>()
-  readonly #ongoing = new Set<string>()
+  readonly #registry: TransactionRegistry
   /** Writes per transactional id that wait for their turn, or for their partitions. */
   readonly #waitingWrites = new Map<string, Set<WaitingWrite>>()
-  readonly #timers = new Set<Scheduled>()
-  readonly #rewrite: LogRewrite
-  #shards: readonly Shard[] = []
-  #loading: Promise<void> | undefined
-  #abortScan: Scheduled | undefined
-  #expirationScan: Scheduled | undefined
-  #closed = false
 
   constructor({ store, scheduler, options, producerIds, offsets, log }: TransactionCoordinatorOptions) {
     this.#store = store
-    this.#scheduler = scheduler
     this.#options = options
     this.#producerIds = producerIds
     this.#offsets = offsets
     this.#log = log
-    this.#topic = new InternalTopic(store, TRANSACTION_STATE)
     this.#nowMs = () => scheduler.nowMs()
-    this.#rewrite = new LogRewrite({
+    this.#registry = new TransactionRegistry({
       store,
       scheduler,
-      turns: this.#turns,
-      logger: log,
-      logs: () => this.#rewritables(),
+      log,
+      foundPrepared: (prepared) => this.#completeLoaded(prepared),
+      changed: () => expiry.watch(),
+    })
+    const expiry = new TransactionExpiry({
+      registry: this.#registry,
+      options,
+      nowMs: this.#nowMs,
+      log,
+      complete: (shard, prepared) => this.#complete(shard, prepared, () => undefined),
     })
   }
 
   /** Begins to load what an earlier broker left, if there is anything. */
   start(): void {
-    const topic = this.#topic.find()
-    if (topic === undefined || this.#loading !== undefined || this.#closed) return
-    this.#shards = topic.logs.map((_, partition) => ({ partition, status: 'loading', log: undefined }))
-    this.#loading = this.#load(topic.logs)
-    this.#inBackground(this.#loading)
-    this.#rewrite.start()
+    this.#registry.start()
   }
 
   /** Makes sure that there is a place for transactions. Throws StorageError where it cannot be created. */
-  async ready(): Promise<void> {
-    const existed = this.#topic.find() !== undefined
-    if (!existed) await this.#topic.findOrCreate()
-    this.start()
-    // What was just created is empty: nobody need be told to come back.
-    if (!existed) await this.loaded()
+  ready(): Promise<void> {
+    return this.#registry.ready()
   }
 
-  /** Resolves when each shard was loaded, or could not be for now. */
-  async loaded(): Promise<void> {
-    await this.#loading
+  /** Resolves when everything was loaded, or could not be for now. */
+  loaded(): Promise<void> {
+    return this.#registry.loaded()
   }
 
-  /** Nothing is done any more after this; what is under way ends by itself. */
+  /** Nothing begins any more after this; what is under way ends by itself. */
   close(): void {
-    this.#closed = true
-    this.#rewrite.close()
-    for (const timer of this.#timers) timer.cancel()
-    this.#timers.clear()
+    this.#registry.close()
   }
 
   /** The current holder of the id is fenced, and the next one is the caller. */
@@ -178,11 +134,11 @@ export class TransactionCoordinator {
     try {
       await this.ready()
     } catch (error) {
-      return refused(codeOf(error))
+      return refused(retriableCodeOf(error))
     }
-    return this.#inTurn(transactionalId, refused, async (shard, answer) => {
-      const current = this.#transactions.get(transactionalId)
-      if (current === undefined && this.#transactions.size >= this.#options.maxIds) {
+    return this.#registry.inTurn(transactionalId, refused, async (shard, answer) => {
+      const current = this.#registry.get(transactionalId)
+      if (current === undefined && this.#registry.size >= this.#options.maxIds) {
         this.#log.warn(
           { transactionalId, maxIds: this.#options.maxIds },
           'a transactional id was refused: there are too many',
@@ -195,7 +151,7 @@ export class TransactionCoordinator {
       })
       if (decision.kind === 'answer') return answer(refused(decision.errorCode))
       const { next } = decision
-      const errorCode = await this.#save(shard, next)
+      const errorCode = await this.#registry.save(shard, next)
       if (errorCode !== ErrorCode.NONE) return answer(refused(errorCode))
       if (!isPrepared(next)) return answer(granted(next))
       // The transaction of the holder before is aborted. The new one asks again, and finds it ended.
@@ -214,9 +170,9 @@ export class TransactionCoordinator {
     topic: string,
     partition: number,
   ): number {
-    const transaction = this.#transactions.get(transactionalId)
+    const transaction = this.#registry.get(transactionalId)
     if (transaction === undefined) {
-      const shard = this.#shardOf(transactionalId)
+      const shard = this.#registry.shardOf(transactionalId)
       if (typeof shard === 'number') return shard
     }
     return verifyPartition(transaction, producerId, producerEpoch, topic, partition)
@@ -234,7 +190,7 @@ export class TransactionCoordinator {
     partitions: readonly TopicPartition[],
     clientVersion: ClientTransactionVersion,
   ): Promise<number> {
-    return this.#inTurn(transactionalId, asIs, async (shard, answer) =>
+    return this.#registry.inTurn(transactionalId, asIs, async (shard, answer) =>
       answer(await this.#add(shard, transactionalId, producer, partitions, clientVersion)),
     )
   }
@@ -261,7 +217,7 @@ export class TransactionCoordinator {
       if (waiting.size === 0) this.#waitingWrites.delete(transactionalId)
       write(errorCode)
     }
-    await this.#inTurn<void>(transactionalId, written, async (shard, answer) => {
+    await this.#registry.inTurn<void>(transactionalId, written, async (shard, answer) => {
       const { producerId, producerEpoch } = producer
       // Those that wait for their turn behind this one get their partitions by the same record.
       const all = [...waiting].flatMap((other) =>
@@ -286,7 +242,7 @@ export class TransactionCoordinator {
     commit: () => Promise<T>,
     refuse: (errorCode: number) => T,
   ): Promise<T> {
-    return this.#inTurn(transactionalId, refuse, async (shard, answer) => {
+    return this.#registry.inTurn(transactionalId, refuse, async (shard, answer) => {
       const partition = this.#offsets.partitionOf(groupId)
       const { producerId, producerEpoch } = producer
       const errorCode =
@@ -320,8 +276,8 @@ export class TransactionCoordinator {
     committed: boolean,
     clientVersion: ClientTransactionVersion,
   ): Promise<ProducerAnswer> {
-    return this.#inTurn(transactionalId, refused, async (shard, answer) => {
-      const current = this.#transactions.get(transactionalId)
+    return this.#registry.inTurn(transactionalId, refused, async (shard, answer) => {
+      const current = this.#registry.get(transactionalId)
       const decision = await this.#decide((freshProducerId) => {
         const nowMs = this.#nowMs()
         return endTransaction(current, { ...producer, committed, clientVersion, nowMs, freshProducerId })
@@ -331,7 +287,7 @@ export class TransactionCoordinator {
         return answer(errorCode === ErrorCode.NONE ? granted(current!) : refused(errorCode))
       }
       const { next } = decision
-      const errorCode = await this.#save(shard, next)
+      const errorCode = await this.#registry.save(shard, next)
       if (errorCode !== ErrorCode.NONE) return answer(refused(errorCode))
       if (!isPrepared(next)) return answer(granted(next))
       await this.#complete(shard, next, (ended) =>
@@ -344,9 +300,9 @@ export class TransactionCoordinator {
   /** The transaction of an id, or an error code: TRANSACTIONAL_ID_NOT_FOUND, or why this coordinator cannot say. */
   describe(transactionalId: string): Transaction | number {
     if (transactionalId === '') return ErrorCode.INVALID_REQUEST
-    const transaction = this.#transactions.get(transactionalId)
+    const transaction = this.#registry.get(transactionalId)
     if (transaction !== undefined) return transaction
-    const shard = this.#shardOf(transactionalId)
+    const shard = this.#registry.shardOf(transactionalId)
     return typeof shard === 'number' && shard !== ErrorCode.INVALID_PRODUCER_ID_MAPPING
       ? shard
       : ErrorCode.TRANSACTIONAL_ID_NOT_FOUND
@@ -355,8 +311,8 @@ export class TransactionCoordinator {
   /** Every transaction, or COORDINATOR_LOAD_IN_PROGRESS while some are not known yet. */
   list(): Iterable<Transaction> | number {
     this.start()
-    if (this.#shards.some(({ status }) => status === 'loading')) return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
-    return this.#transactions.values()
+    if (this.#registry.isLoading) return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+    return this.#registry.all()
   }
 
   async #add(
@@ -366,14 +322,14 @@ export class TransactionCoordinator {
     partitions: readonly TopicPartition[],
     clientVersion: ClientTransactionVersion,
   ): Promise<number> {
-    const decision = addPartitions(this.#transactions.get(transactionalId), {
+    const decision = addPartitions(this.#registry.get(transactionalId), {
       ...producer,
       partitions,
       clientVersion,
       nowMs: this.#nowMs(),
       maxPartitions: this.#options.maxPartitions,
     })
-    return decision.kind === 'change' ? this.#save(shard, decision.next) : decision.errorCode
+    return decision.kind === 'change' ? this.#registry.save(shard, decision.next) : decision.errorCode
   }
 
   /** Decides, a second time with a new producer id where one is needed. */
@@ -386,45 +342,9 @@ export class TransactionCoordinator {
       const second = decide(await this.#producerIds.next())
       if (second.kind !== 'needs-producer-id') return second
     } catch (error) {
-      return { kind: 'answer', errorCode: codeOf(error) }
+      return { kind: 'answer', errorCode: retriableCodeOf(error) }
     }
     throw new Error('a decision asked for a second producer id')
-  }
-
-  /** Makes the state durable, then takes it. A Kafka error code; nothing changed unless it is NONE. */
-  async #save(shard: Shard, next: Transaction): Promise<number> {
-    try {
-      await shard.log!.append([recordOf(next)])
-    } catch (error) {
-      return this.#refusedAppend(shard, error)
-    }
-    this.#take(next)
-    return ErrorCode.NONE
-  }
-
-  #refusedAppend(shard: Shard, error: unknown): number {
-    const errorCode = codeOf(error)
-    if (errorCode === ErrorCode.NOT_COORDINATOR && shard.status === 'ready') {
-      this.#log.warn({ partition: shard.partition }, `another broker took ${TRANSACTION_STATE} over`)
-      shard.status = 'fenced'
-      for (const id of this.#transactions.keys()) {
-        if (partitionOf(id, this.#shards.length) === shard.partition) this.#forget(id)
-      }
-    }
-    return errorCode
-  }
-
-  #take(transaction: Transaction): void {
-    const { transactionalId } = transaction
-    this.#transactions.set(transactionalId, transaction)
-    if (transaction.state === 'Ongoing') this.#ongoing.add(transactionalId)
-    else this.#ongoing.delete(transactionalId)
-    this.#watch()
-  }
-
-  #forget(transactionalId: string): void {
-    this.#transactions.delete(transactionalId)
-    this.#ongoing.delete(transactionalId)
   }
 
   /**
@@ -446,223 +366,30 @@ export class TransactionCoordinator {
     const ended = completed(prepared, this.#nowMs())
     const isMarked = failures.length === 0
     tell(isMarked ? ended : undefined)
-    if (isMarked && (await this.#save(shard, ended)) === ErrorCode.NONE) return
-    if (this.#closed || shard.status !== 'ready') return
+    if (isMarked && (await this.#registry.save(shard, ended)) === ErrorCode.NONE) return
+    if (this.#registry.isClosed || shard.status !== 'ready') return
     const fields = { transactionalId, state: prepared.state, attempt, error: failures[0] }
     if (attempt === MAX_COMPLETION_ATTEMPTS) {
       this.#log.error(fields, 'a transaction could not be completed: the next start of the broker does it')
       return
     }
     this.#log.warn(fields, 'a transaction could not be completed yet, and is tried again')
-    this.#after(Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), LONGEST_RETRY_MS), () =>
-      this.#completeInTurn(transactionalId, attempt + 1),
-    )
+    this.#registry.after(retryDelayMs(attempt), () => this.#completeInTurn(transactionalId, attempt + 1))
   }
 
   /** Goes on with an id that was found prepared. */
   #completeInTurn(transactionalId: string, attempt: number): void {
-    this.#runInTurn(transactionalId, async (shard) => {
-      const current = this.#transactions.get(transactionalId)
+    this.#registry.runInTurn(transactionalId, async (shard) => {
+      const current = this.#registry.get(transactionalId)
       if (current === undefined || !isPrepared(current)) return
       await this.#complete(shard, current, () => undefined, attempt)
     })
-  }
-
-  async #load(logIds: readonly number[]): Promise<void> {
-    const waiting = this.#shards[Symbol.iterator]()
-    const loadSome = async (): Promise<void> => {
-      for (const shard of waiting) await this.#loadShard(shard, logIds[shard.partition]!, 1)
-    }
-    await Promise.all(Array.from({ length: SHARDS_LOADING }, loadSome))
-  }
-
-  async #loadShard(shard: Shard, logId: number, attempt: number): Promise<void> {
-    const found = new Map<string, Transaction>()
-    try {
-      shard.log = await CoordinatorLog.open(
-        { store: this.#store, logId, nowMs: this.#nowMs },
-        {
-          records(records) {
-            for (const record of records) {
-              const read = readRecord(record)
-              if (read === null) continue
-              if (read.transaction === null) found.delete(read.transactionalId)
-              else found.set(read.transactionalId, read.transaction)
-            }
-          },
-          // Nothing in this log is written in transactions.
-          marker: () => undefined,
-        },
-      )
-    } catch (error) {
-      if (this.#closed) return
-      if (!(error instanceof StorageError || error instanceof ProtocolError)) throw error
-      const fields = { partition: shard.partition, attempt, error }
-      if (error instanceof ProtocolError || error.code === 'UNKNOWN_LOG') {
-        shard.status = 'failed'
-        this.#log.error(fields, `a partition of ${TRANSACTION_STATE} cannot be read`)
-        return
-      }
-      this.#log.warn(fields, `a partition of ${TRANSACTION_STATE} could not be loaded, and is tried again`)
-      this.#after(Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), LONGEST_RETRY_MS), () =>
-        this.#inBackground(this.#loadShard(shard, logId, attempt + 1)),
-      )
-      return
-    }
-    shard.status = 'ready'
-    for (const transaction of found.values()) this.#take(transaction)
-    const prepared = [...found.values()].filter(isPrepared)
-    if (prepared.length > 0) this.#inBackground(this.#completeLoaded(prepared))
   }
 
   async #completeLoaded(prepared: readonly Transaction[]): Promise<void> {
     await this.#offsets.loaded()
     for (const { transactionalId } of prepared) this.#completeInTurn(transactionalId, 1)
   }
-
-  *#rewritables(): Generator<Rewritable> {
-    for (const { log, status, partition } of this.#shards) {
-      if (log === undefined || status !== 'ready') continue
-      const isHere = (id: string): boolean => partitionOf(id, this.#shards.length) === partition
-      yield {
-        log,
-        keys: () => [...this.#transactions.keys()].filter(isHere),
-        snapshot: (id) => {
-          const transaction = this.#transactions.get(id)
-          return transaction === undefined ? [] : [recordOf(transaction)]
-        },
-      }
-    }
-  }
-
-  /** The shard of an id when it can be worked with, else an error code. */
-  #shardOf(transactionalId: string): Shard | number {
-    if (this.#closed) return ErrorCode.COORDINATOR_NOT_AVAILABLE
-    this.start()
-    // No id was ever given out.
-    if (this.#shards.length === 0) return ErrorCode.INVALID_PRODUCER_ID_MAPPING
-    const shard = this.#shards[partitionOf(transactionalId, this.#shards.length)]!
-    switch (shard.status) {
-      case 'ready':
-        return shard
-      case 'loading':
-        return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
-      case 'failed':
-        return ErrorCode.COORDINATOR_NOT_AVAILABLE
-      case 'fenced':
-        return ErrorCode.NOT_COORDINATOR
-    }
-  }
-
-  /**
-   * Runs an operation when those before it on the same id are done. Resolves with its answer, which it may give
-   * before it is done itself; with `refuse` of an error code where it cannot run.
-   */
-  #inTurn<T>(
-    transactionalId: string,
-    refuse: (errorCode: number) => T,
-    operation: (shard: Shard, answer: (value: T) => void) => Promise<void>,
-  ): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const run = async (): Promise<void> => {
-        const shard = this.#shardOf(transactionalId)
-        if (typeof shard === 'number') resolve(refuse(shard))
-        else await operation(shard, resolve)
-      }
-      try {
-        Promise.resolve(this.#turns.run(transactionalId, run)).catch(reject)
-      } catch (error) {
-        if (!(error instanceof TurnsFull)) throw error
-        resolve(refuse(ErrorCode.COORDINATOR_NOT_AVAILABLE))
-      }
-    })
-  }
-
-  /** Likewise, for what nobody waits for. */
-  #runInTurn(transactionalId: string, operation: (shard: Shard) => Promise<void>): void {
-    const done = this.#inTurn<void>(
-      transactionalId,
-      () => undefined,
-      async (shard, answer) => {
-        await operation(shard)
-        answer()
-      },
-    )
-    this.#inBackground(done)
-  }
-
-  #inBackground(work: Promise<unknown>): void {
-    work.catch((error: unknown) => this.#log.error({ error }, 'an operation on transactions failed'))
-  }
-
-  #after(delayMs: number, run: () => void): Scheduled {
-    const timer = this.#scheduler.after(delayMs, () => {
-      this.#timers.delete(timer)
-      if (!this.#closed) run()
-    })
-    this.#timers.add(timer)
-    return timer
-  }
-
-  /** Looks for what is too old while there is anything that can become it. */
-  #watch(): void {
-    if (this.#closed) return
-    if (this.#ongoing.size > 0) {
-      this.#abortScan ??= this.#after(this.#options.abortTimedOutIntervalMs, () => this.#abortTimedOut())
-    }
-    if (this.#transactions.size > 0) {
-      this.#expirationScan ??= this.#after(this.#options.removeExpiredIntervalMs, () => this.#removeExpired())
-    }
-  }
-
-  #abortTimedOut(): void {
-    this.#abortScan = undefined
-    const nowMs = this.#nowMs()
-    for (const id of this.#ongoing) {
-      if (!isTimedOut(this.#transactions.get(id)!, nowMs)) continue
-      this.#runInTurn(id, async (shard) => {
-        const current = this.#transactions.get(id)
-        if (current === undefined || !isTimedOut(current, nowMs)) return
-        this.#log.info({ transactionalId: id, timeoutMs: current.timeoutMs }, 'a transaction took too long')
-        const next = fenced(current, this.#nowMs())
-        if ((await this.#save(shard, next)) === ErrorCode.NONE) {
-          await this.#complete(shard, next, () => undefined)
-        }
-      })
-    }
-    this.#watch()
-  }
-
-  #removeExpired(): void {
-    this.#expirationScan = undefined
-    const nowMs = this.#nowMs()
-    const { idExpirationMs, removeExpiredIntervalMs } = this.#options
-    let found = 0
-    for (const transaction of this.#transactions.values()) {
-      if (!isExpired(transaction, nowMs, idExpirationMs)) continue
-      if (++found > MAX_EXPIRED_AT_ONCE) break
-      const { transactionalId } = transaction
-      this.#runInTurn(transactionalId, async (shard) => {
-        const current = this.#transactions.get(transactionalId)
-        if (current === undefined || !isExpired(current, nowMs, idExpirationMs)) return
-        try {
-          await shard.log!.append([tombstoneOf(transactionalId)])
-        } catch (error) {
-          this.#refusedAppend(shard, error)
-          return
-        }
-        this.#forget(transactionalId)
-      })
-    }
-    const nextMs = found > MAX_EXPIRED_AT_ONCE ? NEXT_EXPIRATION_MS : removeExpiredIntervalMs
-    this.#expirationScan = this.#after(nextMs, () => this.#removeExpired())
-  }
-}
-
-/** How a failed append or allocation is told to a client: it may come back. */
-function codeOf(error: unknown): number {
-  if (!(error instanceof StorageError)) throw error
-  return error.code === 'FENCED_OWNER' ? ErrorCode.NOT_COORDINATOR : ErrorCode.COORDINATOR_NOT_AVAILABLE
 }
 
 function refused(errorCode: number): ProducerAnswer {

@@ -16,14 +16,14 @@ import type { ConsumerGroup } from './consumer-group.ts'
 import type { ConsumerGroupState } from './consumer-group-state.ts'
 import { Draft } from './draft.ts'
 import { reconcileMember, refreshGroup } from './heartbeats.ts'
+import { type ClassicProtocol, haveSameSubscription, type Member, MemberState } from './member.ts'
 import {
-  type ClassicProtocol,
-  haveSameSubscription,
-  type Member,
-  MemberState,
-  sameMetadata,
-} from './member.ts'
-import { findMember, joiningMember, knownStaticMember, replaceStaticMember } from './membership.ts'
+  findMember,
+  joiningMember,
+  knownStaticMember,
+  replaceStaticMember,
+  writeMetadata,
+} from './membership.ts'
 import { becomeClassic, mustBecomeClassic } from './migration.ts'
 import { updateTargetAssignment } from './target-assignment.ts'
 
@@ -70,10 +70,7 @@ export async function joinConsumerGroup(
     serverAssignor: null,
     classic: { sessionTimeoutMs: request.sessionTimeoutMs, supportedProtocols },
   }
-  if (!draft.state.members.has(memberId) || !sameMetadata(before, after)) {
-    group.checkMemory(draft, before, after)
-    draft.write({ kind: 'member', memberId, value: after })
-  }
+  writeMetadata(draft, before, after, (byteLength) => group.hasMemoryFor(byteLength))
   refreshGroup(draft, group.decisionContext(), !haveSameSubscription(before, after))
   const protocolName = supportedProtocols[0]!.name
   const joined = {

@@ -165,14 +165,17 @@ describe('epochs', () => {
   test('commits carry the epoch of the member', async () => {
     await fixture.join('m1', ['a'])
     const commit = (rest: object) =>
-      fixture.group.refuseCommit({
-        memberId: 'm1',
-        groupInstanceId: null,
-        generationIdOrMemberEpoch: 1,
-        transactional: false,
-        apiVersion: 9,
-        ...rest,
-      })
+      fixture.group.refuseCommit(
+        {
+          memberId: 'm1',
+          groupInstanceId: null,
+          generationIdOrMemberEpoch: 1,
+          transactional: false,
+          apiVersion: 9,
+          ...rest,
+        },
+        [{ name: 'a', partitions: [{ partitionIndex: 0 }] }],
+      )
     expect(commit({})).toBe(ErrorCode.NONE)
     expect(commit({ apiVersion: 8 })).toBe(ErrorCode.UNSUPPORTED_VERSION)
     expect(commit({ generationIdOrMemberEpoch: 0 })).toBe(ErrorCode.STALE_MEMBER_EPOCH)
@@ -185,6 +188,34 @@ describe('epochs', () => {
     await fixture.heartbeat({ memberId: 'm1', memberEpoch: -1 })
     expect(commit({ memberId: '', generationIdOrMemberEpoch: -1 })).toBe(ErrorCode.NONE)
   })
+})
+
+test('a member that does not know its epoch yet commits what it has had all the time', async () => {
+  await fixture.join('m1', ['a'])
+  await fixture.join('m2', ['a'])
+  await fixture.heartbeat({ memberId: 'm1', memberEpoch: 1 })
+  const commit = (memberId: string, epoch: number, partitionIndex: number, transactional = false) =>
+    fixture.group.refuseCommit(
+      {
+        memberId,
+        groupInstanceId: null,
+        generationIdOrMemberEpoch: epoch,
+        transactional,
+        apiVersion: 9,
+      },
+      [{ name: 'a', partitions: [{ partitionIndex }] }],
+    )
+  // It is still to give partition 2 up, and may have processed it.
+  expect(commit('m1', 1, 2)).toBe(ErrorCode.NONE)
+  await fixture.heartbeat({ memberId: 'm1', memberEpoch: 1, topicPartitions: tps(0, 1) })
+  await fixture.heartbeat({ memberId: 'm2', memberEpoch: 2 })
+  expect(member('m1').memberEpoch).toBe(2)
+  expect(commit('m1', 1, 0)).toBe(ErrorCode.NONE)
+  expect(commit('m1', 0, 0)).toBe(ErrorCode.STALE_MEMBER_EPOCH)
+  expect(commit('m1', 3, 0)).toBe(ErrorCode.STALE_MEMBER_EPOCH)
+  expect(commit('m1', 1, 2)).toBe(ErrorCode.STALE_MEMBER_EPOCH)
+  expect(commit('m1', 1, 2, true)).toBe(ErrorCode.ILLEGAL_GENERATION)
+  expect(commit('m2', 1, 2)).toBe(ErrorCode.STALE_MEMBER_EPOCH)
 })
 
 describe('time', () => {

@@ -1,16 +1,16 @@
 import { CONSUMER_PROTOCOL_TYPE, ErrorCode } from '@streambus/protocol'
 import type { CoordinatorRecord } from '../../coordinator/coordinator-log.ts'
-import type { Committer, Group } from '../group.ts'
+import type { CommittedPartitions, Committer, Group } from '../group.ts'
 import type { GroupContext } from '../group-context.ts'
 import { errorCodeOf } from '../group-refusal.ts'
 import type { CommittedOffset } from '../offsets/committed-offset.ts'
 import { GroupOffsets } from '../offsets/group-offsets.ts'
 import type { ConsumerGroupRecord } from './consumer-group-records.ts'
-import { ConsumerGroupState, type ConsumerGroupStateName, memberBytes } from './consumer-group-state.ts'
+import { ConsumerGroupState, type ConsumerGroupStateName } from './consumer-group-state.ts'
 import { type ConsumerGroupDescription, describeConsumerGroup } from './description.ts'
 import { Draft } from './draft.ts'
 import { type HeartbeatAnswer, isLeaving } from './heartbeat-request.ts'
-import { decideHeartbeats, type Heartbeat, outOfMemory, refreshGroup } from './heartbeats.ts'
+import { decideHeartbeats, type Heartbeat, refreshGroup } from './heartbeats.ts'
 import { type Member, MemberState } from './member.ts'
 import { type Deadline, MemberTimers } from './member-timers.ts'
 import { becomeClassic, mustBecomeClassic } from './migration.ts'
@@ -105,7 +105,7 @@ export class ConsumerGroup implements Group {
     const answers = decideHeartbeats(draft, heartbeats, {
       ...this.decisionContext(),
       maxMembers: options.consumerMaxMembers,
-      hasMemoryFor: (byteLength) => this.#hasMemoryFor(byteLength),
+      hasMemoryFor: (byteLength) => this.hasMemoryFor(byteLength),
       assignors: options.consumerAssignors,
       heartbeatIntervalMs: options.consumerHeartbeatIntervalMs,
     })
@@ -126,17 +126,12 @@ export class ConsumerGroup implements Group {
   /** Makes the removal of members durable. Throws StorageError, and nothing changed. */
   async finishRemovals(draft: Draft): Promise<void> {
     if (draft.records.length === 0) return
+    if (mustBecomeClassic(draft, this.context)) {
+      await becomeClassic(this, draft)
+      return
+    }
     refreshGroup(draft, this.decisionContext(), true)
-    if (mustBecomeClassic(draft, this.context)) await becomeClassic(this, draft)
-    else await this.commit(draft)
-  }
-
-  /** Throws GroupRefusal where there is no memory for what a member says about itself. */
-  checkMemory({ state }: Draft, before: Member, after: Member): void {
-    const { memberId } = after
-    const growth =
-      memberBytes(memberId, after) - (state.members.has(memberId) ? memberBytes(memberId, before) : 0)
-    if (growth > 0 && !this.#hasMemoryFor(state.byteLength + growth)) throw outOfMemory()
+    await this.commit(draft)
   }
 
   describe(): ConsumerGroupDescription {
@@ -151,7 +146,7 @@ export class ConsumerGroup implements Group {
     return false
   }
 
-  refuseCommit(committer: Committer): number {
+  refuseCommit(committer: Committer, topics: readonly CommittedPartitions[]): number {
     const { memberId, groupInstanceId, generationIdOrMemberEpoch: epoch, transactional } = committer
     if (epoch < 0 && this.isEmpty) return ErrorCode.NONE
     if (transactional && epoch === -1 && memberId === '' && groupInstanceId === null) return ErrorCode.NONE
@@ -160,7 +155,7 @@ export class ConsumerGroup implements Group {
     if (!transactional && member.classic === null && committer.apiVersion < FIRST_VERSION_WITH_EPOCHS) {
       return ErrorCode.UNSUPPORTED_VERSION
     }
-    const refusal = refuseEpoch(member, epoch)
+    const refusal = this.#hasHeldSince(member, epoch, topics) ? ErrorCode.NONE : refuseEpoch(member, epoch)
     // TxnOffsetCommit has no error for the epochs of this protocol.
     return transactional && refusal !== ErrorCode.NONE ? ErrorCode.ILLEGAL_GENERATION : refusal
   }
@@ -259,12 +254,36 @@ export class ConsumerGroup implements Group {
     )
   }
 
+  /** Whether the group may grow to so many bytes. */
+  hasMemoryFor(byteLength: number): boolean {
+    const { options, memory } = this.context
+    return byteLength <= options.maxGroupBytes && memory.hasRoomFor(byteLength - this.#chargedBytes)
+  }
+
   /** A member was heard from. */
   renewSession(memberId: string): void {
     const member = this.#state.members.get(memberId)
     if (member === undefined) return
     const { consumerSessionTimeoutMs } = this.context.options
     this.timers.start(memberId, 'session', member.classic?.sessionTimeoutMs ?? consumerSessionTimeoutMs)
+  }
+
+  /**
+   * Whether the member has had all these partitions since the epoch that it commits with: then nobody else can
+   * have processed them, although the member does not know its epoch yet (KIP-1251).
+   */
+  #hasHeldSince(member: Member, epoch: number, topics: readonly CommittedPartitions[]): boolean {
+    if (member.classic !== null || epoch > member.memberEpoch) return false
+    return topics.every(({ name, partitions }) => {
+      const topicId = this.context.topics.byName(name)?.id
+      if (topicId === undefined) return false
+      const assigned = member.assigned.get(topicId)
+      const revoked = member.pendingRevocation.get(topicId)
+      return partitions.every(({ partitionIndex }) => {
+        const since = assigned?.get(partitionIndex) ?? revoked?.get(partitionIndex)
+        return since !== undefined && since <= epoch
+      })
+    })
   }
 
   #timeMember({ kind, memberId }: Extract<ConsumerGroupRecord, { kind: 'current' | 'member' }>): void {
@@ -288,11 +307,6 @@ export class ConsumerGroup implements Group {
       if (subscribedTopicRegex !== '') return true
     }
     return false
-  }
-
-  #hasMemoryFor(byteLength: number): boolean {
-    const { options, memory } = this.context
-    return byteLength <= options.maxGroupBytes && memory.hasRoomFor(byteLength - this.#chargedBytes)
   }
 
   #charge(): void {

@@ -2,7 +2,6 @@ import { ErrorCode } from '@streambus/protocol'
 import type { TopicCatalog } from '@streambus/storage'
 import type { GroupClient } from '../group-client.ts'
 import { GroupRefusal } from '../group-refusal.ts'
-import { memberBytes } from './consumer-group-state.ts'
 import type { Draft } from './draft.ts'
 import {
   type ConsumerGroupHeartbeatRequest,
@@ -18,9 +17,8 @@ import {
   type Member,
   type MemberMetadata,
   STATIC_LEAVE_EPOCH,
-  sameMetadata,
 } from './member.ts'
-import { findMember, memberOfHeartbeat } from './membership.ts'
+import { findMember, memberOfHeartbeat, writeMetadata } from './membership.ts'
 import { listPartitions, NO_PARTITIONS, sameAssignedPartitions } from './partitions.ts'
 import { type ListedPartitions, reconcile } from './reconciliation.ts'
 import { updateRegexes } from './regex-subscriptions.ts'
@@ -133,19 +131,7 @@ function admit(draft: Draft, { request, client }: Heartbeat, context: HeartbeatC
   if (regex !== null && regex !== '') context.regexes.check(regex)
   const before = memberOfHeartbeat(draft, request, context.maxMembers)
   const metadata = heartbeatMetadata(before, request, client)
-  const { memberId } = before
-  const { members, byteLength } = draft.state
-  if (!members.has(memberId) || !sameMetadata(before, metadata)) {
-    const growth =
-      memberBytes(memberId, metadata) - (members.has(memberId) ? memberBytes(memberId, before) : 0)
-    if (growth > 0 && !context.hasMemoryFor(byteLength + growth)) {
-      throw new GroupRefusal(
-        ErrorCode.GROUP_MAX_SIZE_REACHED,
-        'There is no memory left for what members say.',
-      )
-    }
-    draft.write({ kind: 'member', memberId, value: metadata })
-  }
+  writeMetadata(draft, before, metadata, context.hasMemoryFor)
   return new Admitted(before, !haveSameSubscription(before, metadata))
 }
 
@@ -217,8 +203,4 @@ export function reconcileMember(
   })
   if (next !== member) draft.write({ kind: 'current', memberId, value: next })
   return next
-}
-
-export function outOfMemory(): GroupRefusal {
-  return new GroupRefusal(ErrorCode.GROUP_MAX_SIZE_REACHED, 'There is no memory left for what members say.')
 }

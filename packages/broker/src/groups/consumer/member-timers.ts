@@ -13,6 +13,7 @@ export class MemberTimers {
   readonly #after: (delayMs: number, run: () => void | Promise<void>) => Scheduled
   readonly #expire: (memberId: string, deadline: Deadline) => void | Promise<void>
   readonly #timers = new Map<string, Map<Deadline, Scheduled>>()
+  #closed = false
 
   /** @param after schedules something in the group's turn. */
   constructor(
@@ -29,6 +30,7 @@ export class MemberTimers {
 
   /** Begins the time anew if it is running. */
   start(memberId: string, deadline: Deadline, delayMs: number): void {
+    if (this.#closed) return
     let timers = this.#timers.get(memberId)
     if (timers === undefined) {
       timers = new Map()
@@ -53,7 +55,9 @@ export class MemberTimers {
     this.#timers.delete(memberId)
   }
 
+  /** Nothing begins after it: an append may be under way when the coordinator closes. */
   close(): void {
+    this.#closed = true
     for (const memberId of [...this.#timers.keys()]) this.forget(memberId)
   }
 }

@@ -1,8 +1,15 @@
 import { type ConsumerGroupHeartbeatRequest, ErrorCode } from '@streambus/protocol'
 import { GroupRefusal } from '../group-refusal.ts'
-import type { ConsumerGroupState } from './consumer-group-state.ts'
+import { type ConsumerGroupState, memberBytes } from './consumer-group-state.ts'
 import type { Draft } from './draft.ts'
-import { JOIN_EPOCH, type Member, newMember, STATIC_LEAVE_EPOCH } from './member.ts'
+import {
+  JOIN_EPOCH,
+  type Member,
+  type MemberMetadata,
+  newMember,
+  STATIC_LEAVE_EPOCH,
+  sameMetadata,
+} from './member.ts'
 import { isWithin } from './partitions.ts'
 
 /** Who is a member, and under which id. Everything here throws GroupRefusal. */
@@ -85,6 +92,27 @@ export function replaceStaticMember(draft: Draft, holder: Member, memberId: stri
   draft.write({ kind: 'target', memberId, value: target })
   draft.write({ kind: 'current', memberId, value: successor })
   return successor
+}
+
+/** Writes what a member says about itself, where it is new. Refuses what there is no memory for. */
+export function writeMetadata(
+  draft: Draft,
+  before: Member,
+  metadata: MemberMetadata,
+  hasMemoryFor: (byteLength: number) => boolean,
+): void {
+  const { memberId } = before
+  const { members, byteLength } = draft.state
+  const isMember = members.has(memberId)
+  if (isMember && sameMetadata(before, metadata)) return
+  const growth = memberBytes(memberId, metadata) - (isMember ? memberBytes(memberId, before) : 0)
+  if (growth > 0 && !hasMemoryFor(byteLength + growth)) {
+    throw new GroupRefusal(
+      ErrorCode.GROUP_MAX_SIZE_REACHED,
+      'There is no memory left for what members say about themselves.',
+    )
+  }
+  draft.write({ kind: 'member', memberId, value: metadata })
 }
 
 /**

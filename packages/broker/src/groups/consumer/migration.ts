@@ -85,10 +85,11 @@ export function mustBecomeClassic({ before, state }: Draft, { options }: GroupCo
  * Makes the members of the draft a classic group in the place of `group`, and has it rebalance: now they assign
  * partitions among themselves again. Throws StorageError, and nothing changed.
  */
-export async function becomeClassic(group: ConsumerGroup, { state }: Draft): Promise<ClassicGroup> {
+export async function becomeClassic(group: ConsumerGroup, { before, state }: Draft): Promise<ClassicGroup> {
   const { id, context, offsets } = group
   const classic = new ClassicGroup(id, context, offsets)
-  classic.generation = state.groupEpoch
+  // The epoch that members know, so that they hear of a rebalance and not of a generation that is not theirs.
+  classic.generation = before.groupEpoch
   for (const member of state.members.values()) {
     const { sessionTimeoutMs, supportedProtocols } = member.classic!
     const { memberId, instanceId, clientId, clientHost, rebalanceTimeoutMs } = member

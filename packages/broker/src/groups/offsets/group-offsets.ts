@@ -98,9 +98,12 @@ export class GroupOffsets {
 }
 
 function put(topics: Topics, topic: string, partition: number, offset: CommittedOffset): void {
-  const partitions = topics.get(topic)
-  if (partitions === undefined) topics.set(topic, new Map([[partition, offset]]))
-  else partitions.set(partition, offset)
+  let partitions = topics.get(topic)
+  if (partitions === undefined) {
+    partitions = new Map()
+    topics.set(topic, partitions)
+  }
+  partitions.set(partition, offset)
 }
 
 function take(topics: Topics, topic: string, partition: number): void {

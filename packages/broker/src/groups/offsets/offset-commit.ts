@@ -45,7 +45,7 @@ export type CommitErrorCodes = readonly (readonly number[])[]
  */
 export async function commitOffsets(shard: GroupShard, commit: OffsetsCommit): Promise<CommitErrorCodes> {
   const { groupId, committer, topics, transactional } = commit
-  const refusal = refuseCommit(shard, groupId, committer)
+  const refusal = refuseCommit(shard, commit)
   if (refusal !== ErrorCode.NONE) throw new GroupRefusal(refusal, 'the commit does not come from a member')
   shard.group(groupId)?.committed(committer.memberId)
 
@@ -82,9 +82,9 @@ export async function commitOffsets(shard: GroupShard, commit: OffsetsCommit): P
   return errorCodes
 }
 
-function refuseCommit(shard: GroupShard, groupId: string, committer: Committer): number {
+function refuseCommit(shard: GroupShard, { groupId, committer, topics }: OffsetsCommit): number {
   const group = shard.group(groupId)
-  if (group !== undefined) return group.refuseCommit(committer)
+  if (group !== undefined) return group.refuseCommit(committer, topics)
   // Without a generation it comes from a tool, or from a consumer that assigns partitions to itself: the
   // commit makes the group.
   if (committer.generationIdOrMemberEpoch < 0) return shard.refuseGroup()

@@ -46,9 +46,14 @@ export class CoordinatorFixture {
 
   /** A coordinator over a store that another one was over before. */
   static async reopen(store: LogStore, options: GroupOptions = {}): Promise<CoordinatorFixture> {
-    const fixture = new CoordinatorFixture(store, new VirtualScheduler(), options, {})
+    const fixture = CoordinatorFixture.over(store, options)
     await fixture.coordinator.loaded()
     return fixture
+  }
+
+  /** The same, and it has only begun to load. */
+  static over(store: LogStore, options: GroupOptions = {}): CoordinatorFixture {
+    return new CoordinatorFixture(store, new VirtualScheduler(), options, {})
   }
 
   /** Another coordinator over the same store, as after a restart. */

@@ -61,7 +61,9 @@ export class BrokerProcess {
       store,
       log: logger,
       clock: () => time.nowMs(),
-      groups: { initialRebalanceDelayMs },
+      // Looked for often, so that a jump of the clock shows.
+      groups: { initialRebalanceDelayMs, offsetsRetentionCheckIntervalMs: 4000 },
+      transactions: { removeExpiredIntervalMs: 6000 },
     })
     const listening = { host: 'broker', port: 9092 }
     const topicSettings = new TopicSettingsTable(store.maxBatchBytes)

@@ -325,7 +325,6 @@ export class ClassicMember {
       if (inMixedGroup) this.#world.ownership.release(groupId, this.memberId, partition)
     }
     for (const partition of partitions) {
-      if (this.owned.has(partition)) continue
       this.owned.add(partition)
       if (inMixedGroup) this.#world.ownership.hold(groupId, this.memberId, partition)
     }

@@ -127,6 +127,8 @@ export class ConsumerMember {
     switch (errorCode) {
       case ErrorCode.UNKNOWN_MEMBER_ID:
       case ErrorCode.FENCED_MEMBER_EPOCH:
+      // The group has become a classic one meanwhile.
+      case ErrorCode.GROUP_ID_NOT_FOUND:
         this.#lose()
         break
       case ErrorCode.FENCED_INSTANCE_ID:

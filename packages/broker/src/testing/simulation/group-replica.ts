@@ -23,6 +23,8 @@ export interface ReplicaOffset {
 }
 
 interface ConsumerMember {
+  /** Tells a member from an earlier one with its id. */
+  readonly bornAt: number
   metadata: ConsumerGroupMemberMetadataValue | null
   current: ConsumerGroupCurrentMemberAssignmentValue | null
   target: ConsumerGroupTargetAssignmentMemberValue | null
@@ -63,6 +65,7 @@ export class GroupReplica {
   readonly #onOffsetsEnded: OnOffsetsEnded
   readonly #lives = new Map<string, number>()
   #step = 0
+  #births = 0
 
   constructor(asked: Asked, onOffsetsEnded: OnOffsetsEnded) {
     this.#asked = asked
@@ -280,7 +283,7 @@ export class GroupReplica {
     let member = members.get(memberId)
     if (member === undefined) {
       if (isTombstone) return
-      member = { metadata: null, current: null, target: null }
+      member = { bornAt: ++this.#births, metadata: null, current: null, target: null }
       members.set(memberId, member)
     }
     change(member)

@@ -1,18 +1,23 @@
 import {
+  type ConsumerGroupDescribeResponse,
   consumerGroupDescribe,
+  type DescribeGroupsResponse,
+  type DescribeTransactionsResponse,
   describeGroups,
   describeTransactions,
   listGroups,
   listTransactions,
+  type OffsetFetchResponse,
+  offsetFetch,
 } from '@streambus/protocol'
 import { BrokerProcess } from './broker-process.ts'
-import type { ClassicMember } from './classic-member.ts'
+import { type ClassicMember, isRetriable } from './classic-member.ts'
 import { readCommitted } from './committed-reader.ts'
 import type { ConsumerMember } from './consumer-member.ts'
 import { Client, inWords, Network } from './network.ts'
 import { ReplayDisk } from './replay-disk.ts'
 import { check } from './simulation-failure.ts'
-import type { World } from './world.ts'
+import { PASSING_TOPIC, type World } from './world.ts'
 
 /** A request that a broker without trouble has not answered after this is forgotten. */
 const LONGEST_ANSWER_MS = 60_000
@@ -64,10 +69,14 @@ export class Judge {
     return undefined
   }
 
-  /** A broker that reads the same log comes to the same state. */
-  async checkReplay(groupIds: readonly string[]): Promise<void> {
+  /**
+   * A broker that reads the same log comes to the same state. Returns whether that could be seen: not while the
+   * broker is in the middle of something.
+   */
+  async checkReplay(groupIds: readonly string[]): Promise<boolean> {
     const world = this.#world
     const present = await this.#describe(this.#client, groupIds)
+    if (present === undefined) return false
     // It shares nothing with the broker but what is durable, and can change nothing of it.
     const process = new BrokerProcess({
       store: new ReplayDisk(world.durable),
@@ -85,23 +94,36 @@ export class Judge {
     await world.time.settle()
     const replayed = await this.#describe(new Client('judge', network, world.time), groupIds)
     process.kill()
-    for (const [at, words] of present.entries()) {
-      check(words === replayed[at], () => `the log says ${replayed[at]}, the broker says ${words}`)
+    check(replayed !== undefined, () => 'a broker that reads the log does not answer')
+    for (const [name, words] of present) {
+      check(
+        words === replayed.get(name),
+        () => `the log says ${replayed.get(name)}, the broker says ${words}`,
+      )
     }
+    return true
   }
 
-  async #describe(client: Client, groupIds: readonly string[]): Promise<string[]> {
-    const groups = await this.#ask(client.call(describeGroups, 5, { groups: [...groupIds] }))
-    const consumers = await this.#ask(
-      client.call(consumerGroupDescribe, 1, { groupIds: [...groupIds], includeAuthorizedOperations: false }),
-    )
+  /** All that is durable of groups and transactions, in words; undefined where it is not told at once. */
+  async #describe(client: Client, groupIds: readonly string[]): Promise<Map<string, string> | undefined> {
     const transactionalIds = [...this.#world.transactions.transactions.keys()]
-    const transactions = await this.#ask(client.call(describeTransactions, 0, { transactionalIds }))
-    return [
-      ...groups!.groups.map((group) => inWords({ ...group, members: sorted(group.members) })),
-      ...consumers!.groups.map((group) => inWords({ ...group, members: sorted(group.members) })),
-      ...transactions!.transactionStates.map((state) => inWords(state)),
-    ]
+    let answers: Answers | undefined
+    this.#world.time.background(
+      Promise.all([
+        client.callNow(describeGroups, 5, { groups: [...groupIds] }),
+        client.callNow(consumerGroupDescribe, 1, {
+          groupIds: [...groupIds],
+          includeAuthorizedOperations: false,
+        }),
+        client.callNow(describeTransactions, 0, { transactionalIds }),
+        client.callNow(offsetFetch, 8, { groups: groupIds.map((groupId) => ({ groupId, topics: null })) }),
+      ]).then((all) => {
+        answers = all
+      }),
+    )
+    // No time passes.
+    await this.#world.time.settle()
+    return answers && inPieces(answers)
   }
 
   /** Lets time pass until the answer is there. */
@@ -114,6 +136,43 @@ export class Judge {
     while (!isThere) await this.#world.time.pass(20, 100_000)
     return done
   }
+}
+
+type Answers = [
+  DescribeGroupsResponse | null,
+  ConsumerGroupDescribeResponse | null,
+  DescribeTransactionsResponse | null,
+  OffsetFetchResponse | null,
+]
+
+function inPieces([classic, consumer, transactions, offsets]: Answers): Map<string, string> | undefined {
+  if (classic === null || consumer === null || transactions === null || offsets === null) return undefined
+  const pieces = new Map<string, string>()
+  for (const group of classic.groups) {
+    if (isRetriable(group.errorCode)) return undefined
+    // Of a classic group only a generation is durable that everyone has got.
+    if (group.groupState !== 'Stable') continue
+    pieces.set(`classic ${group.groupId}`, inWords({ ...group, members: sorted(group.members) }))
+  }
+  for (const group of consumer.groups) {
+    if (isRetriable(group.errorCode)) return undefined
+    pieces.set(`consumer ${group.groupId}`, inWords({ ...group, members: sorted(group.members) }))
+  }
+  for (const transaction of transactions.transactionStates) {
+    if (isRetriable(transaction.errorCode)) return undefined
+    pieces.set(`transaction ${transaction.transactionalId}`, inWords(transaction))
+  }
+  for (const { groupId, errorCode, topics } of offsets.groups) {
+    if (isRetriable(errorCode)) return undefined
+    for (const { name, partitions } of topics) {
+      // They go with their topic, before the log says so.
+      if (name.startsWith(PASSING_TOPIC)) continue
+      for (const each of partitions) {
+        pieces.set(`offset ${groupId} ${name}-${each.partitionIndex}`, inWords(each))
+      }
+    }
+  }
+  return pieces
 }
 
 function sorted<T extends { memberId: string }>(members: readonly T[]): T[] {

@@ -50,6 +50,8 @@ interface Execution {
 export class Network {
   readonly faults: NetworkFaults = { lostRequest: 0, lostResponse: 0, duplicate: 0, slow: 0 }
   readonly trace: Trace
+  /** How often each API was answered how: 'JoinGroup 27'. */
+  readonly answers = new Map<string, number>()
   /** Requests that the running broker has not answered. */
   readonly unanswered = new Map<number, Execution>()
   readonly #time: VirtualTime
@@ -112,8 +114,16 @@ export class Network {
       response,
       () => `${client} ← ${api.name} #${execution} ${inWords(body)}`,
     )
+    this.#count(api.name, body)
     ended?.(body)
     return body
+  }
+
+  #count(name: string, body: unknown): void {
+    for (const errorCode of errorCodesIn(body)) {
+      const key = `${name} ${errorCode}`
+      this.answers.set(key, (this.answers.get(key) ?? 0) + 1)
+    }
   }
 
   /** The broker closes: what waits for something to happen is to be answered now. */
@@ -174,8 +184,7 @@ export class Client {
     options: CallOptions<Res> = {},
   ): Promise<Res | null> {
     if (this.#gone) return never()
-    const header = { correlationId: ++this.#correlationId, clientId: this.id }
-    const frame = Buffer.concat(encodeRequest(api, version, header, body) as Uint8Array[]).subarray(4)
+    const frame = this.#frame(api, version, body)
     return new Promise((resolve) => {
       const answer = (response: Res | null) => {
         if (!this.#gone) resolve(response)
@@ -205,6 +214,27 @@ export class Client {
         if (network.isLost('duplicate')) this.#time.background(execute())
       })
     })
+  }
+
+  /** Arrives at this moment, and is answered on the spot where the broker can. */
+  callNow<Req, Res, ReqInput, ResInput>(
+    api: Api<Req, Res, ReqInput, ResInput>,
+    version: number,
+    body: ReqInput,
+  ): Promise<Res | null> {
+    return this.#network.execute(
+      api as unknown as Api<unknown, Res, never, unknown>,
+      version,
+      this.#frame(api, version, body),
+      this.id,
+      () => inWords(body),
+      undefined,
+    )
+  }
+
+  #frame<ReqInput>(api: Api<unknown, unknown, ReqInput>, version: number, body: ReqInput): Uint8Array {
+    const header = { correlationId: ++this.#correlationId, clientId: this.id }
+    return Buffer.concat(encodeRequest(api, version, header, body) as Uint8Array[]).subarray(4)
   }
 
   #arrivesInMs({ mayArriveLate = false }: { readonly mayArriveLate?: boolean }): number {
@@ -248,6 +278,19 @@ export function inWords(body: unknown): string {
     return value
   })
   return text ?? ''
+}
+
+function errorCodesIn(body: unknown, found: Set<number> = new Set()): Set<number> {
+  if (Array.isArray(body)) {
+    for (const each of body) errorCodesIn(each, found)
+  } else if (typeof body === 'object' && body !== null && !(body instanceof Uint8Array)) {
+    for (const [name, value] of Object.entries(body)) {
+      if (typeof value === 'number') {
+        if (name === 'errorCode' || name === 'partitionErrorCode') found.add(value)
+      } else errorCodesIn(value, found)
+    }
+  }
+  return found
 }
 
 function isBuffer(value: unknown): value is { type: 'Buffer'; data: number[] } {

@@ -4,12 +4,13 @@ import { check } from './simulation-failure.ts'
 /**
  * Which partitions the members themselves believe to own, from when they are told until they give them up.
  *
- * A member of a consumer group that the coordinator has put out may still believe so, and its commits are refused;
- * of two that are members, only one may. Members of a classic group believe in a generation.
+ * A member of a consumer group that the coordinator has put out may still believe so, and its commits are refused,
+ * also when it has come back with its old id and was not yet told what it has; of two that are members, only one
+ * may. Members of a classic group believe in a generation.
  */
 export class Ownership {
-  /** Group and partition → who holds it. */
-  readonly #holders = new Map<string, Set<string>>()
+  /** Group and partition → who holds it, and since which of its lives. */
+  readonly #holders = new Map<string, Map<string, number | undefined>>()
   /** Group, its life, generation and partition → who was given it. */
   readonly #inGeneration = new Map<string, string>()
   readonly #groups: GroupReplica
@@ -22,16 +23,17 @@ export class Ownership {
     const key = `${groupId}/${partition}`
     let holders = this.#holders.get(key)
     if (holders === undefined) {
-      holders = new Set()
+      holders = new Map()
       this.#holders.set(key, holders)
     }
-    holders.add(memberId)
     const members = this.#groups.consumer.get(groupId)?.members
+    holders.set(memberId, members?.get(memberId)?.bornAt)
     // Told by the coordinator, and put out before the word arrived.
     if (members?.get(memberId)?.current === undefined) return
-    for (const other of holders) {
+    for (const [other, bornAt] of holders) {
+      const member = members.get(other)
       check(
-        other === memberId || !isMember(members.get(other)),
+        other === memberId || !isMember(member) || member?.bornAt !== bornAt,
         () => `${memberId} and ${other} both own partition ${partition} of group ${groupId}`,
       )
     }

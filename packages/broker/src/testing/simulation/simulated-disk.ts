@@ -30,6 +30,12 @@ export interface DiskFaults {
   refusal: number
   /** Chance that a write takes as long as a disk with troubles does. */
   stall: number
+  /** The longest that a write takes else. */
+  writeMs: number
+  /** The longest that a read takes. */
+  readMs: number
+  /** How much larger than they are logs seem, so that short ones are rewritten. */
+  sizeFactor: number
 }
 
 /** A batch that became durable. */
@@ -42,9 +48,8 @@ interface Pending {
   refuse(error: StorageError): void
 }
 
-const MAX_WRITE_MS = 4
 const MAX_STALL_MS = 4000
-const MAX_READ_MS = 3
+const CLOSING_CHECK_MS = 5
 
 /**
  * The store as one run of the broker's process sees it: everything it writes becomes durable some time later,
@@ -169,14 +174,15 @@ export class SimulatedDisk implements LogStore {
   }
 
   async read(requests: readonly ReadRequest[], limits: ReadLimits): Promise<ReadResult[]> {
-    await this.#time.sleep(this.#random.next() * MAX_READ_MS)
+    await this.#time.sleep(this.#random.next() * this.#faults.readMs)
     await this.#alive()
     return this.#durable.read(requests, limits)
   }
 
   async state(ids: readonly LogId[]): Promise<LogState[]> {
     await this.#alive()
-    return this.#durable.state(ids)
+    const states = await this.#durable.state(ids)
+    return states.map((state) => ({ ...state, sizeBytes: state.sizeBytes * this.#faults.sizeFactor }))
   }
 
   async waitForAppend(after: ReadonlyMap<LogId, Offset>, options: WaitOptions): Promise<LogId[]> {
@@ -201,7 +207,7 @@ export class SimulatedDisk implements LogStore {
   }
 
   async close(): Promise<void> {
-    while (this.isBusy && !this.#dead) await this.#time.sleep(MAX_WRITE_MS)
+    while (this.isBusy && !this.#dead) await this.#time.sleep(CLOSING_CHECK_MS)
   }
 
   /** In a process that died nobody goes on. */
@@ -236,7 +242,7 @@ export class SimulatedDisk implements LogStore {
   }
 
   #planWrite(): void {
-    const longestMs = this.#random.chance(this.#faults.stall) ? MAX_STALL_MS : MAX_WRITE_MS
+    const longestMs = this.#random.chance(this.#faults.stall) ? MAX_STALL_MS : this.#faults.writeMs
     this.#time.after(this.#random.next() * longestMs, () => this.#time.background(this.#write()))
   }
 

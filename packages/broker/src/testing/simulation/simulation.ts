@@ -4,6 +4,7 @@ import { runCommittedReader } from './committed-reader.ts'
 import { ConsumerMember } from './consumer-member.ts'
 import { Judge } from './judge.ts'
 import { runAdministrator, runOffsetReader, runSimpleCommitter } from './offset-users.ts'
+import type { Sabotage } from './sabotage.ts'
 import type { SeededRandom } from './seeded-random.ts'
 import { check } from './simulation-failure.ts'
 import { runTransactionalApplication } from './transactional-producer.ts'
@@ -26,6 +27,8 @@ export interface SimulationOptions {
   readonly traceLines?: number
   /** The broker dies at these appends, besides what the seed wants. */
   readonly crashAt?: ReadonlySet<number>
+  /** What the disk gets wrong on purpose, to see that it is noticed. */
+  readonly sabotage?: Sabotage
 }
 
 export interface SimulationOutcome {
@@ -37,6 +40,8 @@ export interface SimulationOutcome {
   readonly appends: number
   readonly brokerStarts: number
   readonly transactions: number
+  /** How often what happened that it is there for, and each API was answered how ('JoinGroup 27'). */
+  readonly counts: ReadonlyMap<string, number>
   /** The last events, where they were asked for. */
   readonly lines: readonly string[]
   /** What was violated; undefined when nothing was. */
@@ -56,6 +61,8 @@ const MAX_STEPS = 300_000
 /** Longer than every timeout of members and transactions, some of them after each other. */
 const MAX_CALM_MS = 300_000
 const CALM_CHECK_MS = 5000
+/** How often a run is compared with a replay of its log before its end. */
+const REPLAYS = 8
 
 class Simulation {
   readonly #world: World
@@ -63,6 +70,7 @@ class Simulation {
   readonly #members: (ClassicMember | ConsumerMember)[] = []
   readonly #groups: GroupPlan[] = []
   readonly #dataTopics: string[] = []
+  #groupIds: readonly string[] = []
 
   constructor(world: World) {
     this.#world = world
@@ -73,9 +81,13 @@ class Simulation {
     const world = this.#world
     await this.#plan()
     const durationMs = this.#random.pick([20_000, 60_000, 120_000])
-    await world.time.pass(durationMs, MAX_STEPS)
+    const judge = new Judge(world, this.#dataTopics)
+    for (let left = REPLAYS; left > 0; left--) {
+      await world.time.pass(durationMs / REPLAYS, MAX_STEPS)
+      await judge.checkReplay(this.#groupIds)
+    }
     world.calmDown()
-    await this.#comeToAnEnd()
+    await this.#comeToAnEnd(judge)
   }
 
   async #plan(): Promise<void> {
@@ -116,10 +128,13 @@ class Simulation {
         groupTopics,
         version: random.pick([1, 2] as const),
       }
+      if (random.chance(0.2))
+        await world.giveEpoch(application.transactionalId, random.between(32_750, 32_766))
       world.time.background(runTransactionalApplication(world, application))
     }
     if (producers > 0) world.time.background(runCommittedReader(world, this.#dataTopics))
     const everyGroup = [...new Set([...groupIds, offsetGroup])]
+    this.#groupIds = everyGroup
     world.time.background(runOffsetReader(world, everyGroup, [...groupTopics, passing]))
     if (random.chance(0.5)) {
       world.time.background(runAdministrator(world, everyGroup, [...groupTopics, passing]))
@@ -146,7 +161,7 @@ class Simulation {
         ? new ConsumerMember(world, {
             groupId,
             topics,
-            regex: random.chance(0.2) ? 'topic-.*' : null,
+            regex: random.chance(0.2) ? (kind === 'mixed' ? 'topic-.*' : '(topic|passing)-.*') : null,
             instanceId,
             ending,
           })
@@ -164,9 +179,8 @@ class Simulation {
   }
 
   /** With nothing going wrong any more, everything that was begun must end. */
-  async #comeToAnEnd(): Promise<void> {
+  async #comeToAnEnd(judge: Judge): Promise<void> {
     const world = this.#world
-    const judge = new Judge(world, this.#dataTopics)
     const endMs = world.time.elapsedMs + MAX_CALM_MS
     let unrest: string | undefined
     do {
@@ -175,7 +189,7 @@ class Simulation {
     } while (unrest !== undefined && world.time.elapsedMs < endMs)
     check(unrest === undefined, () => `after ${MAX_CALM_MS / 1000} s without trouble: ${unrest}`)
     world.data.checkAllDecided()
-    await judge.checkReplay(this.#groups.map(({ id }) => id))
+    while (!(await judge.checkReplay(this.#groupIds))) await world.time.pass(10, MAX_STEPS)
   }
 
   /** Which partition of what the members of a group want has no owner, or two; undefined when none. */
@@ -220,6 +234,7 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     seed,
     traceLines: options.traceLines ?? 0,
     ...(options.crashAt === undefined ? {} : { crashAt: options.crashAt }),
+    ...(options.sabotage === undefined ? {} : { sabotage: options.sabotage }),
   })
   let failure: Error | undefined
   try {
@@ -235,6 +250,7 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     appends: world.appends,
     brokerStarts: world.brokerStarts,
     transactions: world.data.transactions.size,
+    counts: new Map([...world.counts, ...world.network.answers]),
     lines: world.trace.lines,
     failure,
   }

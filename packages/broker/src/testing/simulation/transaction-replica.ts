@@ -44,6 +44,14 @@ const FOLLOWERS: Readonly<Record<number, readonly number[]>> = {
   [TransactionStatus.PREPARE_EPOCH_FENCE]: [TransactionStatus.PREPARE_ABORT],
 }
 
+function isOver(status: number): boolean {
+  return (
+    status === TransactionStatus.EMPTY ||
+    status === TransactionStatus.COMPLETE_COMMIT ||
+    status === TransactionStatus.COMPLETE_ABORT
+  )
+}
+
 /**
  * What the records of `__transaction_state` say. Each is checked when it becomes durable: states follow each other
  * as Kafka's do, the epoch of a producer id grows, and a transaction is only committed while somebody asks for
@@ -73,6 +81,10 @@ export class TransactionReplica {
   #apply(id: string, value: TransactionLogValue | null): void {
     const before = this.transactions.get(id)
     if (value === null) {
+      check(
+        before === undefined || isOver(before.transactionStatus),
+        () => `${id} was forgotten in state ${before?.transactionStatus}`,
+      )
       this.transactions.delete(id)
       return
     }

@@ -131,36 +131,26 @@ export class TransactionalProducer {
         this.hasEnded = true
       }
       if (!world.isCalm && this.#random.chance(0.02)) await this.client.sleep(this.#random.next() * 60_000)
-      if (this.#random.chance(0.3)) await this.#sendOffsets(transaction)
-      else await this.#write(transaction)
       isEmpty = false
+      const choice = this.#random.next()
+      if (choice < 0.1) await Promise.all([this.#sendOffsets(transaction), this.#write(transaction)])
+      else if (choice < 0.35) await this.#sendOffsets(transaction)
+      else await this.#write(transaction)
       await this.client.sleep(this.#random.next() * 300)
     }
     if (!isEmpty) await this.#end(transaction, this.#random.chance(0.7))
   }
 
+  /** Records for one partition, or for several at once. */
   async #write(transaction: ClientTransaction): Promise<void> {
     const world = this.#world
-    const topic = this.#random.pick(this.#options.topics)
-    const partition = this.#random.between(0, world.topic(topic)!.logs.length - 1)
-    const logId = world.topic(topic)!.logs[partition]!
     const { transactionalId, version } = this.#options
-    if (version === 1) await this.#addPartition(topic, partition)
-    const key = `${topic}-${partition}`
-    const sequence = this.#sequences.get(key) ?? 0
-    const values = Array.from(
-      { length: this.#random.between(1, 3) },
-      () => `${transaction.id}:${world.newName('r')}`,
-    )
-    const records = encodeRecordBatch(
-      values.map((value) => ({ value, timestamp: world.time.nowMs() })),
-      {
-        producerId: this.#producerId,
-        producerEpoch: this.#epoch,
-        baseSequence: sequence,
-        transactional: true,
-      },
-    )
+    const name = this.#random.pick(this.#options.topics)
+    const { logs } = world.topic(name)!
+    const all = Array.from(logs, (_, partition) => partition)
+    const chosen = this.#random.chance(0.3) ? this.#random.some(all) : [this.#random.pick(all)]
+    if (version === 1) for (const partition of chosen) await this.#addPartition(name, partition)
+    const waiting = new Map(chosen.map((partition) => [partition, this.#batch(transaction, name, partition)]))
     await this.#insist('produce', async () => {
       const response = await this.client.call(
         produce,
@@ -169,26 +159,57 @@ export class TransactionalProducer {
           transactionalId,
           acks: -1,
           timeoutMs: 5000,
-          topicData: [{ name: topic, partitionData: [{ index: partition, records }] }],
+          topicData: [
+            { name, partitionData: [...waiting].map(([index, { records }]) => ({ index, records })) },
+          ],
         },
         {
           timeoutMs: CALL_TIMEOUT_MS,
           mayArriveLate: version === 2,
-          observe: () => (answer) => {
-            const result = answer?.responses[0]?.partitionResponses[0]
-            if (result === undefined || result.errorCode !== ErrorCode.NONE) return
-            for (const [at, value] of values.entries()) {
-              const offset = Number(result.baseOffset) + at
-              world.data.checkWritten(logId, offset, value)
-              if (transaction.acknowledged.some((each) => each.value === value)) continue
-              transaction.acknowledged.push({ logId, offset, value })
+          observe: () => {
+            const sent = new Map(waiting)
+            return (answer) => {
+              for (const { index, errorCode, baseOffset } of answer?.responses[0]?.partitionResponses ?? []) {
+                if (errorCode !== ErrorCode.NONE) continue
+                for (const [at, value] of sent.get(index)!.values.entries()) {
+                  const offset = Number(baseOffset) + at
+                  world.data.checkWritten(logs[index]!, offset, value)
+                  if (transaction.acknowledged.some((each) => each.value === value)) continue
+                  transaction.acknowledged.push({ logId: logs[index]!, offset, value })
+                }
+              }
             }
           },
         },
       )
-      return response?.responses[0]?.partitionResponses[0]?.errorCode ?? null
+      if (response === null) return null
+      let failure: number = ErrorCode.NONE
+      for (const { index, errorCode } of response.responses[0]!.partitionResponses) {
+        if (errorCode === ErrorCode.NONE) waiting.delete(index)
+        else failure = errorCode
+      }
+      return failure
     })
-    this.#sequences.set(key, sequence + values.length)
+  }
+
+  #batch(
+    transaction: ClientTransaction,
+    topic: string,
+    partition: number,
+  ): { records: Uint8Array; values: string[] } {
+    const key = `${topic}-${partition}`
+    const baseSequence = this.#sequences.get(key) ?? 0
+    const values = Array.from(
+      { length: this.#random.between(1, 3) },
+      () => `${transaction.id}:${this.#world.newName('r')}`,
+    )
+    this.#sequences.set(key, baseSequence + values.length)
+    const timestamp = this.#world.time.nowMs()
+    const records = encodeRecordBatch(
+      values.map((value) => ({ value, timestamp })),
+      { producerId: this.#producerId, producerEpoch: this.#epoch, baseSequence, transactional: true },
+    )
+    return { records, values }
   }
 
   async #addPartition(topic: string, partition: number): Promise<void> {
@@ -351,6 +372,7 @@ export class TransactionalProducer {
     switch (errorCode) {
       case ErrorCode.CONCURRENT_TRANSACTIONS:
       case ErrorCode.KAFKA_STORAGE_ERROR:
+      case ErrorCode.NOT_ENOUGH_REPLICAS:
       case ErrorCode.NOT_LEADER_OR_FOLLOWER:
       case ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
         return

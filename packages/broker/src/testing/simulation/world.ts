@@ -1,17 +1,25 @@
-import { batchHeader, decodeRecords } from '@streambus/protocol'
+import {
+  batchHeader,
+  decodeRecords,
+  encodeCoordinatorKey,
+  encodeCoordinatorValue,
+  encodeRecordBatch,
+  transactionLogRecord,
+} from '@streambus/protocol'
 import { type LogId, MemoryLogStore, type Topic } from '@streambus/storage'
-import { CONSUMER_OFFSETS, TRANSACTION_STATE } from '../../coordinator/internal-topics.ts'
+import { CONSUMER_OFFSETS, partitionOf, TRANSACTION_STATE } from '../../coordinator/internal-topics.ts'
 import { Asked } from './asked.ts'
 import { BrokerProcess } from './broker-process.ts'
 import { DataLogs } from './data-logs.ts'
 import { GroupReplica } from './group-replica.ts'
 import { Network } from './network.ts'
 import { Ownership } from './ownership.ts'
+import { type Sabotage, sabotaged } from './sabotage.ts'
 import { SeededRandom } from './seeded-random.ts'
 import { type DiskFaults, SimulatedDisk } from './simulated-disk.ts'
 import { check } from './simulation-failure.ts'
 import { Trace } from './trace.ts'
-import { TransactionReplica } from './transaction-replica.ts'
+import { TransactionReplica, TransactionStatus } from './transaction-replica.ts'
 import { VirtualTime } from './virtual-time.ts'
 
 export interface WorldOptions {
@@ -20,6 +28,8 @@ export interface WorldOptions {
   readonly traceLines: number
   /** The broker dies at these appends, counted over all its runs. */
   readonly crashAt?: ReadonlySet<number>
+  /** What the disk gets wrong on purpose. */
+  readonly sabotage?: Sabotage
 }
 
 /** Topics whose names begin so come and go. */
@@ -44,9 +54,10 @@ export class World {
   readonly transactions: TransactionReplica
   readonly data: DataLogs
   readonly ownership: Ownership
-  readonly faults: DiskFaults = { full: false, refusal: 0, stall: 0 }
+  readonly faults: DiskFaults = { full: false, refusal: 0, stall: 0, writeMs: 4, readMs: 3, sizeFactor: 1 }
   /** From here on nothing goes wrong any more, and everybody comes to an end. */
   isCalm = false
+  readonly counts = new Map<string, number>()
   appends = 0
   brokerStarts = 0
   /** Chance that the broker dies at an append. */
@@ -125,13 +136,47 @@ export class World {
   calmDown(): void {
     this.note(() => 'calm')
     this.isCalm = true
+    // A clock that went back makes up for it, or what ends at a time would have to wait for it.
+    this.time.skewMs = Math.max(this.time.skewMs, this.groups.latestMs - this.time.nowMs() + this.time.skewMs)
     this.crashAtAppend = 0
     Object.assign(this.network.faults, { lostRequest: 0, lostResponse: 0, duplicate: 0, slow: 0 })
-    Object.assign(this.faults, { full: false, refusal: 0, stall: 0 })
+    Object.assign(this.faults, { full: false, refusal: 0, stall: 0, writeMs: 4, readMs: 3 })
+  }
+
+  /** Counts that something happened that a simulation is there for. */
+  count(what: string): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1)
   }
 
   note(words: () => string): void {
     this.trace.add(this.time.elapsedMs, null, words)
+  }
+
+  /** A transactional id that was used for long: its epochs are nearly used up. */
+  async giveEpoch(transactionalId: string, producerEpoch: number): Promise<void> {
+    const topic = this.topic(TRANSACTION_STATE)
+    if (topic === undefined) return
+    const { first } = await this.#durable.allocateProducerIds(1)
+    const nowMs = BigInt(this.time.nowMs())
+    const bytes = encodeRecordBatch([
+      {
+        key: encodeCoordinatorKey(transactionLogRecord, { transactionalId }),
+        value: encodeCoordinatorValue(transactionLogRecord, 1, {
+          producerId: BigInt(first),
+          producerEpoch,
+          transactionTimeoutMs: 60_000,
+          transactionStatus: TransactionStatus.EMPTY,
+          transactionPartitions: null,
+          transactionLastUpdateTimestampMs: nowMs,
+          transactionStartTimestampMs: -1n,
+        }),
+        timestamp: nowMs,
+      },
+    ])
+    const logId = topic.logs[partitionOf(transactionalId, topic.logs.length)]!
+    const [result] = await this.#durable.append([{ logId, bytes }])
+    if (result!.error !== null) throw result!.error
+    this.#written(logId, bytes, result!.baseOffset)
   }
 
   /** The topic as clients know it from the broker's metadata. */
@@ -160,6 +205,7 @@ export class World {
     const broker = this.#broker
     if (broker === undefined) return
     this.#broker = undefined
+    this.count('deaths of the broker')
     this.note(() => `the broker dies: ${why}`)
     broker.kill()
     await this.#disk.crash()
@@ -173,6 +219,7 @@ export class World {
     const broker = this.#broker
     if (broker === undefined) return
     this.#broker = undefined
+    this.count('stops of the broker')
     this.note(() => 'the broker is stopped')
     broker.close()
     this.network.endWaits()
@@ -189,6 +236,7 @@ export class World {
   /** A write fails: the broker can only be restarted. */
   async failWriter(): Promise<void> {
     if (this.#broker === undefined) return
+    this.count('failed writes')
     this.note(() => 'a write of the disk fails')
     this.asked.writerFailed()
     this.#disk.failWriter()
@@ -213,11 +261,15 @@ export class World {
       onAppend: () => this.#appendAsked(),
     })
     this.#broker = new BrokerProcess({
-      store: this.#disk,
+      store:
+        this.#options.sabotage === undefined ? this.#disk : sabotaged(this.#disk, this.#options.sabotage),
       time: this.time,
       newId: () => this.newName('id-'),
       initialRebalanceDelayMs: this.#initialRebalanceDelayMs,
-      log: (level, words) => this.note(() => `${level}: ${words}`),
+      log: (level, words) => {
+        this.count(words.replace(/:.*/s, ''))
+        this.note(() => `${level}: ${words}`)
+      },
     })
   }
 

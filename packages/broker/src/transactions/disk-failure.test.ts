@@ -1,0 +1,79 @@
+import { batchHeader, ErrorCode } from '@streambus/protocol'
+import { MemoryLogStore, StorageError } from '@streambus/storage'
+import { describe, expect, test } from 'vitest'
+import { Broker } from '../broker.ts'
+import { withOverrides } from '../testing/controlled-store.ts'
+import { RawClient } from '../testing/raw-client.ts'
+import { createTopic } from '../testing/requests.ts'
+import { TransactionalProducer } from '../testing/transactional-producer.ts'
+import { readPartition } from '../testing/transactional-reader.ts'
+
+const { NONE, CONCURRENT_TRANSACTIONS } = ErrorCode
+
+describe('when the disk does not take it', () => {
+  async function onFailingStore() {
+    const memory = await MemoryLogStore.open()
+    const failing = { isFull: false, appends: 0 }
+    const store = withOverrides(memory, {
+      append: (batches) => {
+        failing.appends++
+        return failing.isFull
+          ? Promise.resolve(batches.map(() => ({ error: new StorageError('DISK_FULL', 'no room') })))
+          : memory.append(batches)
+      },
+    })
+    const full = await Broker.start({ port: 0, store })
+    const asking = await RawClient.connect(full)
+    await createTopic(asking, 'words', { partitions: 3 })
+    const producer = new TransactionalProducer(asking, 'orders', 'v2')
+    expect(await producer.init()).toBe(NONE)
+    return { failing, full, asking, producer }
+  }
+
+  test('nothing changes, and the same requests succeed later', async () => {
+    const { failing, full, asking, producer } = await onFailingStore()
+    failing.isFull = true
+    expect(await producer.init()).toBe(ErrorCode.COORDINATOR_NOT_AVAILABLE)
+    expect(await producer.add('words', [0])).toEqual([ErrorCode.COORDINATOR_NOT_AVAILABLE])
+    expect(await producer.send('words', [0], ['x'])).toEqual([ErrorCode.NOT_ENOUGH_REPLICAS])
+    failing.isFull = false
+    const young = new TransactionalProducer(asking, 'orders', 'v2')
+    expect(await young.init()).toBe(NONE)
+    expect(young.producer.producerEpoch).toBe(1)
+    await young.write('words', [0], ['a'])
+    failing.isFull = true
+    expect(await young.end(true)).toBe(ErrorCode.COORDINATOR_NOT_AVAILABLE)
+    failing.isFull = false
+    expect(await young.end(true)).toBe(NONE)
+    expect(await readPartition(asking, 'words', 0)).toMatchObject({ committed: ['a'] })
+    asking.close()
+    await full.close()
+  })
+
+  test('markers are written again until they are there, and the producer is told to wait for them', async () => {
+    const memory = await MemoryLogStore.open()
+    let markersFail = true
+    const store = withOverrides(memory, {
+      append: (batches) =>
+        markersFail && batches.some(({ bytes }) => batchHeader.isControl(bytes, 0))
+          ? Promise.resolve(batches.map(() => ({ error: new StorageError('DISK_FULL', 'no room') })))
+          : memory.append(batches),
+    })
+    await using half = await Broker.start({ port: 0, store })
+    const asking = await RawClient.connect(half)
+    await createTopic(asking, 'words')
+    const producer = new TransactionalProducer(asking, 'orders', 'v2')
+    await producer.init()
+    await producer.write('words', [0], ['a'])
+    expect(await producer.end(true)).toBe(CONCURRENT_TRANSACTIONS)
+    expect(await producer.end(true)).toBe(CONCURRENT_TRANSACTIONS)
+    expect(await producer.init()).toBe(CONCURRENT_TRANSACTIONS)
+    expect(await readPartition(asking, 'words', 0)).toMatchObject({ committed: [] })
+    markersFail = false
+    while ((await producer.end(true)) !== NONE) expect(markersFail).toBe(false)
+    expect(await readPartition(asking, 'words', 0)).toMatchObject({ committed: ['a'] })
+    await producer.write('words', [0], ['b'])
+    expect(await producer.end(true)).toBe(NONE)
+    asking.close()
+  })
+})
