@@ -22,7 +22,7 @@ const ENTRY_POINTS = [
   /^packages\/[^/]+\/src\/index\.ts$/,
   /^packages\/streambus\/src\/(broker|cli\/main)\.ts$/,
   /\.(test|d)\.ts$/,
-  /^(scripts|bench|interop|tests|examples)\/.*\.ts$/,
+  /^(scripts|sim|bench|interop|tests|examples)\/.*\.ts$/,
   /^peers\/.*\.ts$/,
   /^[^/]+\.config\.ts$/,
 ]

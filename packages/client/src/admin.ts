@@ -9,7 +9,32 @@ import {
 import type { BrokerInfo, Cluster, TopicInfo } from './cluster.ts'
 import type { Connection, VersionRange } from './connection.ts'
 import { brokerError, isStreamBusError, StreamBusError } from './errors.ts'
+import type { Coordinators } from './groups/coordinators.ts'
+import {
+  deleteGroup,
+  describeAllGroups,
+  type GroupDescription,
+  type GroupListing,
+  listAllGroups,
+} from './groups/group-admin.ts'
+import {
+  type CommittedOffset,
+  commitOffsets,
+  deleteCommitted,
+  fetchCommitted,
+  type OffsetToCommit,
+} from './groups/group-offsets.ts'
 import { type FoundOffset, findOffsets, type OffsetQuery, type TopicPartition } from './list-offsets.ts'
+import {
+  abortHanging,
+  abortTransaction,
+  describeProducersOf,
+  describeTransaction,
+  listAllTransactions,
+  type ProducerDescription,
+  type TransactionDescription,
+  type TransactionListing,
+} from './transactions/transaction-admin.ts'
 
 export interface CreateTopicOptions {
   /** Default: what the broker is set up with. */
@@ -65,12 +90,14 @@ const SET = 0
 const DELETE = 1
 const lane = 'control'
 
-/** Looks after topics and tells about the cluster. Calls are retried while no leader or broker answers. */
+/** Looks after topics, groups and transactions, and tells about the cluster. Calls are retried while no leader or broker answers. */
 export class Admin {
   readonly #cluster: Cluster
+  readonly #coordinators: Coordinators
 
-  constructor(cluster: Cluster) {
+  constructor(cluster: Cluster, coordinators: Coordinators) {
     this.#cluster = cluster
+    this.#coordinators = coordinators
   }
 
   /** Rejects with TOPIC_EXISTS, INVALID_TOPIC, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR or INVALID_CONFIG. */
@@ -206,6 +233,90 @@ export class Admin {
   /** One answer per question, in their order. */
   listOffsets(questions: readonly (TopicPartition & { at: OffsetQuery })[]): Promise<FoundOffset[]> {
     return findOffsets(this.#cluster, lane, questions)
+  }
+
+  /** Every group, sorted by name. */
+  listGroups(): Promise<GroupListing[]> {
+    return listAllGroups(this.#cluster, lane)
+  }
+
+  /** In the order of the ids; groups that do not exist are left out. */
+  describeGroups(groupIds: readonly string[]): Promise<GroupDescription[]> {
+    return describeAllGroups(this.#cluster, this.#coordinators, lane, groupIds)
+  }
+
+  /** Rejects with UNKNOWN_GROUP. */
+  async describeGroup(groupId: string): Promise<GroupDescription> {
+    const [group] = await this.describeGroups([groupId])
+    if (group !== undefined) return group
+    throw new StreamBusError('UNKNOWN_GROUP', `There is no group '${groupId}' on this cluster.`)
+  }
+
+  /** Deletes a group and its committed offsets. Rejects with UNKNOWN_GROUP, or GROUP_NOT_EMPTY while it has members. */
+  deleteGroup(groupId: string): Promise<void> {
+    return deleteGroup(this.#coordinators, lane, groupId)
+  }
+
+  /** What a group has committed, of these partitions or of all; partitions without an offset are left out. */
+  fetchOffsets(groupId: string, partitions?: readonly TopicPartition[]): Promise<CommittedOffset[]> {
+    return fetchCommitted(this.#coordinators, lane, groupId, partitions ?? null)
+  }
+
+  /** Sets the offsets of a group that has no members, else it rejects with GROUP_NOT_EMPTY. Makes the group if need be. */
+  async commitOffsets(groupId: string, offsets: readonly OffsetToCommit[]): Promise<void> {
+    try {
+      await commitOffsets(this.#coordinators, lane, groupId, offsets)
+    } catch (error) {
+      // To a group with members, a commit by nobody in particular comes from a member it does not know.
+      const members = ['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'REBALANCE_IN_PROGRESS']
+      if (!isStreamBusError(error) || !members.includes(error.brokerError ?? '')) throw error
+      throw new StreamBusError(
+        'GROUP_NOT_EMPTY',
+        `Group '${groupId}' has members, which commit themselves.`,
+        {
+          cause: error,
+          ...(error.brokerError === undefined ? {} : { brokerError: error.brokerError }),
+        },
+      )
+    }
+  }
+
+  /** Forgets committed offsets. Rejects with UNKNOWN_GROUP, or GROUP_IN_USE where members read the topic. */
+  deleteOffsets(groupId: string, partitions: readonly TopicPartition[]): Promise<void> {
+    return deleteCommitted(this.#coordinators, lane, groupId, partitions)
+  }
+
+  /** Every transactional id the cluster knows, sorted by name. */
+  listTransactions(): Promise<TransactionListing[]> {
+    return listAllTransactions(this.#cluster, lane)
+  }
+
+  /** Rejects with UNKNOWN_TRANSACTION where the cluster does not know the transactional id. */
+  describeTransaction(transactionalId: string): Promise<TransactionDescription> {
+    return describeTransaction(this.#cluster, this.#coordinators, lane, transactionalId)
+  }
+
+  /**
+   * Aborts the transaction that is open under a transactional id, and fences its producer: it cannot go on.
+   * Resolves when the abort is complete. Rejects with UNKNOWN_TRANSACTION where none is open.
+   */
+  abortTransaction(transactionalId: string): Promise<void> {
+    return abortTransaction(this.#cluster, this.#coordinators, lane, transactionalId)
+  }
+
+  /** The producers a partition remembers. Rejects with UNKNOWN_TOPIC or UNKNOWN_PARTITION. */
+  describeProducers(partition: TopicPartition): Promise<ProducerDescription[]> {
+    return describeProducersOf(this.#cluster, lane, partition)
+  }
+
+  /**
+   * Ends a transaction that a coordinator no longer knows and that keeps readers of committed messages waiting: it
+   * writes the abort marker into one partition. Rejects with UNKNOWN_TRANSACTION where no transaction began there.
+   *
+   * @param transaction.startOffset offset of its first message in the partition
+   */
+  abortHangingTransaction(transaction: TopicPartition & { readonly startOffset: number }): Promise<void> {
+    return abortHanging(this.#cluster, lane, transaction)
   }
 
   /** Changes go to the controller: brokers of some versions do not pass them on. */

@@ -1,6 +1,9 @@
 import { Admin } from './admin.ts'
 import { Cluster } from './cluster.ts'
 import { Consumer, type ConsumerOptions } from './consumer/consumer.ts'
+import { Coordinators } from './groups/coordinators.ts'
+import { GroupConsumer } from './groups/group-consumer.ts'
+import type { GroupConsumerOptions } from './groups/group-consumer-options.ts'
 import { type ConnectOptions, clientSettings } from './options.ts'
 import { Producer, type ProducerOptions } from './producer/producer.ts'
 
@@ -34,12 +37,15 @@ function isAddresses(to: string | readonly string[] | ConnectOptions): to is str
 /** A connected client. Connections are shared by what it makes, and opened when they are needed. */
 export class StreamBus {
   readonly #cluster: Cluster
+  readonly #coordinators: Coordinators
   readonly #admin: Admin
   readonly #producers = new Set<Producer>()
+  readonly #groupConsumers = new Set<GroupConsumer>()
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster
-    this.#admin = new Admin(cluster)
+    this.#coordinators = new Coordinators(cluster)
+    this.#admin = new Admin(cluster, this.#coordinators)
   }
 
   /** A producer of its own buffer and order. */
@@ -49,9 +55,22 @@ export class StreamBus {
     return producer
   }
 
-  /** Reads one or more topics; nothing happens before it is iterated. */
-  consumer(topics: string | readonly string[], options: ConsumerOptions = {}): Consumer {
-    return new Consumer(this.#cluster, topics, options)
+  /**
+   * Reads one or more topics; nothing happens before it is iterated. With a `group`, as one of its members: the
+   * group shares out the partitions and remembers how far it came.
+   */
+  consumer(topics: string | readonly string[], options: GroupConsumerOptions): GroupConsumer
+  consumer(topics: string | readonly string[], options?: ConsumerOptions): Consumer
+  consumer(
+    topics: string | readonly string[],
+    options: ConsumerOptions | GroupConsumerOptions = {},
+  ): Consumer | GroupConsumer {
+    if (!('group' in options)) return new Consumer(this.#cluster, topics, options)
+    const consumer = new GroupConsumer(this.#cluster, this.#coordinators, topics, options, () =>
+      this.#groupConsumers.delete(consumer),
+    )
+    this.#groupConsumers.add(consumer)
+    return consumer
   }
 
   get admin(): Admin {
@@ -66,11 +85,17 @@ export class StreamBus {
     return this.#cluster.checkAddresses()
   }
 
-  /** Waits for what producers have not delivered yet, then closes every connection. */
+  /**
+   * Members leave their groups with what they processed committed, producers deliver what they hold; then every
+   * connection is closed. Rejects, when that is done, where a last commit failed.
+   */
   async close(): Promise<void> {
+    const left = await Promise.allSettled([...this.#groupConsumers].map((consumer) => consumer.close()))
     await Promise.all([...this.#producers].map((producer) => producer.close()))
     this.#producers.clear()
     this.#cluster.close()
+    const failed = left.find((one) => one.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -12,6 +12,10 @@ export type { VersionRange } from './connection.ts'
 export { Consumer, type ConsumerOptions } from './consumer/consumer.ts'
 export type { StartPosition } from './consumer/start-position.ts'
 export { errorTable, isStreamBusError, StreamBusError, type StreamBusErrorCode } from './errors.ts'
+export type { GroupDescription, GroupListing, GroupMember } from './groups/group-admin.ts'
+export { GroupConsumer } from './groups/group-consumer.ts'
+export type { AssignorName, GroupConsumerOptions } from './groups/group-consumer-options.ts'
+export type { CommittedOffset, OffsetToCommit } from './groups/group-offsets.ts'
 export type { FoundOffset, OffsetQuery, TopicPartition } from './list-offsets.ts'
 export {
   type HeaderInput,
@@ -26,3 +30,8 @@ export {
 export { type BrokerAddress, type ConnectOptions, type Logger, parseBrokers } from './options.ts'
 export { murmur2, partitionOfKey } from './producer/murmur2.ts'
 export { Producer, type ProducerOptions } from './producer/producer.ts'
+export type {
+  ProducerDescription,
+  TransactionDescription,
+  TransactionListing,
+} from './transactions/transaction-admin.ts'

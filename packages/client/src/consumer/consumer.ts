@@ -1,13 +1,14 @@
-import { batchesIn, batchHeader, decodeRecords, loadCodec } from '@streambus/protocol'
 import type { Cluster } from '../cluster.ts'
-import { abortedError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
+import { abortedError, StreamBusError } from '../errors.ts'
 import { type TopicPartition, unknownPartition } from '../list-offsets.ts'
-import { Message, type MessageBatch } from '../message.ts'
+import type { Message, MessageBatch } from '../message.ts'
 import { positive } from '../options.ts'
-import { type FetchedRecords, Fetcher, type FetchSettings } from './fetcher.ts'
+import { BatchReader } from './batch-reader.ts'
+import { type FetchOptions, type FetchSettings, fetchSettings } from './fetch-settings.ts'
+import { Fetcher } from './fetcher.ts'
 import { checkStartPosition, readingRanges, type StartPosition } from './start-position.ts'
 
-export interface ConsumerOptions {
+export interface ConsumerOptions extends FetchOptions {
   /** Default: all partitions the topics have when reading begins. */
   partitions?: readonly number[]
   /** Default `earliest`. Applies to each partition. */
@@ -16,15 +17,6 @@ export interface ConsumerOptions {
   until?: 'end'
   /** Stop after this many messages. */
   limit?: number
-  /** How long the broker waits for new messages before it answers with none. Default 500. */
-  maxWaitMs?: number
-  /** Bytes the broker waits for, as long as `maxWaitMs`. Default 1. */
-  minBytes?: number
-  /** Bytes of one answer, at least one batch. Default 4 MiB; per partition 1 MiB. */
-  maxBytes?: number
-  maxPartitionBytes?: number
-  /** Bytes read ahead. Default 8 MiB. */
-  prefetchBytes?: number
   /** Whether checksums of batches are verified. Default true. */
   verifyChecksums?: boolean
   signal?: AbortSignal
@@ -49,11 +41,8 @@ export class Consumer implements AsyncIterable<Message> {
   readonly #settings: FetchSettings
   readonly #lane = `fetch ${++lanes}`
   readonly #unsubscribe: () => void
-  #fetcher: Fetcher | undefined
+  #reader: BatchReader | undefined
   #remaining: number
-  #records:
-    | { fetched: FetchedRecords; batches: Iterator<{ position: number; byteLength: number }> }
-    | undefined
   #started = false
   #closed = false
 
@@ -67,16 +56,10 @@ export class Consumer implements AsyncIterable<Message> {
     this.#options = options
     this.#remaining =
       options.limit === undefined ? Number.POSITIVE_INFINITY : positive('limit', options.limit)
-    this.#settings = {
-      maxWaitMs: positive('maxWaitMs', options.maxWaitMs ?? 500),
-      minBytes: positive('minBytes', options.minBytes ?? 1),
-      maxBytes: positive('maxBytes', options.maxBytes ?? 4 * 1024 * 1024),
-      maxPartitionBytes: positive('maxPartitionBytes', options.maxPartitionBytes ?? 1024 * 1024),
-      prefetchBytes: positive('prefetchBytes', options.prefetchBytes ?? 8 * 1024 * 1024),
-    }
+    this.#settings = fetchSettings(options)
     this.#unsubscribe = this.#cluster.onClose(() => {
       const message = 'The client was closed while the consumer was reading.'
-      this.#fetcher?.fail(new StreamBusError('CLOSED', message))
+      this.#reader?.fetcher.fail(new StreamBusError('CLOSED', message))
     })
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
   }
@@ -126,7 +109,7 @@ export class Consumer implements AsyncIterable<Message> {
     this.#closed = true
     this.#unsubscribe()
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
-    this.#fetcher?.close()
+    this.#reader?.fetcher.close()
     this.#cluster.closeLane(this.#lane)
   }
 
@@ -135,7 +118,7 @@ export class Consumer implements AsyncIterable<Message> {
   }
 
   readonly #onAbort = () => {
-    this.#fetcher?.fail(abortedError(this.#options.signal as AbortSignal))
+    this.#reader?.fetcher.fail(abortedError(this.#options.signal as AbortSignal))
   }
 
   #start(): void {
@@ -155,12 +138,13 @@ export class Consumer implements AsyncIterable<Message> {
       const { signal } = this.#options
       if (signal?.aborted) throw abortedError(signal)
       while (!this.#closed && this.#remaining > 0) {
-        this.#fetcher ??= await this.#open()
-        const batch = await this.#decodeNext()
-        if (batch === 'empty') continue
+        this.#reader ??= new BatchReader(await this.#open(), this.#options.verifyChecksums ?? true)
+        const batch = await this.#reader.next(this.#remaining)
         if (batch === undefined) break
-        this.#remaining -= batch.messages.length
-        return batch
+        const { topic, partition, messages, highWatermark } = batch
+        if (messages.length === 0) continue
+        this.#remaining -= messages.length
+        return { topic, partition, messages, highWatermark }
       }
     } catch (error) {
       // A consumer that is closed while it opens fails for that reason only, which the caller knows.
@@ -190,55 +174,5 @@ export class Consumer implements AsyncIterable<Message> {
     if (this.#closed) fetcher.close()
     if (signal?.aborted) throw abortedError(signal)
     return fetcher
-  }
-
-  /** The next batch's messages; `empty` for a batch without any (control records, compaction). */
-  async #decodeNext(): Promise<MessageBatch | 'empty' | undefined> {
-    if (this.#records === undefined) {
-      const fetched = await (this.#fetcher as Fetcher).next()
-      if (fetched === undefined) return undefined
-      this.#records = { fetched, batches: batchesIn(fetched.bytes) }
-    }
-    const { fetched, batches } = this.#records
-    const next = batches.next()
-    if (next.done) {
-      this.#records = undefined
-      return 'empty'
-    }
-    const { position, byteLength } = next.value
-    const { topic, partition, highWatermark } = fetched
-    try {
-      const codec = batchHeader.codec(fetched.bytes, position)
-      if (codec !== 0) await loadCodec(codec)
-      const messages = this.#decode(fetched, position, byteLength)
-      return messages.length === 0 ? 'empty' : { topic, partition, messages, highWatermark }
-    } catch (error) {
-      if (isStreamBusError(error)) throw error
-      const offset = batchHeader.baseOffset(fetched.bytes, position)
-      throw new StreamBusError(
-        'CORRUPT_DATA',
-        `The batch at offset ${offset} of ${topic}/${partition} cannot be read: ${sentenceOf(error)}.`,
-        { cause: error },
-      )
-    }
-  }
-
-  #decode(
-    { topic, partition, bytes, from, end }: FetchedRecords,
-    position: number,
-    length: number,
-  ): Message[] {
-    const messages: Message[] = []
-    if (batchHeader.isControl(bytes, position)) return messages
-    const records = decodeRecords(bytes.subarray(position, position + length), {
-      verifyCrc: this.#options.verifyChecksums ?? true,
-    })
-    for (const record of records) {
-      const offset = Number(record.offset)
-      if (offset < from) continue
-      if (offset >= end || messages.length >= this.#remaining) break
-      messages.push(new Message(topic, partition, offset, record))
-    }
-    return messages
   }
 }

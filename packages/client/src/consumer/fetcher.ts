@@ -10,20 +10,32 @@ import { batchesIn, batchHeader, type FetchResponse, fetch } from '@streambus/pr
 import { backoffMs } from '../backoff.ts'
 import type { Cluster } from '../cluster.ts'
 import { brokerError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
-import { findOffsets, noLeader } from '../list-offsets.ts'
+import { findOffsets, noLeader, type TopicPartition } from '../list-offsets.ts'
+import type { FetchSettings } from './fetch-settings.ts'
 import type { ReadingRange } from './start-position.ts'
 
-export interface FetchSettings {
-  readonly maxWaitMs: number
-  readonly minBytes: number
-  /** Of one answer. */
-  readonly maxBytes: number
-  readonly maxPartitionBytes: number
-  readonly prefetchBytes: number
+/** What a consumer that owns its partitions for a while only does otherwise than one that reads and is done. */
+export interface FetcherOptions {
+  /** Go on waiting when there is nothing to read: partitions may be added. */
+  readonly staysOpen: boolean
+  /**
+   * Where to go on when the log does not hold the position (any more). Undefined: the reading fails with
+   * OFFSET_OUT_OF_RANGE, as it always does without this.
+   */
+  readonly onOutOfRange: (place: OutOfRange) => Promise<number | undefined>
+}
+
+export interface OutOfRange extends TopicPartition {
+  readonly position: number
+  /** First offset held, and the one the next record gets. */
+  readonly earliest: number
+  readonly latest: number
 }
 
 /** Whole record batches of one partition, as they arrived. */
 export interface FetchedRecords {
+  /** The one that was asked for, by identity: a partition may be removed and added again. */
+  readonly range: ReadingRange
   readonly topic: string
   readonly partition: number
   readonly bytes: Uint8Array
@@ -34,6 +46,7 @@ export interface FetchedRecords {
 }
 
 interface Cursor {
+  readonly range: ReadingRange
   readonly topic: string
   readonly partition: number
   readonly end: number
@@ -57,42 +70,60 @@ export class Fetcher {
   readonly #cluster: Cluster
   readonly #lane: string
   readonly #settings: FetchSettings
+  readonly #options: FetcherOptions | undefined
   /** What is still to be read; those served move to the end, so that all get their turn. */
   #cursors: Cursor[]
   readonly #fetching = new Set<number>()
   /** Why a topic is not in the view of the cluster, by its name. */
   readonly #topicFailures = new Map<string, StreamBusError>()
-  readonly #arrived: FetchedRecords[] = []
+  #arrived: FetchedRecords[] = []
   #bufferedBytes = 0
   #failure: StreamBusError | undefined
   #waiter: (() => void) | undefined
   #wake: NodeJS.Timeout | undefined
+  #interrupted = false
   #closed = false
 
-  constructor(cluster: Cluster, lane: string, settings: FetchSettings, ranges: readonly ReadingRange[]) {
+  constructor(
+    cluster: Cluster,
+    lane: string,
+    settings: FetchSettings,
+    ranges: readonly ReadingRange[],
+    options?: FetcherOptions,
+  ) {
     this.#cluster = cluster
     this.#lane = lane
     this.#settings = settings
-    this.#cursors = ranges
-      .filter(({ start, end }) => start < end)
-      .map(({ topic, partition, start, end }) => ({
-        topic,
-        partition,
-        end,
-        position: start,
-        maxBytes: settings.maxPartitionBytes,
-        resumeAtMs: 0,
-        failedAttempts: 0,
-        failingSinceMs: undefined,
-      }))
+    this.#options = options
+    this.#cursors = this.#cursorsOf(ranges)
+  }
+
+  /** Reads these, too. */
+  add(ranges: readonly ReadingRange[]): void {
+    this.#cursors.push(...this.#cursorsOf(ranges))
+    this.#pump()
+  }
+
+  /** Reads these no more; what has arrived of them is dropped, and what is still to arrive, too. */
+  remove(partitions: readonly TopicPartition[]): void {
+    const removed = new Set(partitions.map(({ topic, partition }) => `${topic}/${partition}`))
+    const stays = ({ topic, partition }: TopicPartition) => !removed.has(`${topic}/${partition}`)
+    this.#cursors = this.#cursors.filter(stays)
+    this.#arrived = this.#arrived.filter(stays)
+    this.#bufferedBytes = this.#arrived.reduce((sum, { bytes }) => sum + bytes.byteLength, 0)
+    this.#pump()
   }
 
   /**
-   * The next records; undefined when every partition is read to its end or the fetcher was closed. What arrived
-   * before a failure is given out before the failure is thrown.
+   * The next records; undefined when every partition is read to its end, when the fetcher was closed, or after
+   * `interrupt`. What arrived before a failure is given out before the failure is thrown.
    */
   async next(): Promise<FetchedRecords | undefined> {
     for (;;) {
+      if (this.#interrupted) {
+        this.#interrupted = false
+        return undefined
+      }
       const records = this.#arrived.shift()
       if (records !== undefined) {
         this.#bufferedBytes -= records.bytes.byteLength
@@ -100,7 +131,8 @@ export class Fetcher {
         return records
       }
       if (this.#failure !== undefined) throw this.#failure
-      if (this.#closed || this.#cursors.length === 0) return undefined
+      if (this.#closed) return undefined
+      if (this.#cursors.length === 0 && this.#options?.staysOpen !== true) return undefined
       this.#pump()
       await new Promise<void>((resolve) => {
         this.#waiter = resolve
@@ -116,6 +148,12 @@ export class Fetcher {
     this.#notify()
   }
 
+  /** Lets whoever waits in `next` look around. */
+  interrupt(): void {
+    this.#interrupted = true
+    this.#notify()
+  }
+
   fail(error: StreamBusError): void {
     this.#failure ??= error
     this.#notify()
@@ -125,6 +163,28 @@ export class Fetcher {
     const waiter = this.#waiter
     this.#waiter = undefined
     waiter?.()
+  }
+
+  #cursorsOf(ranges: readonly ReadingRange[]): Cursor[] {
+    return ranges
+      .filter(({ start, end }) => start < end)
+      .map((range) => ({
+        range,
+        topic: range.topic,
+        partition: range.partition,
+        end: range.end,
+        position: range.start,
+        maxBytes: this.#settings.maxPartitionBytes,
+        resumeAtMs: 0,
+        failedAttempts: 0,
+        failingSinceMs: undefined,
+      }))
+  }
+
+  /** Those that were not removed while their request was under way: for the others its answer counts no more. */
+  #stillRead(cursors: readonly Cursor[]): Cursor[] {
+    const current = new Set(this.#cursors)
+    return cursors.filter((cursor) => current.has(cursor))
   }
 
   /** Starts every fetch that can be started now. */
@@ -197,7 +257,7 @@ export class Fetcher {
     } catch (error) {
       if (this.#closed) return
       this.#onFailure(
-        cursors,
+        this.#stillRead(cursors),
         isStreamBusError(error)
           ? error
           : new StreamBusError('CORRUPT_DATA', `An answer cannot be read: ${sentenceOf(error)}.`, {
@@ -211,7 +271,9 @@ export class Fetcher {
   }
 
   #onAnswer(cursors: readonly Cursor[], answer: FetchResponse): void {
-    const asked = new Map(cursors.map((cursor) => [`${cursor.topic}/${cursor.partition}`, cursor]))
+    const asked = new Map(
+      this.#stillRead(cursors).map((cursor) => [`${cursor.topic}/${cursor.partition}`, cursor]),
+    )
     let anyRecords = false
     const held: Cursor[] = []
     for (const { topic, partitions } of answer.responses) {
@@ -264,8 +326,9 @@ export class Fetcher {
       this.fail(new StreamBusError('NO_PROGRESS', `The broker answers ${place} with records before it.`))
       return
     }
-    const { topic, partition, end } = cursor
+    const { range, topic, partition, end } = cursor
     this.#arrived.push({
+      range,
       topic,
       partition,
       bytes: bytes.subarray(0, wholeBytes),
@@ -293,10 +356,30 @@ export class Fetcher {
     cursor.maxBytes *= 2
   }
 
+  /** Never rejects: what goes wrong fails the consumer. */
   async #onOutOfRange(cursor: Cursor): Promise<void> {
     const { topic, partition, position } = cursor
-    this.#cursors = this.#cursors.filter((one) => one !== cursor)
-    let range = ''
+    cursor.resumeAtMs = Number.POSITIVE_INFINITY
+    const found = await this.#rangeOf(cursor)
+    try {
+      const resumeAt = found && (await this.#options?.onOutOfRange({ topic, partition, position, ...found }))
+      if (resumeAt !== undefined) {
+        cursor.position = resumeAt
+        cursor.resumeAtMs = 0
+        this.#pump()
+        return
+      }
+    } catch (error) {
+      this.fail(error as StreamBusError)
+      return
+    }
+    if (this.#stillRead([cursor]).length === 0) return
+    const range = found === undefined ? '' : `: ${rangeSentence(found)}`
+    const message = `Offset ${position} of ${topic}/${partition} is out of range${range}.`
+    this.fail(new StreamBusError('OFFSET_OUT_OF_RANGE', message, { brokerError: 'OFFSET_OUT_OF_RANGE' }))
+  }
+
+  async #rangeOf({ topic, partition }: Cursor): Promise<{ earliest: number; latest: number } | undefined> {
     try {
       const at = ['earliest', 'latest'] as const
       const [earliest, latest] = await findOffsets(
@@ -305,19 +388,17 @@ export class Fetcher {
         at.map((one) => ({ topic, partition, at: one })),
         { timeoutMs: 2_000 },
       )
-      range = `: its log holds offsets ${earliest!.offset} to ${latest!.offset! - 1}, the next one is ${latest!.offset}`
-      if (earliest!.offset === latest!.offset)
-        range = `: its log is empty, the next offset is ${latest!.offset}`
+      return { earliest: earliest!.offset as number, latest: latest!.offset as number }
     } catch (error) {
       this.#cluster.settings.logger.debug(
         `The range of ${topic}/${partition} is not known: ${sentenceOf(error)}`,
       )
+      return undefined
     }
-    const message = `Offset ${position} of ${topic}/${partition} is out of range${range}.`
-    this.fail(new StreamBusError('OFFSET_OUT_OF_RANGE', message, { brokerError: 'OFFSET_OUT_OF_RANGE' }))
   }
 
   #onFailure(cursors: readonly Cursor[], error: StreamBusError): void {
+    if (cursors.length === 0) return
     if (!error.retriable) {
       this.fail(error)
       return
@@ -346,4 +427,9 @@ export class Fetcher {
       (failure: unknown) => this.#cluster.settings.logger.debug(sentenceOf(failure)),
     )
   }
+}
+
+function rangeSentence({ earliest, latest }: { earliest: number; latest: number }): string {
+  if (earliest === latest) return `its log is empty, the next offset is ${latest}`
+  return `its log holds offsets ${earliest} to ${latest - 1}, the next one is ${latest}`
 }

@@ -1,5 +1,6 @@
 import { askingOptions, pairs, withCluster } from './client-session.ts'
 import { counted, formatBytes, table } from './numbers.ts'
+import { print } from './output.ts'
 import { type GivenOptions, integer } from './settings.ts'
 
 export async function createTopic(name: string, given: GivenOptions): Promise<void> {
@@ -83,8 +84,4 @@ export async function describeTopic(name: string, given: GivenOptions): Promise<
       ].join('')
     })
   })
-}
-
-function print(given: GivenOptions, data: unknown, readable: () => string): void {
-  process.stdout.write(given.json ? `${JSON.stringify(data, null, 2)}\n` : readable())
 }

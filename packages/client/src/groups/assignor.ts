@@ -1,0 +1,33 @@
+import type { TopicPartition } from '../list-offsets.ts'
+
+/** What a member of a group tells about itself when it joins. */
+export interface MemberSubscription {
+  readonly memberId: string
+  /** Of a static member (KIP-345), else null. */
+  readonly instanceId: string | null
+  readonly topics: readonly string[]
+  /** What it holds on to while the group rebalances; empty where it gave up everything. */
+  readonly ownedPartitions: readonly TopicPartition[]
+  /** The generation in which it got those, -1 where it does not tell. */
+  readonly generation: number
+}
+
+/** Partitions by member id; every member has an entry. */
+export type GroupAssignment = ReadonlyMap<string, readonly TopicPartition[]>
+
+/** How the leading member shares out partitions. All members must name it by the same name. */
+export interface Assignor {
+  readonly name: string
+  /**
+   * True where members keep their partitions while the group rebalances, and give up only those that others get
+   * (KIP-429). A partition that moves is then left out of one assignment, and in the next.
+   */
+  readonly incremental: boolean
+  /**
+   * @param partitionCounts how many partitions each topic has; a topic that does not exist is left out
+   */
+  assign(
+    partitionCounts: ReadonlyMap<string, number>,
+    members: readonly MemberSubscription[],
+  ): GroupAssignment
+}

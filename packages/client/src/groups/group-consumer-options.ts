@@ -1,0 +1,79 @@
+import type { FetchOptions } from '../consumer/fetch-settings.ts'
+import type { StartPosition } from '../consumer/start-position.ts'
+import { StreamBusError } from '../errors.ts'
+import type { TopicPartition } from '../list-offsets.ts'
+import { positive } from '../options.ts'
+import type { Assignor } from './assignor.ts'
+import { cooperativeStickyAssignor } from './cooperative-sticky-assignor.ts'
+import type { MembershipSettings } from './membership.ts'
+import { rangeAssignor } from './range-assignor.ts'
+
+const assignors = { range: rangeAssignor, 'cooperative-sticky': cooperativeStickyAssignor } as const
+
+export type AssignorName = keyof typeof assignors
+
+export interface GroupConsumerOptions extends FetchOptions {
+  /** Consumers that name the same group share the partitions, and go on where the group has come to. */
+  group: string
+  /**
+   * Where to begin in partitions the group has not committed an offset of, or whose committed offset the log does
+   * not hold any more. Default `earliest`.
+   */
+  from?: StartPosition
+  /** `end`: stop at what was the end of each partition when this consumer got it. Default: go on for ever. */
+  until?: 'end'
+  /** Stop after this many messages. */
+  limit?: number
+  /**
+   * Whether offsets of processed messages are committed by themselves: every `autoCommitIntervalMs`, before
+   * partitions are given up, and at the end. Default true; 5,000.
+   */
+  autoCommit?: boolean
+  autoCommitIntervalMs?: number
+  /**
+   * How partitions are shared out; every member of the group has to offer the one that is used. With
+   * `cooperative-sticky` alone, a rebalance leaves partitions that stay where they are alone. Default `range`
+   * and `cooperative-sticky`, as Java clients do.
+   */
+  assignors?: readonly AssignorName[]
+  /** Makes this a static member (KIP-345): its partitions wait for it until its session is over. */
+  instanceId?: string
+  /** After so long without a sign of life others get the partitions. Default 45,000. */
+  sessionTimeoutMs?: number
+  /** Default 3,000. */
+  heartbeatIntervalMs?: number
+  /** How long processing a message may hold up a rebalance that takes its partition away. Default 300,000. */
+  rebalanceTimeoutMs?: number
+  /** Called after each rebalance with the partitions that are new to this consumer, also where there are none. */
+  onAssigned?: (partitions: readonly TopicPartition[]) => void
+  /**
+   * Called when it takes them away: after their messages are processed and before others get them, or, with
+   * `lost`, when others may have them already.
+   */
+  onRevoked?: (partitions: readonly TopicPartition[], lost: boolean) => void
+  /** Whether checksums of batches are verified. Default true. */
+  verifyChecksums?: boolean
+  signal?: AbortSignal
+}
+
+/** Checks the options that concern the group and fills in what was left out. */
+export function membershipSettings(options: GroupConsumerOptions): MembershipSettings {
+  const names = options.assignors ?? ['range', 'cooperative-sticky']
+  const unknown = names.find((name) => !Object.hasOwn(assignors, name))
+  if (names.length === 0 || unknown !== undefined) {
+    const known = Object.keys(assignors).join(' and ')
+    const given = unknown === undefined ? 'none' : `'${unknown}'`
+    throw new StreamBusError('INVALID_ARGUMENT', `assignors can be ${known}, and are ${given}.`)
+  }
+  if (typeof options.group !== 'string' || options.group === '') {
+    throw new StreamBusError('INVALID_ARGUMENT', 'group must be the name of a consumer group.')
+  }
+  return {
+    groupId: options.group,
+    instanceId: options.instanceId ?? null,
+    sessionTimeoutMs: positive('sessionTimeoutMs', options.sessionTimeoutMs ?? 45_000),
+    heartbeatIntervalMs: positive('heartbeatIntervalMs', options.heartbeatIntervalMs ?? 3_000),
+    rebalanceTimeoutMs: positive('rebalanceTimeoutMs', options.rebalanceTimeoutMs ?? 300_000),
+    assignors: names.map((name): Assignor => assignors[name]),
+  }
+}

@@ -1,0 +1,76 @@
+import type { ReadingRange } from '../consumer/start-position.ts'
+import type { TopicPartition } from '../list-offsets.ts'
+
+/** How far a member has come in one partition it owns. */
+export interface Position extends TopicPartition {
+  /** Set when reading begins. */
+  range: ReadingRange | undefined
+  /** The offset behind the last processed message. */
+  next: number
+  /** What the group has on record, null where nothing. */
+  committed: number | null
+  /**
+   * `owned`: messages are given out. `leaving`: no more, but what was given out may be processed and committed.
+   * `gone`: it belongs to another member.
+   */
+  state: 'owned' | 'leaving' | 'gone'
+}
+
+/** The positions of all partitions a member owns. */
+export class Positions {
+  readonly #positions = new Map<string, Position>()
+
+  /** Adds partitions whose reading has not begun. */
+  add(partitions: readonly TopicPartition[]): Position[] {
+    return partitions.map(({ topic, partition }) => {
+      const position: Position = {
+        topic,
+        partition,
+        range: undefined,
+        next: 0,
+        committed: null,
+        state: 'owned',
+      }
+      this.#positions.set(`${topic}/${partition}`, position)
+      return position
+    })
+  }
+
+  get({ topic, partition }: TopicPartition): Position | undefined {
+    return this.#positions.get(`${topic}/${partition}`)
+  }
+
+  /** Stops giving out messages of these; returns their positions. */
+  hold(partitions: readonly TopicPartition[]): Position[] {
+    const held = partitions.map((one) => this.get(one)).filter((one) => one !== undefined)
+    for (const position of held) position.state = 'leaving'
+    return held
+  }
+
+  remove(partitions: readonly TopicPartition[]): void {
+    for (const one of partitions) {
+      const position = this.get(one)
+      if (position === undefined) continue
+      position.state = 'gone'
+      this.#positions.delete(`${one.topic}/${one.partition}`)
+    }
+  }
+
+  get all(): Position[] {
+    return [...this.#positions.values()]
+  }
+
+  /** Those whose commit is due. */
+  get uncommitted(): Position[] {
+    return this.all.filter(isUncommitted)
+  }
+
+  /** True when each was read up to the end its reading has. */
+  get atEnd(): boolean {
+    return this.all.every(({ range, next }) => range !== undefined && next >= range.end)
+  }
+}
+
+export function isUncommitted({ range, next, committed, state }: Position): boolean {
+  return range !== undefined && state !== 'gone' && next !== committed
+}

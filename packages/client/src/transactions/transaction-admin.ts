@@ -1,0 +1,216 @@
+/** Transactions seen from outside: which there are, what they hold up, and how to end one. */
+import {
+  describeProducers,
+  describeTransactions,
+  ErrorCode,
+  initProducerId,
+  listTransactions,
+  writeTxnMarkers,
+} from '@streambus/protocol'
+import type { BrokerInfo, Cluster } from '../cluster.ts'
+import type { Connection } from '../connection.ts'
+import { brokerError, StreamBusError } from '../errors.ts'
+import type { Coordinators } from '../groups/coordinators.ts'
+import { exactOffset, noLeader, type TopicPartition, unknownPartition } from '../list-offsets.ts'
+
+export interface TransactionListing {
+  readonly transactionalId: string
+  readonly producerId: number
+  /** Kafka's name: Empty, Ongoing, PrepareCommit, PrepareAbort, CompleteCommit, CompleteAbort. */
+  readonly state: string
+  readonly coordinator: BrokerInfo
+}
+
+export interface TransactionDescription extends TransactionListing {
+  readonly producerEpoch: number
+  readonly timeoutMs: number
+  /** Milliseconds since the Unix epoch; null while no transaction is open. */
+  readonly startedAtMs: number | null
+  readonly partitions: readonly TopicPartition[]
+}
+
+export interface ProducerDescription {
+  readonly producerId: number
+  readonly producerEpoch: number
+  /** -1 where the partition holds no message of it. */
+  readonly lastSequence: number
+  /** Milliseconds since the Unix epoch, -1 where unknown. */
+  readonly lastTimestampMs: number
+  readonly coordinatorEpoch: number
+  /** Offset of the first message of its open transaction, null where none is open. */
+  readonly transactionStartOffset: number | null
+}
+
+/** Every transactional id, by name. Each broker tells those it coordinates. */
+export async function listAllTransactions(cluster: Cluster, lane: string): Promise<TransactionListing[]> {
+  return await cluster.retrying(async () => {
+    await cluster.describe([])
+    const lists = cluster.info.brokers.map(async (coordinator) => {
+      const connection = await cluster.connectionTo(coordinator.id, lane)
+      const answer = await connection.request(listTransactions, { stateFilters: [], producerIdFilters: [] })
+      if (answer.errorCode !== 0) {
+        throw brokerError(answer.errorCode, `Broker ${coordinator.id} cannot list its transactions`)
+      }
+      return answer.transactionStates.map(({ transactionalId, producerId, transactionState }) => ({
+        transactionalId,
+        producerId: Number(producerId),
+        state: transactionState,
+        coordinator,
+      }))
+    })
+    return (await Promise.all(lists)).flat().sort((a, b) => (a.transactionalId < b.transactionalId ? -1 : 1))
+  })
+}
+
+export async function describeTransaction(
+  cluster: Cluster,
+  coordinators: Coordinators,
+  lane: string,
+  transactionalId: string,
+): Promise<TransactionDescription> {
+  return await coordinators.retrying('transaction', transactionalId, lane, async (connection) => {
+    const answer = await connection.request(describeTransactions, { transactionalIds: [transactionalId] })
+    const found = answer.transactionStates[0]
+    if (found === undefined || found.errorCode === ErrorCode.TRANSACTIONAL_ID_NOT_FOUND) {
+      throw new StreamBusError(
+        'UNKNOWN_TRANSACTION',
+        `There is no transactional id '${transactionalId}' on this cluster.`,
+        { brokerError: 'TRANSACTIONAL_ID_NOT_FOUND' },
+      )
+    }
+    if (found.errorCode !== 0)
+      throw brokerError(found.errorCode, `Cannot describe transaction '${transactionalId}'`)
+    const node = (await coordinators.find('transaction', [transactionalId])).get(transactionalId)
+    return {
+      transactionalId,
+      producerId: Number(found.producerId),
+      producerEpoch: found.producerEpoch,
+      state: found.transactionState,
+      coordinator: cluster.info.brokers.find(({ id }) => id === node) as BrokerInfo,
+      timeoutMs: found.transactionTimeoutMs,
+      startedAtMs: found.transactionStartTimeMs < 0n ? null : Number(found.transactionStartTimeMs),
+      partitions: found.topics.flatMap(({ topic, partitions }) =>
+        partitions.map((partition) => ({ topic, partition })),
+      ),
+    }
+  })
+}
+
+/** A new producer of the same transactional id fences the old one, and aborts what that left open. */
+export async function abortTransaction(
+  cluster: Cluster,
+  coordinators: Coordinators,
+  lane: string,
+  transactionalId: string,
+): Promise<void> {
+  const { state, timeoutMs } = await describeTransaction(cluster, coordinators, lane, transactionalId)
+  if (state !== 'Ongoing' && state !== 'PrepareAbort') {
+    const message = `Transactional id '${transactionalId}' has no open transaction to abort: its state is ${state}.`
+    throw new StreamBusError('UNKNOWN_TRANSACTION', message)
+  }
+  // While the abort is being completed the answer is CONCURRENT_TRANSACTIONS, so that this waits for its end.
+  await coordinators.retrying('transaction', transactionalId, lane, async (connection) => {
+    const answer = await connection.request(initProducerId, {
+      transactionalId,
+      transactionTimeoutMs: timeoutMs,
+    })
+    if (answer.errorCode !== 0)
+      throw brokerError(answer.errorCode, `Cannot abort transaction '${transactionalId}'`)
+  })
+}
+
+export async function describeProducersOf(
+  cluster: Cluster,
+  lane: string,
+  partition: TopicPartition,
+): Promise<ProducerDescription[]> {
+  return await onLeader(cluster, lane, partition, (connection) => askProducers(connection, partition))
+}
+
+export async function abortHanging(
+  cluster: Cluster,
+  lane: string,
+  transaction: TopicPartition & { readonly startOffset: number },
+): Promise<void> {
+  const { topic, partition, startOffset } = transaction
+  await onLeader(cluster, lane, transaction, async (connection) => {
+    const producers = await askProducers(connection, transaction)
+    const producer = producers.find(({ transactionStartOffset }) => transactionStartOffset === startOffset)
+    if (producer === undefined) {
+      throw new StreamBusError(
+        'UNKNOWN_TRANSACTION',
+        `No open transaction began at offset ${startOffset} of ${topic}/${partition}.`,
+      )
+    }
+    const answer = await connection.request(writeTxnMarkers, {
+      markers: [
+        {
+          producerId: BigInt(producer.producerId),
+          producerEpoch: producer.producerEpoch,
+          transactionResult: false,
+          topics: [{ name: topic, partitionIndexes: [partition] }],
+          // The partition has seen no marker of a coordinator yet where it does not know an epoch.
+          coordinatorEpoch: Math.max(0, producer.coordinatorEpoch),
+        },
+      ],
+    })
+    for (const { topics } of answer.markers) {
+      for (const { partitions } of topics) {
+        for (const { errorCode } of partitions) {
+          if (errorCode !== 0)
+            throw brokerError(errorCode, `Cannot abort the transaction in ${topic}/${partition}`)
+        }
+      }
+    }
+  })
+}
+
+async function askProducers(
+  connection: Connection,
+  { topic, partition }: TopicPartition,
+): Promise<ProducerDescription[]> {
+  const answer = await connection.request(describeProducers, {
+    topics: [{ name: topic, partitionIndexes: [partition] }],
+  })
+  const found = answer.topics[0]?.partitions[0]
+  if (found === undefined) {
+    throw new StreamBusError('PROTOCOL_ERROR', `The broker said nothing of ${topic}/${partition}.`)
+  }
+  if (found.errorCode !== 0) {
+    throw brokerError(
+      found.errorCode,
+      `Cannot describe the producers of ${topic}/${partition}`,
+      found.errorMessage,
+    )
+  }
+  return found.activeProducers.map((producer) => ({
+    producerId: Number(producer.producerId),
+    producerEpoch: producer.producerEpoch,
+    lastSequence: producer.lastSequence,
+    lastTimestampMs: Number(producer.lastTimestamp),
+    coordinatorEpoch: producer.coordinatorEpoch,
+    transactionStartOffset:
+      producer.currentTxnStartOffset < 0n
+        ? null
+        : exactOffset(producer.currentTxnStartOffset, topic, partition),
+  }))
+}
+
+/** Only the leader knows; where another one leads by now, the view of the cluster is renewed. */
+async function onLeader<T>(
+  cluster: Cluster,
+  lane: string,
+  { topic, partition }: TopicPartition,
+  ask: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  let stale = false
+  return await cluster.retrying(async () => {
+    if (stale) await cluster.refresh([topic])
+    stale = true
+    const { partitions } = await cluster.topic(topic)
+    if (partitions[partition] === undefined) throw unknownPartition(topic, partition, partitions.length)
+    const leader = cluster.leaderOf(topic, partition)
+    if (leader < 0) throw noLeader(topic, partition)
+    return await ask(await cluster.connectionTo(leader, lane))
+  })
+}
