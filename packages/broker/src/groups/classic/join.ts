@@ -178,7 +178,9 @@ function replaceStaticMember(join: Join, current: ClassicMember, newId: string):
   if (group.state === 'Stable') {
     const previous = current.protocols
     group.setProtocols(current, join.protocols)
-    if (group.selectProtocol() === group.protocolName) return replaceWithoutRebalance(join, current, newId)
+    if (group.selectProtocol() === group.protocolName) {
+      return replaceWithoutRebalance(join, current, newId, previous)
+    }
     group.setProtocols(current, previous)
   }
   const replacement = takePlaceOf(group, current, newId)
@@ -190,10 +192,15 @@ function replaceStaticMember(join: Join, current: ClassicMember, newId: string):
 }
 
 /** The group goes on with its generation and assignments. The new id is durable before anyone hears it. */
-async function replaceWithoutRebalance(join: Join, current: ClassicMember, newId: string): Promise<void> {
+async function replaceWithoutRebalance(
+  join: Join,
+  current: ClassicMember,
+  newId: string,
+  previousProtocols: readonly MemberProtocol[],
+): Promise<void> {
   const { group, client, reply, request } = join
   const formerLeaderId = group.leaderId ?? ''
-  const previous = { ...current }
+  const previous = { ...current, protocols: previousProtocols }
   current.rebalanceTimeoutMs = rebalanceTimeoutMs(join)
   current.sessionTimeoutMs = request.sessionTimeoutMs
   const metadata = group.metadata((member) => member.assignment)

@@ -109,10 +109,12 @@ function expireSync(group: ClassicGroup, generation: number): void | Promise<voi
   return prepareRebalance(group, 'members did not ask for their assignment')
 }
 
-/** Everyone in SyncGroup hears why there is no assignment. */
+/**
+ * Everyone in SyncGroup hears why there is no assignment. Members keep the one they were given last, as the log
+ * says: they may still be working with it, and a consumer group that takes them over has to know.
+ */
 export function abandonSync(group: ClassicGroup, errorCode: number): void {
   for (const member of group.members()) {
-    group.setAssignment(member, NO_BYTES)
     if (group.answerSync(member, syncFailure(errorCode))) resumeSession(group, member)
   }
 }

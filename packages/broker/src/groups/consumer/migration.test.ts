@@ -17,8 +17,10 @@ import {
   offsetFetch,
   syncGroup,
 } from '@streambus/protocol'
+import { type LogStore, MemoryLogStore, StorageError } from '@streambus/storage'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Broker } from '../../broker.ts'
+import { withOverrides } from '../../testing/controlled-store.ts'
 import { RawClient } from '../../testing/raw-client.ts'
 import { createTopic } from '../../testing/requests.ts'
 import type { GroupOptions } from '../group-options.ts'
@@ -36,10 +38,11 @@ afterEach(async () => {
   dataDir = undefined
 })
 
-async function start(groups: GroupOptions = {}): Promise<void> {
+async function start(groups: GroupOptions = {}, store?: LogStore): Promise<void> {
   broker = await Broker.start({
     port: 0,
     ...(dataDir === undefined ? {} : { dataDir }),
+    ...(store === undefined ? {} : { store }),
     groups: { initialRebalanceDelayMs: 0, ...groups },
   })
   client = await RawClient.connect(broker)
@@ -184,6 +187,28 @@ test('a classic group becomes a consumer group with the first member of the cons
   expect(await beat({ memberEpoch: 2 })).toMatchObject({
     assignment: { topicPartitions: [{ topicId, partitions: [2, 3] }] },
   })
+  expect(await groupType()).toBe('consumer')
+})
+
+test('what classic members were given last is theirs, also when the assignment after it could not be written', async () => {
+  await stop()
+  let isFull = false
+  const memory = await MemoryLogStore.open()
+  const store = withOverrides(memory, {
+    append: async (batches) =>
+      isFull
+        ? batches.map(() => ({ error: new StorageError('DISK_FULL', 'the disk is full') }))
+        : memory.append(batches),
+  })
+  await start({}, store)
+  const classic = await ClassicClient.alone()
+  expect(await classic.join()).toMatchObject({ errorCode: 0, generationId: 2 })
+  isFull = true
+  expect(await classic.sync([{ memberId: classic.memberId, partitions: [0, 1, 2, 3] }])).toBe(
+    ErrorCode.COORDINATOR_NOT_AVAILABLE,
+  )
+  isFull = false
+  expect(await joinNew()).toMatchObject({ errorCode: 0, assignment: { topicPartitions: [] } })
   expect(await groupType()).toBe('consumer')
 })
 

@@ -203,7 +203,8 @@ export class GroupReplica {
         present === undefined ||
           this.#asked.isAsked(`forget ${key.group}`) ||
           this.deletedTopics.has(key.topic) ||
-          this.latestMs - present.commitTimestampMs >= RETENTION_MS,
+          this.latestMs - present.commitTimestampMs >= RETENTION_MS ||
+          this.#wasLeftLongAgo(key.group),
         () => `the offset of ${name} was forgotten, and nobody asked for it`,
       )
       for (const pending of this.#pending.values()) pending.delete(name)
@@ -235,6 +236,13 @@ export class GroupReplica {
       this.#pending.set(producerId, pending)
     }
     pending.set(name, committed)
+  }
+
+  /** Then its offsets expire, however new they are, as in Kafka. */
+  #wasLeftLongAgo(groupId: string): boolean {
+    const group = this.classic.get(groupId)
+    if (group === undefined || group.members.length > 0) return false
+    return this.latestMs - Number(group.currentStateTimestamp) >= RETENTION_MS
   }
 
   #set(name: string, value: ReplicaOffset | undefined): void {

@@ -40,8 +40,9 @@ const INTERNAL_PARTITIONS = 2
 
 /** How long a broker that died is away. */
 const MAX_DOWN_MS = 2000
-/** What a broker that is closing may need to answer, besides its disk. */
-const CLOSING_MS = 100
+/** A broker that is closing has answered everything after so many looks, so far apart. */
+const CLOSING_CHECKS = 200
+const CLOSING_CHECK_MS = 50
 
 /** Time, disk, network, the broker that runs at the moment, and what watches over all of it. */
 export class World {
@@ -224,7 +225,9 @@ export class World {
     broker.close()
     this.network.endWaits()
     await this.#disk.close()
-    await this.time.sleep(CLOSING_MS)
+    for (let left = CLOSING_CHECKS; left > 0 && this.network.unanswered.size > 0; left--) {
+      await this.time.sleep(CLOSING_CHECK_MS)
+    }
     broker.kill()
     await this.#disk.crash()
     const [unanswered] = this.network.unanswered.values()
