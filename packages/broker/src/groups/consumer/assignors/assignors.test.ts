@@ -142,6 +142,16 @@ test('uniform: with unequal subscriptions nothing can move to a subscriber with 
   )
 })
 
+test('uniform: with unequal subscriptions whoever has one already gets no second one while others have none', () => {
+  const group: Group = {
+    counts: [3],
+    subscriptions: [[true], [true], [true], [false], [true]],
+    isEqual: false,
+  }
+  const previous = new Map([['m0', new Map([['t0', [0]]])]])
+  expect(sizes(run(assignUniformly, group, previous))).toEqual([1, 1, 1, 0, 0])
+})
+
 test('uniform: when a member joins or leaves, only what balance asks for moves', () => {
   fc.assert(
     fc.property(

@@ -91,8 +91,9 @@ function level({ topicId, partitions, subscribers, free }: SubscribedTopic): num
   for (const wantsHolders of [true, false]) {
     for (const [index, load] of subscribers.entries()) {
       if (extras === 0) break
-      const quota = quotas[index]!
-      if (others[index]! > height) continue
+      const quota = height - others[index]!
+      // Nobody gets a second one.
+      if (quota < 0 || quotas[index]! > quota) continue
       if (load.topics.get(topicId)!.length > quota !== wantsHolders) continue
       quotas[index] = quota + 1
       extras--
