@@ -49,6 +49,7 @@ export class RawClient {
     body: Input,
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
+      if (this.socket.destroyed) throw new Error('the connection was closed')
       const correlationId = this.send(api, version, body)
       this.#pending.push({
         api,
