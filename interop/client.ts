@@ -1,5 +1,5 @@
 /** What the ledger asks of a foreign client, whatever language it is written in. */
-import type { ConsumeCommand, ProduceCommand, Produced } from './node/worker.ts'
+import type { ConsumeCommand, ProduceCommand, Produced, TransactCommand } from './node/worker.ts'
 import type { Consumed, HeaderStyle } from './records.ts'
 
 export interface InteropClient {
@@ -25,6 +25,8 @@ export interface InteropClient {
   offsetForTime(topic: string, partition: number, timestampMs: number): Promise<number>
   /** The timestamp of one record, as the client reads it; only where it does not choose timestamps. */
   timestampAt?(topic: string, partition: number, offset: number): Promise<number>
+  /** Sends records in one transaction; only where the client has transactions. */
+  transact?(command: TransactCommand): Promise<void>
   close(): Promise<void>
 }
 

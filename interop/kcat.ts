@@ -1,17 +1,21 @@
 /** kcat, which is librdkafka on the command line: a process per step, records through its pipes. */
 import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { runCommand } from '../peers/command.ts'
 import { ensureProgram } from '../peers/debian.ts'
 import { runTool } from '../peers/kafka.ts'
 import { cacheDir } from '../peers/workspace.ts'
 import { allCodecs, type ClientSource, type InteropClient } from './client.ts'
-import type { ConsumeCommand, ProduceCommand, Produced } from './node/worker.ts'
+import type { ConsumeCommand, ProduceCommand, Produced, TransactCommand } from './node/worker.ts'
 import { type Consumed, RecordDigest, type RecordSet, recordAt } from './records.ts'
+import { RunningProgram } from './running-program.ts'
 
 /** Lengths stand before the bytes, so that keys and values may hold anything. The byte 0x1f ends the headers. */
 const FORMAT = '%o %T %K %S %k%s%h\x1f'
 const HEADERS_END = 0x1f
 const SPACE = 0x20
+const ABORTED_INPUT_BYTES = 64 * 1024
+const ABORT_AFTER_MS = 1_500
 
 class Kcat implements InteropClient {
   readonly name = 'kcat'
@@ -94,6 +98,23 @@ class Kcat implements InteropClient {
     const [record] = await this.#fetch(topic, partition, ['-o', String(offset), '-c', '1', '-e'])
     if (record === undefined) throw new Error(`no record at offset ${offset}`)
     return record.timestampMs
+  }
+
+  /** It commits at the end of its input; interrupted before, it aborts. */
+  async transact({ topic, id, from, to, outcome, timeoutMs }: TransactCommand): Promise<void> {
+    const settings = { 'transactional.id': id, 'transaction.timeout.ms': timeoutMs, 'linger.ms': 0 }
+    const options = Object.entries(settings).flatMap(([name, value]) => ['-X', `${name}=${value}`])
+    const args = ['-P', '-b', this.#bootstrap, '-t', topic, '-p', '0', ...options]
+    const lines = Array.from({ length: to - from }, (_, index) => `${outcome} ${from + index}\n`)
+    if (outcome === 'commit') {
+      await runCommand('kcat', args, { stdin: lines.join('') })
+      return
+    }
+    const kcat = new RunningProgram('kcat', 'kcat', args)
+    // It reads its input in blocks: a full one makes it send.
+    kcat.write(lines.join('').padEnd(ABORTED_INPUT_BYTES, `${outcome}\n`))
+    await sleep(ABORT_AFTER_MS)
+    await kcat.end(outcome === 'abort' ? 'SIGINT' : 'SIGKILL')
   }
 
   async close(): Promise<void> {}

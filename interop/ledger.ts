@@ -8,7 +8,7 @@ export interface Outcome {
   client: string
   case: string
   status: 'pass' | 'fail' | 'expected failure' | 'not applicable'
-  /** Why it failed or does not apply. */
+  /** Why it failed or does not apply; of a pass, what is worth knowing about it. */
   reason: string | null
   durationMs: number
 }
@@ -37,18 +37,23 @@ export class Ledger {
     return this.#outcomes.filter(({ status }) => status === 'fail').length
   }
 
-  /** Runs one case and records what it came to. Never rejects: a failed case does not stop the next one. */
-  async run(client: string, name: string, body: () => Promise<void>): Promise<Outcome> {
+  /**
+   * Runs one case and records what it came to. Never rejects: a failed case does not stop the next one. What the
+   * body returns is told beside the pass.
+   */
+  async run(client: string, name: string, body: () => Promise<unknown>): Promise<Outcome> {
     const startedAt = performance.now()
     let failure: string | null = null
+    let note: string | null = null
     try {
-      await body()
+      const told = await body()
+      if (typeof told === 'string') note = told
     } catch (error) {
       failure = error instanceof Error ? error.message : String(error)
     }
     const durationMs = Math.round(performance.now() - startedAt)
     const expected = this.#expected.find((entry) => entry.client === client && entry.case === name)
-    if (failure === null && expected === undefined) return this.#add(client, name, 'pass', null, durationMs)
+    if (failure === null && expected === undefined) return this.#add(client, name, 'pass', note, durationMs)
     if (failure === null) {
       return this.#add(client, name, 'fail', 'passed, but is listed in interop/expected.ts', durationMs)
     }

@@ -6,6 +6,7 @@ import { runCommand } from '../peers/command.ts'
 import { versions } from '../peers/versions.ts'
 import { cacheDir } from '../peers/workspace.ts'
 import { allCodecs, type ClientSource } from './client.ts'
+import type { Program } from './java-programs.ts'
 import { WorkerClient } from './worker-client.ts'
 
 const NPM_TIMEOUT_MS = 240_000
@@ -20,12 +21,27 @@ interface NpmClient {
   remarks: readonly string[]
 }
 
-function npmClient({ name, worker, dependencies, remarks }: NpmClient): ClientSource {
+export interface NpmSource extends ClientSource {
+  /** Another program of `node/` that uses the client: `script` is its name there. */
+  program(script: string, args: readonly string[]): Promise<Program>
+}
+
+function npmClient({ name, worker, dependencies, remarks }: NpmClient): NpmSource {
+  const folder = `${cacheDir}/npm/${worker}`
+  let installing: Promise<string> | undefined
+  const program = async (script: string, args: readonly string[]): Promise<Program> => {
+    installing ??= installed(folder, { ...dependencies, [nodePackage]: versions.node })
+    return {
+      command: await installing,
+      args: [fileURLToPath(new URL(`./node/${script}.ts`, import.meta.url)), folder, ...args],
+      env: { NODE_NO_WARNINGS: '1' },
+    }
+  }
   return {
     name,
+    program,
     async install() {
-      const folder = `${cacheDir}/npm/${worker}`
-      const node = await installed(folder, { ...dependencies, [nodePackage]: versions.node })
+      await program(worker, [])
       const version = dependencies[name]!
       return async (bootstrap, logFile) =>
         new WorkerClient({
@@ -33,9 +49,7 @@ function npmClient({ name, worker, dependencies, remarks }: NpmClient): ClientSo
           version,
           remarks: [`Runs on Node ${versions.node}.`, ...remarks],
           codecs: allCodecs,
-          command: node,
-          args: [fileURLToPath(new URL(`./node/${worker}.ts`, import.meta.url)), folder, bootstrap],
-          env: { NODE_NO_WARNINGS: '1' },
+          ...(await program(worker, [bootstrap])),
           logFile,
         })
     },
@@ -68,7 +82,7 @@ export const kafkajs = npmClient({
   worker: 'kafkajs',
   dependencies: { kafkajs: versions.kafkajs, 'kafkajs-snappy': '1.1.0', 'lz4-napi': '2.10.0' },
   remarks: [
-    'Its consumer works only in groups: records are fetched through the connection and record decoding that its consumer is built on.',
+    'Its consumer works only in groups: in the cases about records they are fetched through the connection and record decoding that its consumer is built on.',
     'Brings gzip; the plug-ins for the others are kafkajs-snappy, lz4-napi and the zstd of node:zlib (kafkajs-lz4 and @kafkajs/zstd need native builds that fail on this Node).',
   ],
 })
@@ -77,5 +91,9 @@ export const platformatic = npmClient({
   name: '@platformatic/kafka',
   worker: 'platformatic',
   dependencies: { '@platformatic/kafka': versions.platformaticKafka },
-  remarks: ['Its consumer stream works only in groups: records are fetched through its public `fetch`.'],
+  remarks: [
+    'Its consumer stream works only in groups: in the cases about records they are fetched through its public `fetch`.',
+    'In transactions it is told to ask for producer id -1: on its own it asks to go on with 0, which a broker refuses to a transactional id that it knows.',
+    'It reads committed offsets without asking for stable ones (KIP-447): exactly once is run with one worker.',
+  ],
 })

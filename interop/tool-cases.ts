@@ -1,34 +1,21 @@
 /** Kafka's own command-line tools. */
 import { randomUUID } from 'node:crypto'
-import { runTool, type ToolOptions } from '../peers/kafka.ts'
+import type { ToolOptions } from '../peers/kafka.ts'
+import { contains, KafkaTools, matches, type ToolName } from './kafka-tools.ts'
 import type { Ledger } from './ledger.ts'
 
 export const TOOLS_NAME = 'Kafka command-line tools'
 const LINES = 10_000
 const PERFORMANCE_RECORDS = 50_000
-const TOOL_TIMEOUT_MS = 40_000
-
-const mainClasses = {
-  'kafka-topics': 'org.apache.kafka.tools.TopicCommand',
-  'kafka-configs': 'kafka.admin.ConfigCommand',
-  'kafka-get-offsets': 'org.apache.kafka.tools.GetOffsetShell',
-  'kafka-console-producer': 'org.apache.kafka.tools.ConsoleProducer',
-  'kafka-console-consumer': 'org.apache.kafka.tools.consumer.ConsoleConsumer',
-  'kafka-producer-perf-test': 'org.apache.kafka.tools.ProducerPerformance',
-  'kafka-verifiable-producer': 'org.apache.kafka.tools.VerifiableProducer',
-  'kafka-cluster': 'org.apache.kafka.tools.ClusterTool',
-  'kafka-log-dirs': 'org.apache.kafka.tools.LogDirsCommand',
-  'kafka-broker-api-versions': 'org.apache.kafka.tools.BrokerApiVersionsCommand',
-} as const
 
 export class ToolCases {
   readonly #ledger: Ledger
-  readonly #bootstrap: string
+  readonly #tools: KafkaTools
   readonly #run: string
 
   constructor(ledger: Ledger, bootstrap: string, run: string) {
     this.#ledger = ledger
-    this.#bootstrap = bootstrap
+    this.#tools = new KafkaTools(bootstrap)
     this.#run = `${run}-tools`
   }
 
@@ -48,7 +35,20 @@ export class ToolCases {
       contains(stdout, `${count} records sent`)
       await this.#checkEndOffsets([{ topic, partition: 0, records: PERFORMANCE_RECORDS }])
     })
-    this.#ledger.notApplicable(TOOLS_NAME, 'kafka-consumer-perf-test', 'it works only as a member of a group')
+    await this.#case('kafka-consumer-perf-test', async () => {
+      const topic = `${this.#run}-performance`
+      const args = [
+        '--topic',
+        topic,
+        '--num-records',
+        String(PERFORMANCE_RECORDS),
+        '--group',
+        `${topic}-group`,
+      ]
+      const { stdout } = await this.#tool('kafka-consumer-perf-test', args, { jvmOptions: [] })
+      const fetched = stdout.trim().split('\n').at(-1)?.split(', ')[4]
+      if (Number(fetched) !== PERFORMANCE_RECORDS) throw new Error(`it fetched ${fetched}: ${stdout}`)
+    })
     await this.#case('kafka-verifiable-producer', () => this.#verifiableProducer())
     await this.#case('kafka-cluster cluster-id', async () => {
       const { stdout } = await this.#tool('kafka-cluster', ['cluster-id'])
@@ -194,13 +194,8 @@ export class ToolCases {
     }
   }
 
-  #tool(name: keyof typeof mainClasses, args: readonly string[], options: ToolOptions = {}) {
-    const tool = name === 'kafka-cluster' ? [...args, '--bootstrap-server'] : ['--bootstrap-server']
-    const connect =
-      name === 'kafka-producer-perf-test'
-        ? ['--command-property', `bootstrap.servers=${this.#bootstrap}`, ...args]
-        : [...tool, this.#bootstrap, ...(name === 'kafka-cluster' ? [] : args)]
-    return runTool(mainClasses[name], connect, { timeoutMs: TOOL_TIMEOUT_MS, ...options })
+  #tool(name: ToolName, args: readonly string[], options: ToolOptions = {}) {
+    return this.#tools.run(name, args, options)
   }
 
   async #case(name: string, body: () => Promise<void>): Promise<void> {
@@ -211,12 +206,4 @@ export class ToolCases {
 /** A name for the topics of one run, so that a run can repeat against a broker that keeps its data. */
 export function newRunName(): string {
   return `run-${randomUUID().slice(0, 8)}`
-}
-
-function contains(text: string, part: string): void {
-  if (!text.includes(part)) throw new Error(`no "${part}" in: ${text}`)
-}
-
-function matches(text: string, pattern: RegExp): void {
-  if (!pattern.test(text)) throw new Error(`no ${pattern} in: ${text}`)
 }

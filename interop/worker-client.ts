@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { killAtExit } from '../peers/command.ts'
 import type { InteropClient } from './client.ts'
-import type { ConsumeCommand, ProduceCommand, Produced } from './node/worker.ts'
+import type { ConsumeCommand, ProduceCommand, Produced, TransactCommand } from './node/worker.ts'
 import type { Consumed, HeaderStyle } from './records.ts'
 
 export interface WorkerSpec {
@@ -97,6 +97,10 @@ export class WorkerClient implements InteropClient {
   async offsetForTime(topic: string, partition: number, timestamp: number): Promise<number> {
     const answer = await this.#run('offset-for-time', { topic, partition, timestamp })
     return (answer as { offset: number }).offset
+  }
+
+  async transact({ topic, id, from, to, outcome, timeoutMs: timeout }: TransactCommand): Promise<void> {
+    await this.#run('transact', { topic, id, from, to, outcome, timeout })
   }
 
   async close(): Promise<void> {

@@ -24,6 +24,8 @@ export interface KafkaOptions {
   port?: number
   /** Where standard output and error go; `server.log` in the data folder unless given. */
   logFile?: string
+  /** The heap of the server; 1024, as its start script says, unless given. */
+  maxHeapMiB?: number
 }
 
 export interface RunningKafka {
@@ -43,11 +45,12 @@ export interface RunningKafka {
 }
 
 const READY_TIMEOUT_MS = 60_000
+const DEFAULT_HEAP_MIB = 1024
 const clusterId = 'c3RyZWFtYnVzLXBlZXJz'.padEnd(22, 'A')
 
 /** What `kafka-server-start.sh` and `kafka-run-class.sh` pass to the virtual machine. */
 const serverJvmOptions = [
-  ...['-Xmx1G', '-Xms1G', '-server', '-XX:+UseG1GC', '-XX:MaxGCPauseMillis=20'],
+  ...['-server', '-XX:+UseG1GC', '-XX:MaxGCPauseMillis=20'],
   ...[
     '-XX:InitiatingHeapOccupancyPercent=35',
     '-XX:+ExplicitGCInvokesConcurrent',
@@ -135,11 +138,13 @@ export async function startKafka(options: KafkaOptions): Promise<RunningKafka> {
     ...formatArgs,
   ])
 
+  const heapMiB = options.maxHeapMiB ?? DEFAULT_HEAP_MIB
+  const heap = [`-Xmx${heapMiB}M`, `-Xms${heapMiB}M`]
   const startProcess = (): Promise<ServerProcess> =>
     ServerProcess.start({
       name: `Apache Kafka ${version}`,
       command: 'java',
-      args: [...serverJvmOptions, ...log4j, '-cp', classPath, 'kafka.Kafka', propertiesFile],
+      args: [...heap, ...serverJvmOptions, ...log4j, '-cp', classPath, 'kafka.Kafka', propertiesFile],
       logFile: options.logFile ?? `${dataDir}/server.log`,
       isReady: () => answersKafka('127.0.0.1', port),
       readyTimeoutMs: READY_TIMEOUT_MS,
@@ -178,14 +183,21 @@ export async function runTool(
   args: readonly string[],
   options: ToolOptions = {},
 ): Promise<CommandResult> {
+  const tool = await toolCommand(mainClass, args, options.jvmOptions)
+  return runCommand(tool.command, tool.args, { name: `${mainClass} ${args.join(' ')}`, ...options })
+}
+
+/** How such a tool is started, for tools that go on until somebody stops them. */
+export async function toolCommand(
+  mainClass: string,
+  args: readonly string[],
+  jvmOptions: readonly string[] = shortLivedJvmOptions,
+): Promise<{ command: string; args: string[] }> {
   await ensureJdk()
-  const jvmOptions = [...toolJvmOptions, ...(options.jvmOptions ?? shortLivedJvmOptions)]
   const log4j = await loggingOptions('WARN')
   const classPath = await kafkaToolsClassPath()
-  return runCommand('java', [...jvmOptions, ...log4j, '-cp', classPath, mainClass, ...args], {
-    name: `${mainClass} ${args.join(' ')}`,
-    ...options,
-  })
+  const options = [...toolJvmOptions, ...jvmOptions, ...log4j]
+  return { command: 'java', args: [...options, '-cp', classPath, mainClass, ...args] }
 }
 
 /** Logs of the server go to standard output, logs of the tools to standard error, as in Kafka's own set-up. */

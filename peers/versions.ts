@@ -6,6 +6,8 @@ export const versions = {
   kafka: '4.4.0',
   /** The newest version whose command-line tools are published as jars. */
   kafkaTools: '4.3.1',
+  /** The newest version of Kafka Streams on Maven Central. */
+  kafkaStreams: '4.3.1',
   log4j: '2.25.5',
   kafkajs: '2.2.4',
   platformaticKafka: '2.12.1',

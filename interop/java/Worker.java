@@ -31,6 +31,7 @@ public final class Worker {
     private final Admin admin;
     /** One producer per setting for the life of the worker, so that it lives through a restart of the broker. */
     private final Map<String, KafkaProducer<byte[], byte[]>> producers = new HashMap<>();
+    private final Map<String, KafkaProducer<byte[], byte[]>> transactional = new HashMap<>();
 
     private Worker(String bootstrap) {
         this.bootstrap = bootstrap;
@@ -49,6 +50,7 @@ public final class Worker {
             }
             System.out.println(answer);
         }
+        worker.transactional.values().forEach(producer -> producer.close(Duration.ofSeconds(2)));
         worker.producers.values().forEach(producer -> producer.close(Duration.ofSeconds(2)));
         worker.admin.close(Duration.ofSeconds(2));
     }
@@ -69,6 +71,7 @@ public final class Worker {
             case "produce" -> produce(fields);
             case "consume" -> consume(fields);
             case "offset-for-time" -> offsetForTime(fields);
+            case "transact" -> transact(fields);
             default -> throw new IllegalArgumentException("unknown command " + words[0]);
         };
     }
@@ -135,6 +138,35 @@ public final class Worker {
                 .get(partition);
             return "{\"offset\":" + (found == null ? -1 : found.offset()) + "}";
         }
+    }
+
+    private String transact(Map<String, String> fields) throws Exception {
+        KafkaProducer<byte[], byte[]> producer = transactional.computeIfAbsent(fields.get("id"), id -> {
+            KafkaProducer<byte[], byte[]> created = new KafkaProducer<>(Map.of(
+                "bootstrap.servers", bootstrap,
+                "transactional.id", id,
+                "transaction.timeout.ms", fields.get("timeout"),
+                "max.block.ms", "20000"), new ByteArraySerializer(), new ByteArraySerializer());
+            created.initTransactions();
+            return created;
+        });
+        String outcome = fields.get("outcome");
+        producer.beginTransaction();
+        List<Future<RecordMetadata>> acknowledgements = new ArrayList<>();
+        for (int index = Integer.parseInt(fields.get("from")); index < Integer.parseInt(fields.get("to")); index++) {
+            byte[] value = Records.utf8(outcome + " " + index);
+            acknowledgements.add(producer.send(new ProducerRecord<>(fields.get("topic"), 0, null, value)));
+        }
+        producer.flush();
+        for (Future<RecordMetadata> acknowledgement : acknowledgements) {
+            acknowledgement.get();
+        }
+        if (outcome.equals("commit")) {
+            producer.commitTransaction();
+        } else if (outcome.equals("abort")) {
+            producer.abortTransaction();
+        }
+        return "{}";
     }
 
     private KafkaProducer<byte[], byte[]> producer(String codec, String idempotent) {

@@ -6,7 +6,7 @@
 import { createRequire } from 'node:module'
 import * as zlib from 'node:zlib'
 import { RecordDigest, recordAt } from '../records.ts'
-import { offsetOf, type ProduceCommand, serve, type WorkerClient } from './worker.ts'
+import { offsetOf, type ProduceCommand, serve, type TransactCommand, type WorkerClient } from './worker.ts'
 
 interface Message {
   key: Buffer | null
@@ -25,6 +25,17 @@ interface Producer {
     compression: number
     messages: Message[]
   }): Promise<{ partition: number; errorCode: number; baseOffset: string }[]>
+  transaction(): Promise<Transaction>
+}
+
+interface Transaction {
+  send(batch: {
+    topic: string
+    acks: number
+    messages: { value: string; partition: number }[]
+  }): Promise<unknown>
+  commit(): Promise<void>
+  abort(): Promise<void>
 }
 
 interface FetchedPartition {
@@ -124,6 +135,7 @@ class KafkajsClient implements WorkerClient {
     retry: { initialRetryTime: 50, maxRetryTime: 2_000, retries: 20 },
   })
   readonly #producers = new Map<boolean, Producer>()
+  readonly #transactional = new Map<string, Producer>()
   #admin: Admin | undefined
   #cluster: Cluster | undefined
 
@@ -197,7 +209,31 @@ class KafkajsClient implements WorkerClient {
     return Number(offsets.find((entry) => entry.partition === partition)?.offset)
   }
 
+  async transact({ topic, id, from, to, outcome, timeoutMs }: TransactCommand): Promise<void> {
+    let producer = this.#transactional.get(id)
+    if (producer === undefined) {
+      producer = this.#kafka.producer({
+        transactionalId: id,
+        idempotent: true,
+        maxInFlightRequests: 1,
+        transactionTimeout: timeoutMs,
+        createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
+      })
+      await producer.connect()
+      this.#transactional.set(id, producer)
+    }
+    const transaction = await producer.transaction()
+    const messages = Array.from({ length: to - from }, (_, index) => ({
+      value: `${outcome} ${from + index}`,
+      partition: 0,
+    }))
+    await transaction.send({ topic, acks: -1, messages })
+    if (outcome === 'commit') await transaction.commit()
+    if (outcome === 'abort') await transaction.abort()
+  }
+
   async close(): Promise<void> {
+    for (const producer of this.#transactional.values()) await producer.disconnect()
     for (const producer of this.#producers.values()) await producer.disconnect()
     await this.#admin?.disconnect()
     await this.#cluster?.disconnect()

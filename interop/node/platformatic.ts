@@ -6,7 +6,14 @@
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 import { RecordDigest, recordAt } from '../records.ts'
-import { type ConsumeCommand, offsetOf, type ProduceCommand, serve, type WorkerClient } from './worker.ts'
+import {
+  type ConsumeCommand,
+  offsetOf,
+  type ProduceCommand,
+  serve,
+  type TransactCommand,
+  type WorkerClient,
+} from './worker.ts'
 
 interface Message {
   topic: string
@@ -24,7 +31,14 @@ interface Producer {
     compression: string
     idempotent: boolean
   }): Promise<{ offsets?: { topic: string; partition: number; offset: bigint }[] }>
+  beginTransaction(): Promise<Transaction>
   close(): Promise<void>
+}
+
+interface Transaction {
+  send(options: { messages: { topic: string; partition: number; value: Buffer }[] }): Promise<unknown>
+  commit(): Promise<void>
+  abort(): Promise<void>
 }
 
 interface Batch {
@@ -86,6 +100,7 @@ const library = (await import(pathToFileURL(location).href)) as {
 class PlatformaticClient implements WorkerClient {
   readonly #options = { clientId: 'interop-platformatic', bootstrapBrokers: [bootstrap] }
   readonly #producers = new Map<boolean, Producer>()
+  readonly #transactional = new Map<string, Producer>()
   readonly #consumer = new library.Consumer({ ...this.#options, groupId: 'interop-platformatic' })
   readonly #admin = new library.Admin(this.#options)
 
@@ -179,7 +194,34 @@ class PlatformaticClient implements WorkerClient {
     return Number(offsets.get(topic)?.[partition])
   }
 
+  async transact({ topic, id, from, to, outcome, timeoutMs }: TransactCommand): Promise<void> {
+    let producer = this.#transactional.get(id)
+    if (producer === undefined) {
+      // Otherwise it asks to go on with producer id 0.
+      const fresh = { producerId: -1n, producerEpoch: -1 }
+      const settings = {
+        ...this.#options,
+        idempotent: true,
+        transactionalId: id,
+        timeout: timeoutMs,
+        ...fresh,
+      }
+      producer = new library.Producer(settings)
+      this.#transactional.set(id, producer)
+    }
+    const transaction = await producer.beginTransaction()
+    const messages = Array.from({ length: to - from }, (_, index) => ({
+      topic,
+      partition: 0,
+      value: Buffer.from(`${outcome} ${from + index}`),
+    }))
+    await transaction.send({ messages })
+    if (outcome === 'commit') await transaction.commit()
+    if (outcome === 'abort') await transaction.abort()
+  }
+
   async close(): Promise<void> {
+    for (const producer of this.#transactional.values()) await producer.close()
     for (const producer of this.#producers.values()) await producer.close()
     await this.#consumer.close()
     await this.#admin.close()

@@ -29,12 +29,26 @@ export interface ConsumeCommand {
   count: number
 }
 
+/**
+ * Records `from` to `to` (not included) in one transaction of the transactional id, to partition 0. The value of
+ * record i is the outcome, a space and i. `open` leaves the transaction as it is.
+ */
+export interface TransactCommand {
+  topic: string
+  id: string
+  from: number
+  to: number
+  outcome: 'commit' | 'abort' | 'open'
+  timeoutMs: number
+}
+
 export interface WorkerClient {
   createTopic(topic: string, partitions: number): Promise<void>
   produce(command: ProduceCommand): Promise<Produced>
   consume(command: ConsumeCommand): Promise<Consumed>
   /** The first offset whose timestamp is at least `timestampMs`. */
   offsetForTime(topic: string, partition: number, timestampMs: number): Promise<number>
+  transact(command: TransactCommand): Promise<void>
   close(): Promise<void>
 }
 
@@ -99,6 +113,16 @@ async function run(client: WorkerClient, line: string): Promise<unknown> {
       })
     case 'offset-for-time':
       return { offset: await client.offsetForTime(field('topic'), number('partition'), number('timestamp')) }
+    case 'transact':
+      await client.transact({
+        topic: field('topic'),
+        id: field('id'),
+        from: number('from'),
+        to: number('to'),
+        outcome: field('outcome') as TransactCommand['outcome'],
+        timeoutMs: number('timeout'),
+      })
+      return {}
     default:
       throw new Error(`unknown command ${name}`)
   }

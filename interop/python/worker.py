@@ -20,6 +20,7 @@ class Worker:
         self._bootstrap = bootstrap
         # One producer per setting for the life of the worker, so that it lives through a restart of the broker.
         self._producers = {}
+        self._transactional = {}
 
     def create_topic(self, topic, partitions):
         admin = KafkaAdminClient(bootstrap_servers=self._bootstrap)
@@ -79,7 +80,35 @@ class Worker:
         finally:
             consumer.close()
 
+    def transact(self, topic, id, outcome, timeout, to, **span):
+        if id not in self._transactional:
+            producer = KafkaProducer(
+                bootstrap_servers=self._bootstrap,
+                acks="all",
+                transactional_id=id,
+                transaction_timeout_ms=int(timeout),
+                max_block_ms=20_000,
+            )
+            producer.init_transactions()
+            self._transactional[id] = producer
+        producer = self._transactional[id]
+        producer.begin_transaction()
+        indices = range(int(span["from"]), int(to))
+        acknowledgements = [
+            producer.send(topic, value=f"{outcome} {index}".encode(), partition=0) for index in indices
+        ]
+        producer.flush(ACKNOWLEDGEMENT_TIMEOUT_S)
+        for acknowledgement in acknowledgements:
+            acknowledgement.get(ACKNOWLEDGEMENT_TIMEOUT_S)
+        if outcome == "commit":
+            producer.commit_transaction()
+        elif outcome == "abort":
+            producer.abort_transaction()
+        return {}
+
     def close(self):
+        for producer in self._transactional.values():
+            producer.close(timeout=2)
         for producer in self._producers.values():
             producer.close(timeout=2)
 
@@ -113,6 +142,7 @@ def run(worker, line):
         "produce": worker.produce,
         "consume": worker.consume,
         "offset-for-time": worker.offset_for_time,
+        "transact": worker.transact,
     }
     return commands[name](**dict(pair.split("=", 1) for pair in pairs))
 

@@ -1,0 +1,129 @@
+/** The clients as members of groups: which ways of rebalancing each has, and the program that is a member. */
+import { ensureProgram } from '../../peers/debian.ts'
+import { javaProgram } from '../java-programs.ts'
+import { kafkajs, type NpmSource, platformatic } from '../npm-clients.ts'
+import { pythonProgram } from '../python-client.ts'
+import type { MemberEvent } from './group-log.ts'
+import { type MemberProgram, nowUs } from './member.ts'
+
+export const variants = ['eager', 'cooperative', 'static', 'consumer'] as const
+export type Variant = (typeof variants)[number]
+
+/** What a member is told when it starts. */
+export interface Membership {
+  readonly bootstrap: string
+  readonly topic: string
+  readonly group: string
+  readonly variant: Variant
+  readonly sessionTimeoutMs: number
+  readonly instanceId: string | null
+}
+
+export interface GroupClient {
+  readonly name: string
+  /** The variants it lacks, with the reason. */
+  readonly missing: Partial<Record<Variant, string>>
+  /** False where it tells nobody what it committed. */
+  readonly tellsCommits: boolean
+  program(membership: Membership): Promise<MemberProgram>
+}
+
+const MEMBER_HEAP_MIB = 96
+
+function memberArguments(membership: Membership): string[] {
+  const { bootstrap, topic, group, variant, sessionTimeoutMs, instanceId } = membership
+  return [bootstrap, topic, group, variant, String(sessionTimeoutMs), instanceId ?? '-']
+}
+
+const java: GroupClient = {
+  name: 'Java kafka-clients',
+  missing: {},
+  tellsCommits: true,
+  program: async (membership) => ({
+    ...(await javaProgram('clients', 'GroupMember', memberArguments(membership), MEMBER_HEAP_MIB)),
+    stopsBy: 'end of input',
+  }),
+}
+
+const python: GroupClient = {
+  name: 'kafka-python',
+  missing: { consumer: 'it has only the classic protocol' },
+  tellsCommits: true,
+  program: async (membership) => ({
+    ...(await pythonProgram('member', memberArguments(membership))),
+    stopsBy: 'end of input',
+  }),
+}
+
+function npm(source: NpmSource, script: string, missing: GroupClient['missing']): GroupClient {
+  return {
+    name: source.name,
+    missing,
+    tellsCommits: true,
+    program: async (membership) => ({
+      ...(await source.program(script, memberArguments(membership))),
+      stopsBy: 'end of input',
+    }),
+  }
+}
+
+/** Its lines carry no time: they get the time they are read, which is a little after. */
+const kcat: GroupClient = {
+  name: 'kcat',
+  missing: { consumer: 'librdkafka has it from 2.4 on; Debian 12 ships 2.0.2' },
+  tellsCommits: false,
+  async program({ bootstrap, topic, group, variant, sessionTimeoutMs, instanceId }) {
+    await ensureProgram('kcat', 'kcat')
+    const settings = {
+      'session.timeout.ms': sessionTimeoutMs,
+      'heartbeat.interval.ms': 500,
+      'auto.commit.interval.ms': 200,
+      'auto.offset.reset': 'earliest',
+      // Longer waits between attempts would outlast the session when the broker restarts.
+      'reconnect.backoff.max.ms': 500,
+      // A request that a starting broker never answers is given up early enough for a test.
+      'socket.timeout.ms': 10_000,
+      'partition.assignment.strategy': variant === 'cooperative' ? 'cooperative-sticky' : 'range',
+      ...(instanceId === null ? {} : { 'group.instance.id': instanceId }),
+    }
+    const options = Object.entries(settings).flatMap(([name, value]) => ['-X', `${name}=${value}`])
+    // -E: it stays when its only broker goes. -u: what it has read, it has written.
+    const shared = ['-b', bootstrap, ...options, '-E', '-u', '-f', '%p %o\\n']
+    return {
+      command: 'kcat',
+      args: [...shared, '-G', group, topic],
+      stopsBy: 'SIGTERM',
+      parseOutput: parseRecord,
+      parseErrors: parseRebalance,
+    }
+  },
+}
+
+function parseRecord(line: string): MemberEvent | null {
+  const [partition, offset] = line.split(' ').map(Number)
+  if (partition === undefined || offset === undefined) return null
+  return { kind: 'process', atUs: nowUs(), partition, first: offset, last: offset }
+}
+
+/**
+ * `% Group g rebalanced (memberid m): assigned: topic [0], topic [1]`, or
+ * `% Group g rebalanced: incremental revoke of 1 partition(s) (memberid m, COOPERATIVE rebalance protocol): topic [0]`
+ */
+function parseRebalance(line: string): MemberEvent | null {
+  const found = /rebalanced.*: (?:incremental )?(assign|revoke)(.*)$/.exec(line)
+  if (found === null) return null
+  const partitions = [...found[2]!.matchAll(/\[(\d+)\]/g)].map((match) => Number(match[1]))
+  return { kind: found[1] === 'assign' ? 'assign' : 'revoke', atUs: nowUs(), partitions }
+}
+
+export const groupClients: readonly GroupClient[] = [
+  kcat,
+  npm(kafkajs, 'kafkajs-member', {
+    cooperative: 'it has only eager rebalancing',
+    static: 'it has no setting for an instance id',
+    consumer: 'it has only the classic protocol',
+  }),
+  npm(platformatic, 'platformatic-member', {}),
+  java,
+  python,
+]
