@@ -25,6 +25,8 @@ export interface GroupClient {
   readonly missing: Partial<Record<Variant, string>>
   /** False where it tells nobody what it committed. */
   readonly tellsCommits: boolean
+  /** A process that was started may never join; against Apache Kafka as well. */
+  readonly mayNeverJoin?: true
   program(membership: Membership): Promise<MemberProgram>
 }
 
@@ -49,6 +51,7 @@ const python: GroupClient = {
   name: 'kafka-python',
   missing: { consumer: 'it has only the classic protocol' },
   tellsCommits: true,
+  mayNeverJoin: true,
   program: async (membership) => ({
     ...(await pythonProgram('member', memberArguments(membership))),
     stopsBy: 'end of input',
