@@ -132,6 +132,70 @@ export const goals: readonly Goal[] = [
       return { measured: `${figure(tookMs)} ms`, met: tookMs <= 3000 }
     },
   },
+  ...(['classic', 'consumer'] as const).flatMap((protocol) => [
+    {
+      asked: `100 members join 1,000 partitions, ${protocol} protocol: stable ≤ 1 s${protocol === 'classic' ? ' after the initial delay' : ''}`,
+      check: atMost({ measured: `group-join-${protocol}`, value: 'stableMs', unit: 'ms' }, 1000),
+    },
+    {
+      asked: `100 members join 1,000 partitions, ${protocol} protocol: ≤ Kafka's`,
+      check: timesPeer(
+        { measured: `group-join-${protocol}`, value: 'stableMs' },
+        'kafka',
+        (ratio) => ratio <= 1,
+      ),
+    },
+  ]),
+  {
+    asked: 'durable offset commits, 100 groups ≥ 10,000/s',
+    check: atLeast({ measured: 'commits', value: 'commitsPerSecond', unit: '/s' }, 10_000),
+  },
+  {
+    asked: '1,000 commits/s: CPU ≤ 1.25 × that of 1,000 small records/s',
+    check: (samples) => {
+      const commits = samples.median('paced-commits', ours, 'cpuMicros')
+      const records = samples.median('paced-records', ours, 'cpuMicros')
+      if (commits === undefined || records === undefined) return null
+      return {
+        measured: `${figure(commits)} / ${figure(records)} µs each = ${(commits / records).toFixed(2)} ×`,
+        met: commits <= 1.25 * records,
+      }
+    },
+  },
+  {
+    asked: 'start with 10,000 groups and 1,000,000 committed offsets ≤ 3 s',
+    check: (samples) => {
+      const offsets = samples.median('start-groups', ours, 'offsets')
+      const tookMs = samples.median('start-groups', ours, 'answeredMs')
+      if (offsets === undefined || tookMs === undefined) return null
+      // Fewer say nothing about this goal.
+      if (offsets < 1e6) return null
+      return { measured: `${figure(tookMs)} ms`, met: tookMs <= 3000 }
+    },
+  },
+  ...(['v2', 'v1'] as const).flatMap((flow) => [
+    {
+      asked: `durable transactions (${flow}), 5 partitions, 10 records, 8 producers ≥ 1,000/s`,
+      check: atLeast({ measured: `transactions-${flow}`, value: 'transactionsPerSecond', unit: '/s' }, 1000),
+    },
+    {
+      asked: `durable transactions (${flow}), 5 partitions, 10 records, 8 producers: p99 ≤ 20 ms`,
+      check: atMost({ measured: `transactions-${flow}`, value: 'p99Ms', unit: 'ms' }, 20),
+    },
+  ]),
+  {
+    asked: 'transactional produce ≥ 0.9 × the same without transactions',
+    check: (samples) => {
+      const within = samples.median('produce-transactional', ours, 'mbPerSecond')
+      const without = samples.median('produce-idempotent', ours, 'mbPerSecond')
+      if (within === undefined || without === undefined) return null
+      const ratio = within / without
+      return {
+        measured: `${figure(within)} / ${figure(without)} MB/s = ${ratio.toFixed(2)} ×`,
+        met: ratio >= 0.9,
+      }
+    },
+  },
   {
     asked: "CPU seconds per GB, produce (256 KB) + fetch (tail) ≤ Kafka's",
     check: (samples) => {

@@ -1,17 +1,27 @@
 /**
- * `npx tsx --conditions=streambus-source bench/profile.ts produce-50x1k [fsync|os]`: runs one of the produce
- * loads against a StreamBus broker under Node's CPU profiler and prints where its time went, by function of
- * the sources. The profile itself stays in `.cache/bench/` for a viewer.
+ * `npx tsx --conditions=streambus-source bench/profile.ts produce-50x1k [fsync|os]`: runs one of the loads
+ * against a StreamBus broker under Node's CPU profiler and prints where its time went, by function of the
+ * sources. The profile itself stays in `.cache/bench/` for a viewer.
  */
 import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { SourceMap } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { cacheDir, workspaceDir } from '../peers/workspace.ts'
-import { shapes } from './cases/produce-capacity.ts'
+import { GROUP_PARTITIONS, GROUP_TOPIC, groupJoinJob } from './cases/group-join.ts'
+import { COMMITTING_GROUPS, commitJob } from './cases/offset-commits.ts'
+import { produceJob, shapes } from './cases/produce-capacity.ts'
+import { manyGroups, storeGroups, timeToAllGroups } from './cases/start-with-groups.ts'
+import {
+  LARGE_PRODUCERS,
+  largeTransactionJob,
+  TRANSACTION_PARTITIONS,
+  transactionJob,
+} from './cases/transactions.ts'
+import type { CommitJob, ProduceJob, SequencedProduceJob, TransactionJob } from './load/jobs.ts'
 import { runLoad } from './load/load-process.ts'
 import { cpuSeconds } from './machine.ts'
-import { startKafkaSystem } from './systems.ts'
+import { type RestartableSystem, startKafkaSystem } from './systems.ts'
 
 interface ProfileNode {
   readonly id: number
@@ -30,48 +40,116 @@ interface CpuProfile {
 }
 
 const SHOWN_FUNCTIONS = 45
-const MEASURE_MS = 5_000
+const PHASES = { warmupMs: 500, measureMs: 5_000 }
+const MAX_BYTES = 3e9
+const TOPIC = 'profiled'
+
+/** What is counted, and how much of it was done; or null where only the time of a start counts. */
+interface Done {
+  readonly count: number
+  readonly of: string
+  readonly seconds: number
+  readonly cpuSeconds: number
+}
+
+type ProfiledLoad = (system: RestartableSystem) => Promise<Done | null>
+
+/** Under each measured name of the benchmark whose load a broker can be profiled under. */
+const loads: ReadonlyMap<string, ProfiledLoad> = new Map([
+  ...shapes.map((shape): [string, ProfiledLoad] => [
+    shape.measured,
+    (system) =>
+      underLoad(system, shape.partitions, 'requests', {
+        ...produceJob({ ...shape, measured: TOPIC }, system),
+        ...PHASES,
+        maxBytes: MAX_BYTES,
+      }),
+  ]),
+  ...(['classic', 'consumer'] as const).map((protocol): [string, ProfiledLoad] => [
+    `group-join-${protocol}`,
+    async (system) => {
+      await system.createTopic(GROUP_TOPIC, GROUP_PARTITIONS)
+      const { report, before, after } = await runLoad(groupJoinJob(system, protocol, TOPIC), system.pid)
+      const seconds = report.stableMs / 1000
+      return {
+        count: report.requests,
+        of: 'requests',
+        seconds,
+        cpuSeconds: cpuSeconds(system.pid, before, after),
+      }
+    },
+  ]),
+  [
+    'commits',
+    (system) => underLoad(system, COMMITTING_GROUPS, 'commits', { ...commitJob(system, TOPIC), ...PHASES }),
+  ],
+  ...(['v2', 'v1'] as const).map((flow): [string, ProfiledLoad] => [
+    `transactions-${flow}`,
+    (system) =>
+      underLoad(system, TRANSACTION_PARTITIONS, 'transactions', {
+        ...transactionJob(system, flow, TOPIC),
+        ...PHASES,
+      }),
+  ]),
+  ...[false, true].map((transactional): [string, ProfiledLoad] => [
+    transactional ? 'produce-transactional' : 'produce-idempotent',
+    (system) =>
+      underLoad(system, LARGE_PRODUCERS, 'requests', {
+        ...largeTransactionJob(system, transactional, TOPIC),
+        ...PHASES,
+      }),
+  ]),
+  [
+    'start-groups',
+    async (system) => {
+      await storeGroups(system, manyGroups)
+      await system.stop()
+      const answeredMs = await timeToAllGroups(() => system.restart(), system.port, manyGroups)
+      process.stdout.write(`all groups answered after ${answeredMs.toFixed(0)} ms, while profiled\n`)
+      return null
+    },
+  ],
+])
+
+async function underLoad(
+  system: RestartableSystem,
+  partitions: number,
+  of: string,
+  job: ProduceJob | CommitJob | TransactionJob | SequencedProduceJob,
+): Promise<Done> {
+  await system.createTopic(TOPIC, partitions)
+  const { report, before, after } = await runLoad(job, system.pid)
+  const { acknowledgements: count, seconds } = report
+  return { count, of, seconds, cpuSeconds: cpuSeconds(system.pid, before, after) }
+}
 
 async function main(): Promise<void> {
   const { positionals } = parseArgs({ allowPositionals: true })
-  const [measured, durability = 'fsync'] = positionals
-  const shape = shapes.find((candidate) => candidate.measured === measured)
-  if (shape === undefined) {
-    throw new Error(`which load? One of ${shapes.map((candidate) => candidate.measured).join(', ')}`)
-  }
+  const [measured = '', durability = 'fsync'] = positionals
+  const load = loads.get(measured)
+  if (load === undefined) throw new Error(`which load? One of ${[...loads.keys()].join(', ')}`)
   delete process.env.NODE_EXTRA_CA_CERTS
   const folder = `${cacheDir}/bench/profile-${measured}-${process.pid}`
   await mkdir(folder, { recursive: true })
   const name = durability === 'os' ? 'streambus-os' : 'streambus-fsync'
   const system = await startKafkaSystem(name, `${folder}/data`, ['--cpu-prof', `--cpu-prof-dir=${folder}`])
+  let pid = system.pid
   try {
-    await system.createTopic('profiled', shape.partitions)
-    const { report, before, after } = await runLoad(
-      {
-        kind: 'produce',
-        wire: 'kafka',
-        port: system.port,
-        topic: 'profiled',
-        partitions: shape.partitions,
-        connections: shape.connections,
-        inFlight: shape.inFlight,
-        batchBytes: shape.batchBytes,
-        recordBytes: shape.recordBytes,
-        warmupMs: 500,
-        measureMs: MEASURE_MS,
-        maxBytes: 3e9,
-      },
-      system.pid,
-    )
-    const cpu = cpuSeconds(system.pid, before, after)
-    const cores = cpu / report.seconds
-    process.stdout.write(
-      `${shape.title}: ${(report.bytes / 1e6 / report.seconds).toFixed(0)} MB/s, ${(report.acknowledgements / report.seconds).toFixed(0)} acks/s, broker ${cores.toFixed(2)} cores, ${((cpu / report.acknowledgements) * 1e6).toFixed(1)} µs CPU per request, while profiled\n`,
-    )
+    const done = await load(system)
+    pid = system.pid
+    if (done !== null) {
+      const { count, of, seconds, cpuSeconds: cpu } = done
+      process.stdout.write(
+        `${measured}: ${(count / seconds).toFixed(0)} ${of}/s, broker ${(cpu / seconds).toFixed(2)} cores, ${((cpu / count) * 1e6).toFixed(1)} µs CPU each, while profiled\n`,
+      )
+    }
   } finally {
     await system.discard()
   }
-  const [file] = (await readdir(folder)).filter((entry) => entry.endsWith('.cpuprofile'))
+  // Named CPU.<date>.<time>.<pid>.<thread>.<sequence>; a broker that was started again leaves one each time.
+  const [file] = (await readdir(folder)).filter(
+    (entry) => entry.endsWith('.cpuprofile') && entry.split('.')[3] === String(pid),
+  )
   if (file === undefined) throw new Error(`the broker left no profile in ${folder}`)
   await printProfile(JSON.parse(await readFile(`${folder}/${file}`, 'utf8')) as CpuProfile)
   process.stdout.write(`${folder}/${file}\n`)

@@ -23,6 +23,16 @@ const throughput: readonly Column[] = [
   { value: 'p99Ms', title: 'p99 ms' },
   { value: 'cpuSecondsPerGb', title: 'broker CPU s/GB' },
 ]
+const joining: readonly Column[] = [
+  { value: 'stableMs', title: 'all stable, ms' },
+  { value: 'requests', title: 'requests' },
+  { value: 'cpuSeconds', title: 'broker CPU s' },
+]
+const paced: readonly Column[] = [
+  { value: 'cpuMicros', title: 'broker CPU µs each' },
+  { value: 'p50Ms', title: 'p50 ms' },
+  { value: 'p99Ms', title: 'p99 ms' },
+]
 const fetching = throughput.filter(({ value }) => value !== 'acksPerSecond')
 
 const tables: readonly Table[] = [
@@ -54,8 +64,11 @@ const tables: readonly Table[] = [
   },
   {
     measured: 'tools-consumer',
-    title: "(b) Kafka's Java consumer, partitions assigned (not the performance tool, which needs groups)",
-    columns: [{ value: 'mbPerSecond', title: 'MB/s' }],
+    title: "(b) Kafka's consumer performance tool, in a group, without the time it takes to join",
+    columns: [
+      { value: 'mbPerSecond', title: 'MB/s' },
+      { value: 'joinedMs', title: 'to join, ms' },
+    ],
   },
   {
     measured: 'latency',
@@ -111,6 +124,66 @@ const tables: readonly Table[] = [
       { value: 'logGb', title: 'GB of log' },
       { value: 'firstAckMs', title: 'first ack, ms' },
     ],
+  },
+  {
+    measured: 'group-join-classic',
+    title:
+      '(f) 100 members of a new classic group on 1,000 partitions: join to stable, two initial delays of 3 s taken off',
+    columns: joining,
+  },
+  {
+    measured: 'group-join-consumer',
+    title: '(f) the same with the consumer protocol (KIP-848), a heartbeat every 50 ms',
+    columns: joining,
+  },
+  {
+    measured: 'commits',
+    title: '(f) offset commits, 100 groups × 1 in flight × 1 partition',
+    columns: [
+      { value: 'commitsPerSecond', title: 'commits/s' },
+      { value: 'p50Ms', title: 'p50 ms' },
+      { value: 'p99Ms', title: 'p99 ms' },
+      { value: 'cpuMicros', title: 'broker CPU µs each' },
+    ],
+  },
+  {
+    measured: 'paced-records',
+    title: '(f) 1,000 records/s of 100 bytes over 100 connections',
+    columns: paced,
+  },
+  {
+    measured: 'paced-commits',
+    title: '(f) 1,000 commits/s of 100 groups over 100 connections',
+    columns: paced,
+  },
+  {
+    measured: 'start-groups',
+    title: '(f) process start until each of 10,000 groups with 100 offsets each has answered OffsetFetch',
+    columns: [
+      { value: 'answeredMs', title: 'all answered, ms' },
+      { value: 'residentMb', title: 'resident MB' },
+    ],
+  },
+  ...(['v2', 'v1'] as const).map((flow) => ({
+    measured: `transactions-${flow}`,
+    title: `(g) transactions of 10 × 1 KB over 5 partitions, 8 producers, ${flow === 'v2' ? 'partitions added by writing (KIP-890)' : 'partitions added before writing'}`,
+    columns: [
+      { value: 'transactionsPerSecond', title: 'transactions/s' },
+      { value: 'p50Ms', title: 'p50 ms' },
+      { value: 'p99Ms', title: 'p99 ms' },
+      { value: 'cpuMicros', title: 'broker CPU µs each' },
+      { value: 'retriesEach', title: 'requests repeated each' },
+    ],
+  })),
+  {
+    measured: 'produce-idempotent',
+    title: '(g) 4 idempotent producers × 5 in flight × 64 KB',
+    columns: fetching,
+  },
+  {
+    measured: 'produce-transactional',
+    title: '(g) the same with a transaction for every 16 MiB',
+    columns: fetching,
   },
 ]
 

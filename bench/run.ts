@@ -7,7 +7,9 @@ import { parseArgs } from 'node:util'
 import { cacheDir, workspaceDir } from '../peers/workspace.ts'
 import { measureAcknowledgementLatency } from './cases/acknowledgement-latency.ts'
 import { measureFetchCold, measureFetchTail } from './cases/fetch-throughput.ts'
+import { measureGroupJoin } from './cases/group-join.ts'
 import { measureKafkaTools } from './cases/kafka-tools.ts'
+import { measureOffsetCommits } from './cases/offset-commits.ts'
 import { measureProduceCapacity, shapes } from './cases/produce-capacity.ts'
 import {
   measureConnections,
@@ -15,6 +17,8 @@ import {
   measureRecovery,
   measureStart,
 } from './cases/start-and-memory.ts'
+import { measureStartWithGroups } from './cases/start-with-groups.ts'
+import { measureTransactionalProduce, measureTransactions } from './cases/transactions.ts'
 import { describeMachine } from './machine.ts'
 import { goalTable, rawDiskTable, resultTables, writeIntoDocument } from './report.ts'
 import type { Sample } from './samples.ts'
@@ -42,6 +46,11 @@ const cases: readonly Case[] = [
   { group: 'e', name: 'connections', run: measureConnections },
   { group: 'e', name: 'partitions', run: measurePartitions },
   { group: 'e', name: 'recovery', run: measureRecovery },
+  { group: 'f', name: 'group-join', run: measureGroupJoin },
+  { group: 'f', name: 'commits', run: measureOffsetCommits },
+  { group: 'f', name: 'start-groups', run: measureStartWithGroups },
+  { group: 'g', name: 'transactions', run: measureTransactions },
+  { group: 'g', name: 'transactional-produce', run: measureTransactionalProduce },
 ]
 
 const MIN_FREE_BYTES = 40e9
@@ -49,7 +58,7 @@ const MIN_FREE_BYTES_QUICK = 10e9
 
 const usage = `npm run bench -- [options]
 
-  --only a,b        groups (a–e) or cases: ${cases.map(({ name }) => name).join(', ')}
+  --only a,b        groups (a–g) or cases: ${cases.map(({ name }) => name).join(', ')}
   --systems x,y     of ${systemNames.join(', ')}
   --rounds N        repetitions of each case on each system (3)
   --seconds S       length of one repetition (4)

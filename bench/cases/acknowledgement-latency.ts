@@ -25,6 +25,7 @@ export async function measureAcknowledgementLatency(session: Session): Promise<v
           partitions: CONNECTIONS,
           connections: CONNECTIONS,
           recordBytes: 1024,
+          sends: 'records',
           requestsPerSecond: REQUESTS_PER_SECOND,
           warmupMs: warmupSeconds * 1000,
           // At this rate a thousandth is five samples after five seconds.

@@ -1,9 +1,4 @@
-/**
- * (b) Kafka's own producer performance tool, and its Java consumer. The consumer performance tool joins a
- * group, which StreamBus does not have yet; a Java program that assigns itself all partitions stands in for it
- * on every system.
- */
-import { fileURLToPath } from 'node:url'
+/** (b) What a user sees: Kafka's own performance tools, the producer's, then the consumer's in a group. */
 import { runTool } from '../../peers/kafka.ts'
 import { snapshot } from '../machine.ts'
 import type { Session } from '../session.ts'
@@ -16,10 +11,9 @@ const QUICK_RECORDS = 50_000
 /** Syncing every batch this system is many times slower than the others. */
 const FLUSH_RECORDS = 60_000
 const TOOL_TIMEOUT_MS = 180_000
-const CONSUMER = fileURLToPath(new URL('AssignedConsumer.java', import.meta.url))
 
 export async function measureKafkaTools(session: Session): Promise<void> {
-  session.say("\n(b) Kafka's producer performance tool, then its Java consumer with assigned partitions")
+  session.say("\n(b) Kafka's producer performance tool, then its consumer performance tool")
   await session.measureDisk('tools')
   const names = session.chosen(kafkaSystems)
   const systems = new Map<SystemName, RunningSystem>()
@@ -51,12 +45,14 @@ export async function measureKafkaTools(session: Session): Promise<void> {
       const system = systems.get(name)!
       const before = snapshot()
       const { stdout } = await runTool(
-        CONSUMER,
-        [`127.0.0.1:${system.port}`, lastTopic.get(name)!, String(PARTITIONS), String(recordsOf(name))],
+        'org.apache.kafka.tools.ConsumerPerformance',
+        [
+          ...['--bootstrap-server', `127.0.0.1:${system.port}`, '--topic', lastTopic.get(name)!],
+          ...['--num-records', String(recordsOf(name)), '--timeout', String(TOOL_TIMEOUT_MS)],
+        ],
         { jvmOptions: [], timeoutMs: TOOL_TIMEOUT_MS },
       )
-      const { bytes, seconds } = JSON.parse(stdout) as { bytes: number; seconds: number }
-      return { before, after: snapshot(), values: { mbPerSecond: bytes / 1e6 / seconds } }
+      return { before, after: snapshot(), values: consumerFigures(stdout, recordsOf(name)) }
     })
   } finally {
     for (const system of systems.values()) await system.discard()
@@ -73,4 +69,17 @@ function producerFigures(stdout: string): Record<string, number> {
     p50Ms: Number(figures[3]),
     p99Ms: Number(figures[4]),
   }
+}
+
+/** The tool's last line has the columns that its first one names. Its MB are MiB, its fetch time is all but joining. */
+function consumerFigures(stdout: string, records: number): Record<string, number> {
+  const lines = stdout.trim().split('\n')
+  const names = lines[0]?.split(', ').map((name) => name.trim()) ?? []
+  const values = lines.at(-1)?.split(', ') ?? []
+  const value = (name: string) => Number(values[names.indexOf(name)])
+  const mbPerSecond = (value('fetch.MB.sec') * 2 ** 20) / 1e6
+  if (!(mbPerSecond > 0)) throw new Error(`the consumer tool printed no figures: ${stdout}`)
+  if (value('data.consumed.in.nMsg') < records)
+    throw new Error(`the consumer tool read too little: ${stdout}`)
+  return { mbPerSecond, joinedMs: value('rebalance.time.ms') }
 }

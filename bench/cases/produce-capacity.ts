@@ -64,7 +64,7 @@ export const shapes: readonly Shape[] = [
   },
 ]
 
-function jobFor(
+export function produceJob(
   shape: Shape,
   { wire, port }: RunningSystem,
 ): Omit<ProduceJob, 'warmupMs' | 'measureMs' | 'maxBytes'> {
@@ -88,7 +88,7 @@ export async function measureProduceCapacity(session: Session, measured: string)
       // A partition's first batches cost Kafka tens of milliseconds here: they bring its index files into memory.
       const firstBytes = BATCHES_BEFORE * shape.partitions * shape.batchBytes
       const first = {
-        ...jobFor(shape, system),
+        ...produceJob(shape, system),
         warmupMs: 0,
         measureMs: FIRST_BATCHES_MS,
         maxBytes: firstBytes,
@@ -99,7 +99,7 @@ export async function measureProduceCapacity(session: Session, measured: string)
     const measure = async (name: SystemName): Promise<Measurement> => {
       const system = systems.get(name)!
       const job: ProduceJob = {
-        ...jobFor(shape, system),
+        ...produceJob(shape, system),
         warmupMs: warmupSeconds * 1000,
         measureMs: seconds * 1000,
         maxBytes: MAX_BYTES,

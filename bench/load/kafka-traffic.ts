@@ -21,7 +21,7 @@ export function kafkaTraffic(job: ProduceJob): WireTraffic {
         greeting: null,
         greetingAnswers: 0,
         requests: own.length > 0 ? own : [requests[index % requests.length]!],
-        receive: answerCounter(errorPosition),
+        receive: answerCounter('produce', errorPosition),
       } satisfies ConnectionTraffic
     },
   }
@@ -53,8 +53,8 @@ export function errorCodePosition(topic: string): number {
   return 4 + 4 + 1 + 1 + 1 + nameBytes + 1 + 4
 }
 
-/** Counts length-prefixed answers and checks the error code of each. */
-export function answerCounter(errorPosition: number): (chunk: Uint8Array) => number {
+/** Counts length-prefixed answers and checks the error code of each; `doing` begins what it throws. */
+export function answerCounter(doing: string, errorPosition: number): (chunk: Uint8Array) => number {
   let carry: Buffer | null = null
   return (chunk) => {
     const bytes: Buffer =
@@ -67,7 +67,7 @@ export function answerCounter(errorPosition: number): (chunk: Uint8Array) => num
       const frameBytes = 4 + bytes.readInt32BE(position)
       if (bytes.byteLength - position < frameBytes) break
       const errorCode = bytes.readInt16BE(position + errorPosition)
-      if (errorCode !== 0) throw new Error(`produce: ${errorByCode(errorCode)?.name ?? errorCode}`)
+      if (errorCode !== 0) throw new Error(`${doing}: ${errorByCode(errorCode)?.name ?? errorCode}`)
       position += frameBytes
       answers++
     }

@@ -10,6 +10,7 @@ import { connect, type Socket } from 'node:net'
 
 import { Worker } from 'node:worker_threads'
 import { randomBatch } from '../wire/payload.ts'
+import { CommitRequest, committingGroups } from './commit-traffic.ts'
 import type { PacedJob, PacedReport, Phases } from './jobs.ts'
 import { answerCounter, errorCodePosition, produceRequest } from './kafka-traffic.ts'
 import { LatencyRecorder } from './latency-recorder.ts'
@@ -36,11 +37,40 @@ function nowMs(): number {
   return Number(process.hrtime.bigint()) / 1e6
 }
 
-export async function runPacedLoad(job: PacedJob, phases: Phases): Promise<PacedReport> {
+interface PacedTraffic {
+  /** The bytes of the request with this number, over connection `sequence % connections`. */
+  readonly nextRequest: (sequence: number) => Uint8Array
+  /** For one connection: takes what arrived, returns how many answers it completed, throws on an error. */
+  readonly counter: () => (chunk: Uint8Array) => number
+}
+
+function records(job: PacedJob): PacedTraffic {
   const { bytes: batch } = randomBatch(job.recordBytes + BATCH_OVERHEAD_BYTES, job.recordBytes)
   const requests = Array.from({ length: job.partitions }, (_, partition) =>
     produceRequest(job.topic, partition, batch),
   )
+  return {
+    nextRequest: (sequence) => requests[sequence % requests.length]!,
+    counter: () => answerCounter('produce', errorCodePosition(job.topic)),
+  }
+}
+
+async function commits(job: PacedJob): Promise<PacedTraffic> {
+  const members = await committingGroups(job.port, job.topic, `paced-${job.topic}`, job.connections)
+  const requests = members.map((member) => new CommitRequest(job.topic, member))
+  return {
+    nextRequest(sequence) {
+      const request = requests[sequence % requests.length]!
+      request.advance()
+      // An earlier one may still wait in the socket.
+      return Buffer.from(request.bytes)
+    },
+    counter: () => answerCounter('commit', CommitRequest.errorCodePosition(job.topic)),
+  }
+}
+
+export async function runPacedLoad(job: PacedJob, phases: Phases): Promise<PacedReport> {
+  const { nextRequest, counter } = job.sends === 'records' ? records(job) : await commits(job)
   const latency = new LatencyRecorder()
   const sendLateness = new LatencyRecorder()
   let measuring = false
@@ -55,7 +85,7 @@ export async function runPacedLoad(job: PacedJob, phases: Phases): Promise<Paced
   let closing = false
   for (let index = 0; index < job.connections; index++) {
     const due: number[] = []
-    const count = answerCounter(errorCodePosition(job.topic))
+    const count = counter()
     const socket = connect({ host: '127.0.0.1', port: job.port })
     await once(socket, 'connect')
     socket.setNoDelay(true)
@@ -90,7 +120,7 @@ export async function runPacedLoad(job: PacedJob, phases: Phases): Promise<Paced
     // What was due before the measurement is answered but not counted.
     dueTimes[index]!.push(measuring ? dueMs : Number.NaN)
     if (measuring) sendLateness.add(nowMs() - dueMs)
-    sockets[index]!.write(requests[sent % requests.length]!)
+    sockets[index]!.write(nextRequest(sent))
     sent++
   })
   try {

@@ -38,15 +38,21 @@ export async function deleteTopic(connection: RawConnection, name: string): Prom
   assertNoError(responses[0]?.errorCode, `deleting ${name}`)
 }
 
-/** The offset after the last record, by partition. */
+/** What a consumer may see: everything, or what no open transaction holds back. */
+export type Isolation = 'uncommitted' | 'committed'
+
+export const isolationLevels: Readonly<Record<Isolation, number>> = { uncommitted: 0, committed: 1 }
+
+/** The offset after the last record that consumers may see, by partition. */
 export async function endOffsets(
   connection: RawConnection,
   topic: string,
   partitions: number,
+  isolation: Isolation = 'uncommitted',
 ): Promise<number[]> {
   const { topics } = await connection.request(listOffsets, LIST_OFFSETS_VERSION, {
     replicaId: -1,
-    isolationLevel: 0,
+    isolationLevel: isolationLevels[isolation],
     topics: [
       {
         name: topic,

@@ -9,6 +9,8 @@ import { workspaceDir } from '../../peers/workspace.ts'
 
 const READY_TIMEOUT_MS = 30_000
 const READY_POLL_MS = 3
+/** Groups are made once for each folder, and need not wait seconds for their first members. */
+const INITIAL_DELAY_MS = 500
 const QUOTED_LOG_CHARS = 3_000
 
 export interface BrokerSpec {
@@ -64,7 +66,8 @@ export class BrokerUnderTest {
     const log = openSync(this.#logFile, 'a')
     const entry = `${workspaceDir}/packages/streambus/bin/streambus.js`
     const args = ['start', '--host', '127.0.0.1', '--port', String(port), '--data', dataDir]
-    const child = spawn(process.execPath, [entry, ...args, '--durability', durability], {
+    args.push('--durability', durability, '--set', `group.initial.rebalance.delay.ms=${INITIAL_DELAY_MS}`)
+    const child = spawn(process.execPath, [entry, ...args], {
       stdio: ['ignore', log, log],
     })
     closeSync(log)

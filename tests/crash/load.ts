@@ -1,10 +1,15 @@
-/** The load that kills interrupt: writers over several connections, and topics made and removed beside them. */
+/**
+ * The load that kills interrupt: writers over several connections, groups and transactions, and topics made and
+ * removed beside them.
+ */
 import { setTimeout as delay } from 'node:timers/promises'
 import { RawConnection } from '../../bench/wire/raw-connection.ts'
 import { endOffsets } from '../../bench/wire/topics.ts'
+import { GroupLoad } from './groups/group-load.ts'
 import { type Model, WriterHistory } from './model.ts'
 import { PassingTopics } from './passing-topics.ts'
 import { Random } from './random.ts'
+import { TransactionLoad } from './transactions/transaction-load.ts'
 import { Writer } from './writer.ts'
 
 const CONNECTIONS = 4
@@ -17,8 +22,13 @@ const TOPIC_LOOPS = 3
 const TOPIC_PAUSE_MS = 20
 const FINISH_TIMEOUT_MS = 20_000
 
+/** What runs: all of it, groups and transactions without the writers, or topics alone and without a pause. */
+export type LoadKind = 'everything' | 'coordinators' | 'topics'
+
 export class Load {
   readonly writers: Writer[] = []
+  readonly groups: GroupLoad
+  readonly transactions: TransactionLoad
   readonly #model: Model
   readonly #topics: PassingTopics
   #connections: RawConnection[] = []
@@ -33,6 +43,8 @@ export class Load {
       this.#failure ??= error
     }
     this.#topics = new PassingTopics(model, fail)
+    this.groups = new GroupLoad(model, new Random(seed - 1), fail)
+    this.transactions = new TransactionLoad(model, new Random(seed - 2), fail)
     let writer = 0
     for (let lane = 0; lane < WRITERS_PER_PARTITION; lane++) {
       for (const partition of model.partitions) {
@@ -44,15 +56,18 @@ export class Load {
     }
   }
 
-  /** Connects everything and begins; `topicsOnly` leaves the records out and makes topics without a pause. */
-  async begin(port: number, topicsOnly: boolean): Promise<void> {
+  async begin(port: number, kind: LoadKind): Promise<void> {
     this.#running = true
     this.#connections = await Promise.all(Array.from({ length: CONNECTIONS }, () => RawConnection.open(port)))
     await Promise.all(
       this.writers.map((writer, index) => writer.attach(this.#connections[index % CONNECTIONS]!)),
     )
-    this.#writing = !topicsOnly
-    const pause = () => (topicsOnly ? Promise.resolve() : delay(TOPIC_PAUSE_MS))
+    this.#writing = kind === 'everything'
+    if (kind !== 'topics') {
+      this.groups.begin(port)
+      this.transactions.begin(port)
+    }
+    const pause = () => (kind === 'topics' ? Promise.resolve() : delay(TOPIC_PAUSE_MS))
     this.#background = [this.#write(), this.#watchEnds()]
     for (let loop = 0; loop < TOPIC_LOOPS; loop++) {
       this.#background.push(this.#topics.run(port, () => this.#running, pause))
@@ -63,13 +78,23 @@ export class Load {
   async interrupted(): Promise<void> {
     this.#running = false
     for (const connection of this.#connections) connection.close()
-    await Promise.all(this.#background)
+    await Promise.all([...this.#background, this.groups.end(), this.transactions.end()])
     if (this.#failure !== undefined) throw this.#failure
   }
 
-  /** Lets every batch that was sent be acknowledged, then disconnects. */
+  /** After a restart, before anything is compared: ends every transaction that the kill interrupted. */
+  async recover(port: number): Promise<void> {
+    await this.transactions.recover(port)
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  /**
+   * Lets every batch that was sent be acknowledged, every transaction end and the groups settle, then
+   * disconnects.
+   */
   async finish(): Promise<void> {
     this.#writing = false
+    await Promise.all([this.groups.settle(), this.transactions.end()])
     const deadline = performance.now() + FINISH_TIMEOUT_MS
     while (!this.writers.every((writer) => writer.idle)) {
       if (this.#failure !== undefined) throw this.#failure

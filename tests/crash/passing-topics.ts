@@ -1,6 +1,7 @@
 /** Topics made and removed beside the load, so that kills fall into that too. */
 import { createTopics, deleteTopics, errorByCode, metadata } from '@streambus/protocol'
-import { ConnectionLostError, RawConnection } from '../../bench/wire/raw-connection.ts'
+import { RawConnection } from '../../bench/wire/raw-connection.ts'
+import { wasKilled } from './killed.ts'
 import type { Model } from './model.ts'
 
 const TIMEOUT_MS = 30_000
@@ -31,9 +32,7 @@ export class PassingTopics {
         await pause()
       }
     } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code
-      const killed = error instanceof ConnectionLostError || code === 'ECONNREFUSED' || code === 'ECONNRESET'
-      if (!killed) this.#onFailure(error as Error)
+      if (!wasKilled(error)) this.#onFailure(error as Error)
     } finally {
       connection?.close()
     }
@@ -90,8 +89,11 @@ export async function findTopicFaults(connection: RawConnection, model: Model): 
       found === undefined ? { fate: 'deleted', id } : { fate: 'exists', id: found.topicId },
     )
   }
+  for (const name of model.lastingTopics) {
+    if (!present.has(name)) faults.push(`topic ${name} is gone`)
+  }
   for (const name of present.keys()) {
-    if (name !== null && name !== model.topic && !model.passingTopics.has(name)) {
+    if (name !== null && !model.lastingTopics.has(name) && !model.passingTopics.has(name)) {
       faults.push(`topic ${name} was never asked for`)
     }
   }

@@ -4,6 +4,7 @@
  */
 import { encodeRecordBatch, errorByCode, initProducerId, produce } from '@streambus/protocol'
 import { ConnectionLostError, type RawConnection } from '../../bench/wire/raw-connection.ts'
+import { retried } from '../../bench/wire/retried.ts'
 import { isLarge, recordValue } from './content.ts'
 import type { Model, WriterHistory } from './model.ts'
 import type { Random } from './random.ts'
@@ -43,13 +44,17 @@ export class Writer {
   /** Goes on over a new connection, beginning with what was not acknowledged over the last one. */
   async attach(connection: RawConnection): Promise<void> {
     if (this.#producerId === -1n) {
-      const answer = await connection.request(initProducerId, INIT_PRODUCER_ID_VERSION, {
-        transactionalId: null,
-        transactionTimeoutMs: REQUEST_TIMEOUT_MS,
-        producerId: -1n,
-        producerEpoch: -1,
-      })
-      if (answer.errorCode !== 0) throw new Error(`InitProducerId: ${errorByCode(answer.errorCode)?.name}`)
+      const answer = await retried(
+        'InitProducerId',
+        () =>
+          connection.request(initProducerId, INIT_PRODUCER_ID_VERSION, {
+            transactionalId: null,
+            transactionTimeoutMs: REQUEST_TIMEOUT_MS,
+            producerId: -1n,
+            producerEpoch: -1,
+          }),
+        ({ errorCode }) => errorCode,
+      )
       this.#model.addProducerId(answer.producerId)
       this.#producerId = answer.producerId
       this.#producerEpoch = answer.producerEpoch
