@@ -4,7 +4,7 @@ import type { Scheduled, Scheduler } from '../coordinator/scheduler.ts'
 import type { Logger } from '../logger.ts'
 import type { Group } from './group.ts'
 import type { ResolvedGroupOptions } from './group-options.ts'
-import type { MembershipMemory } from './membership-memory.ts'
+import type { MemoryBudget, MemoryUse } from './memory-budget.ts'
 
 /** What a group works with. All groups of one partition of `__consumer_offsets` share it. */
 export interface GroupContext {
@@ -12,7 +12,10 @@ export interface GroupContext {
   readonly options: ResolvedGroupOptions
   readonly log: Logger
   readonly topics: TopicCatalog
-  readonly memory: MembershipMemory
+  /** Of what members say of themselves and are assigned. */
+  readonly memory: MemoryBudget
+  /** Of committed offsets. */
+  readonly offsetMemory: MemoryUse
   /** For member ids: something no other member ever had. */
   newId(): string
   /** One batch. Resolves when it is durable; throws StorageError, and nothing changed. */

@@ -380,7 +380,7 @@ export class GroupCoordinator {
   #newGroup(shard: GroupShard, groupId: string, memberId: string): ClassicGroup {
     // Who comes with an id was a member of a group that is gone.
     if (memberId !== '') throw new GroupRefusal(ErrorCode.UNKNOWN_MEMBER_ID, 'there is no such group')
-    const refusal = shard.refuseGroup()
+    const refusal = shard.refuseGroup(groupId)
     if (refusal !== ErrorCode.NONE) throw new GroupRefusal(refusal, 'there are too many groups')
     const group = new ClassicGroup(groupId, shard)
     shard.put(group)

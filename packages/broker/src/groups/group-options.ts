@@ -25,6 +25,8 @@ export interface GroupOptions {
   maxMembershipBytes?: number
   /** Groups, also those that are nothing but committed offsets. Default 1,000,000. */
   maxGroups?: number
+  /** Bytes that groups as such and their committed offsets take in memory. Default 1 GiB. */
+  maxOffsetBytes?: number
   /** Longest metadata of a committed offset (offset.metadata.max.bytes). Default 4,096. */
   maxOffsetMetadataBytes?: number
   /** How long offsets are kept after their group was left, or after the commit (offsets.retention.minutes). Default 7 days. */
@@ -85,6 +87,7 @@ export function resolveGroupOptions(options: GroupOptions, inMemory: boolean): R
     maxGroupBytes: integer('maxGroupBytes', 16 * MEBIBYTE, 1024, 1024 * MEBIBYTE),
     maxMembershipBytes: integer('maxMembershipBytes', 256 * MEBIBYTE, 1024, Number.MAX_SAFE_INTEGER),
     maxGroups: integer('maxGroups', 1_000_000, 1, MAX_INT32),
+    maxOffsetBytes: integer('maxOffsetBytes', 1024 * MEBIBYTE, 1024, Number.MAX_SAFE_INTEGER),
     maxOffsetMetadataBytes: integer('maxOffsetMetadataBytes', 4096, 0, 32_767),
     offsetsRetentionMs: integer('offsetsRetentionMs', 7 * DAY_MS, 1, Number.MAX_SAFE_INTEGER),
     offsetsRetentionCheckIntervalMs: integer('offsetsRetentionCheckIntervalMs', 600_000, 1, MAX_INT32),

@@ -1,6 +1,7 @@
 import { ErrorCode } from '@streambus/protocol'
 import { StorageError } from '@streambus/storage'
 import { TurnsFull } from '../coordinator/turns.ts'
+import { wireCodeOf } from '../storage-errors.ts'
 
 /** Why the coordinator does not do what it was asked: thrown inside, a code in the answer. */
 export class GroupRefusal extends Error {
@@ -28,6 +29,10 @@ export function errorCodeOf(error: unknown): number {
       return ErrorCode.NOT_COORDINATOR
     case 'BATCH_TOO_LARGE':
       return ErrorCode.UNKNOWN_SERVER_ERROR
+    // Of commits and markers of transactions: no retry succeeds.
+    case 'INVALID_PRODUCER_EPOCH':
+    case 'TRANSACTION_COORDINATOR_FENCED':
+      return wireCodeOf(error)
     default:
       return ErrorCode.COORDINATOR_NOT_AVAILABLE
   }

@@ -26,7 +26,7 @@ import type { TopicRegexes } from './consumer/topic-regexes.ts'
 import type { Group } from './group.ts'
 import type { ResolvedGroupOptions } from './group-options.ts'
 import { type GroupRecord, offsetRecord } from './group-records.ts'
-import type { MembershipMemory } from './membership-memory.ts'
+import type { MemoryBudget, MemoryUse } from './memory-budget.ts'
 import { CommittedOffset } from './offsets/committed-offset.ts'
 import { GroupOffsets } from './offsets/group-offsets.ts'
 import { OffsetRecordReader } from './offsets/offset-record-reader.ts'
@@ -37,16 +37,21 @@ export interface ShardServices {
   readonly scheduler: Scheduler
   readonly options: ResolvedGroupOptions
   readonly log: Logger
-  readonly memory: MembershipMemory
+  readonly memory: MemoryBudget
+  /** Of groups as such and of their offsets. */
+  readonly offsetMemory: MemoryBudget
   readonly regexes: TopicRegexes
   /** One queue per group id. */
   readonly turns: Turns
   newId(): string
-  /** An error code where there are as many groups as there may be. */
-  refuseGroup(): number
+  /** An error code where there cannot be so many more groups, or so many more bytes of groups and offsets. */
+  refuseGrowth(groups: number, bytes: number): number
   /** Somebody else has taken the shard's log over. */
   fenced(shard: GroupShard): void
 }
+
+/** What a group without members and offsets takes in memory, roughly, beside its id. */
+const GROUP_BYTES = 1500
 
 /** An operation whose group has too much to do is tried again after this long. */
 const RETRY_MS = 1000
@@ -62,7 +67,8 @@ export class GroupShard implements ConsumerGroupContext, Replay {
   readonly options: ResolvedGroupOptions
   readonly log: Logger
   readonly topics: TopicCatalog
-  readonly memory: MembershipMemory
+  readonly memory: MemoryBudget
+  readonly offsetMemory: MemoryUse
   readonly regexes: TopicRegexes
   readonly #services: ShardServices
   readonly #groups = new Map<string, Group>()
@@ -70,6 +76,8 @@ export class GroupShard implements ConsumerGroupContext, Replay {
   readonly #openTransactions = new Map<number, Set<string>>()
   #coordinatorLog!: CoordinatorLog
   #stopped = false
+  /** What its groups and their offsets take. */
+  #usedBytes = 0
   /** The first record that the snapshots taken for a rewrite of the log do not stand for. */
   #neededFrom = Number.POSITIVE_INFINITY
   #unknownRecords = 0
@@ -82,6 +90,7 @@ export class GroupShard implements ConsumerGroupContext, Replay {
     this.options = services.options
     this.log = services.log
     this.memory = services.memory
+    this.offsetMemory = { change: (bytes) => this.#changeUsedBytes(bytes) }
     this.regexes = services.regexes
     this.topics = services.store.topics
     this.#offsetReader = new OffsetRecordReader(this.topics)
@@ -130,6 +139,12 @@ export class GroupShard implements ConsumerGroupContext, Replay {
   stop(errorCode: number): void {
     this.#stopped = true
     for (const group of this.#groups.values()) group.stop(errorCode)
+    this.#changeUsedBytes(-this.#usedBytes)
+  }
+
+  #changeUsedBytes(bytes: number): void {
+    this.#usedBytes += bytes
+    this.#services.offsetMemory.change(bytes)
   }
 
   get groupCount(): number {
@@ -146,13 +161,18 @@ export class GroupShard implements ConsumerGroupContext, Replay {
 
   /** Puts a group in the place of the one with its id, if there is one. */
   put(group: Group): void {
+    if (!this.#groups.has(group.id)) this.#changeUsedBytes(groupBytes(group.id))
     this.#groups.set(group.id, group)
+  }
+
+  #remove(group: Group): void {
+    if (this.#groups.delete(group.id)) this.#changeUsedBytes(-groupBytes(group.id))
   }
 
   /** Forgets the group itself: what is left of it are its offsets, if it has any. */
   removeMembership(group: Group): void {
     group.stop(ErrorCode.UNKNOWN_MEMBER_ID)
-    if (group.offsets.isEmpty && !group.offsets.hasPending) this.#groups.delete(group.id)
+    if (group.offsets.isEmpty && !group.offsets.hasPending) this.#remove(group)
     else this.put(new ClassicGroup(group.id, this, group.offsets))
   }
 
@@ -160,9 +180,14 @@ export class GroupShard implements ConsumerGroupContext, Replay {
     return this.#services.newId()
   }
 
-  /** NONE when there is room for one more group. */
-  refuseGroup(): number {
-    return this.#services.refuseGroup()
+  /** NONE when there is room for the group. */
+  refuseGroup(id: string): number {
+    return this.#services.refuseGrowth(1, groupBytes(id))
+  }
+
+  /** NONE when there is room for so many bytes of offsets more. */
+  refuseOffsets(bytes: number): number {
+    return bytes <= 0 ? ErrorCode.NONE : this.#services.refuseGrowth(0, bytes)
   }
 
   append(records: readonly CoordinatorRecord[], transactional?: Transactional): Promise<Offset> {
@@ -212,7 +237,7 @@ export class GroupShard implements ConsumerGroupContext, Replay {
     if (!group.isDisposable || !group.offsets.isEmpty || group.offsets.hasPending) return
     if (this.#groups.get(group.id) === group) {
       group.stop(ErrorCode.UNKNOWN_MEMBER_ID)
-      this.#groups.delete(group.id)
+      this.#remove(group)
     }
   }
 
@@ -345,7 +370,7 @@ export class GroupShard implements ConsumerGroupContext, Replay {
       return
     }
     group?.stop(ErrorCode.UNKNOWN_MEMBER_ID)
-    this.put(ClassicGroup.fromRecord(id, value, this, group?.offsets ?? new GroupOffsets()))
+    this.put(ClassicGroup.fromRecord(id, value, this, group?.offsets ?? new GroupOffsets(this.offsetMemory)))
   }
 
   #applyConsumerGroupRecord(decoded: GroupRecord): void {
@@ -384,7 +409,25 @@ export class GroupShard implements ConsumerGroupContext, Replay {
       const group = this.#groups.get(id)
       if (group === undefined) continue
       group.offsets.complete(producerId, committed)
-      this.dropIfDisposable(group)
+      this.#dropInTurn(group)
     }
   }
+
+  /**
+   * Markers do not wait for the group's turn. An operation that has it may be writing records right now that
+   * make something of a group that looks like nothing: it must find the group afterwards.
+   */
+  #dropInTurn(group: Group): void {
+    if (!group.isDisposable) return
+    try {
+      void this.#services.turns.run(group.id, () => this.dropIfDisposable(group))
+    } catch (error) {
+      // With so many operations waiting for the group it is needed.
+      if (!(error instanceof TurnsFull)) throw error
+    }
+  }
+}
+
+function groupBytes(id: string): number {
+  return GROUP_BYTES + id.length
 }

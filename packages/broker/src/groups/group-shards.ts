@@ -10,7 +10,7 @@ import type { Group } from './group.ts'
 import type { ResolvedGroupOptions } from './group-options.ts'
 import { GroupRefusal } from './group-refusal.ts'
 import { GroupShard, type ShardServices } from './group-shard.ts'
-import { MembershipMemory } from './membership-memory.ts'
+import { MemoryBudget } from './memory-budget.ts'
 
 export interface GroupShardsOptions {
   readonly store: LogStore
@@ -29,6 +29,8 @@ type ShardState = GroupShard | 'loading' | 'failed' | 'lost'
 /** Partitions read at once. */
 const LOADS_AT_ONCE = 16
 const LOAD_RETRY_MS = 5000
+/** A log line says that there is no room for more, at most this often. */
+const SAY_FULL_EVERY_MS = 60_000
 
 /**
  * All groups, by the partition of `__consumer_offsets` that keeps them. Partitions become usable one by one as
@@ -45,6 +47,7 @@ export class GroupShards {
   /** Present while the topic is created and read for the first time. */
   #creation: Promise<void> | undefined
   #closed = false
+  #saidFullAtMs = Number.NEGATIVE_INFINITY
 
   constructor({ store, scheduler, options, log, newId, rewriteLogsFromBytes }: GroupShardsOptions) {
     this.#topic = new InternalTopic(store, CONSUMER_OFFSETS)
@@ -54,10 +57,11 @@ export class GroupShards {
       options,
       log,
       newId,
-      memory: new MembershipMemory(options.maxMembershipBytes),
+      memory: new MemoryBudget(options.maxMembershipBytes),
+      offsetMemory: new MemoryBudget(options.maxOffsetBytes),
       regexes: new TopicRegexes(),
       turns: this.#turns,
-      refuseGroup: () => this.#refuseGroup(),
+      refuseGrowth: (groups, bytes) => this.#refuseGrowth(groups, bytes),
       fenced: (shard) => this.#lose(shard),
     }
     this.#rewrite = new LogRewrite({
@@ -166,12 +170,18 @@ export class GroupShards {
     )
   }
 
-  #refuseGroup(): number {
-    const { options, log } = this.#services
-    const count = this.#countGroups()
-    if (count < options.maxGroups) return ErrorCode.NONE
-    log.warn({ groups: count }, 'there are as many groups as there may be: one more is refused')
-    return ErrorCode.POLICY_VIOLATION
+  #refuseGrowth(groups: number, bytes: number): number {
+    const { options, log, offsetMemory, scheduler } = this.#services
+    const isFull =
+      (groups > 0 && this.#countGroups() + groups > options.maxGroups) || !offsetMemory.hasRoomFor(bytes)
+    const nowMs = scheduler.nowMs()
+    // Not for each of those who try again.
+    if (isFull && nowMs - this.#saidFullAtMs >= SAY_FULL_EVERY_MS) {
+      this.#saidFullAtMs = nowMs
+      const fields = { groups: this.#countGroups(), bytes: offsetMemory.usedBytes }
+      log.warn(fields, 'there are as many groups and offsets as there may be: further ones are refused')
+    }
+    return isFull ? ErrorCode.POLICY_VIOLATION : ErrorCode.NONE
   }
 
   #countGroups(): number {

@@ -1,8 +1,14 @@
+/** Where something that takes memory says how much. */
+export interface MemoryUse {
+  /** @param bytes negative when memory is given back. */
+  change(bytes: number): void
+}
+
 /**
- * Bounds what all members of all groups together keep in memory: their metadata and assignments come from
- * clients, and anyone can make up groups and members.
+ * Bounds what clients can make the coordinator keep in memory, over all groups: anyone can make up groups, members
+ * and offsets.
  */
-export class MembershipMemory {
+export class MemoryBudget implements MemoryUse {
   readonly #maxBytes: number
   #usedBytes = 0
 
@@ -18,7 +24,6 @@ export class MembershipMemory {
     return this.#usedBytes + bytes <= this.#maxBytes
   }
 
-  /** @param bytes negative when memory is given back. */
   change(bytes: number): void {
     this.#usedBytes += bytes
   }

@@ -106,6 +106,15 @@ test('everything about an offset comes back as it was committed; the later one c
   ])
 })
 
+test('times at the end of what can be said are taken', async () => {
+  const last = 2n ** 63n - 1n
+  expect(await commit([{ commitTimestamp: last }, { commitTimestamp: -last }], { version: 1 })).toEqual([
+    0, 0,
+  ])
+  expect(await commit([{}], { version: 4, retentionTimeMs: last })).toEqual([0])
+  expect(await committed()).toEqual(['words-0: 0', 'words-1: 0'])
+})
+
 test('partitions that do not exist are refused one by one', async () => {
   const codes = await commit([{ committedOffset: 1n }, { partitionIndex: 3 }, { partitionIndex: -1 }])
   expect(codes).toEqual([0, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION])

@@ -1,4 +1,4 @@
-import { ErrorCode, encodeConsumerSubscription } from '@streambus/protocol'
+import { describeGroups, ErrorCode, encodeConsumerSubscription } from '@streambus/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Broker } from '../broker.ts'
 import { formGroup, TestMember } from '../groups/testing/test-member.ts'
@@ -191,6 +191,18 @@ test('members that are told their id and never come back hold up nobody', async 
   }
   const group = await stableGroup(3)
   expect(await group[0]!.heartbeat()).toBe(0)
+})
+
+test('a member whose name is as long as a name can be can be told of, like any other', async () => {
+  const member = await newMember('long')
+  for (const groupInstanceId of ['x'.repeat(32_767), 'xx' + '\u{1F600}'.repeat(8191)]) {
+    const joined = await member.join({ memberId: '', groupInstanceId, version: 5 })
+    if (joined.errorCode === 0) expect(joined.memberId.length).toBeLessThan(300)
+    const { groups } = await member.client.request(describeGroups, 5, { groups: ['long'] })
+    expect(groups[0]!.members.map(({ memberId }) => memberId)).toContain(joined.memberId)
+    expect(await member.heartbeat({ groupInstanceId })).toBe(0)
+    await member.leave(groupInstanceId)
+  }
 })
 
 test('the connection of a waiting member closes, and the group goes on without its answer', async () => {

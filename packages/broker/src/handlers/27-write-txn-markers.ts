@@ -15,7 +15,7 @@ import { wireCodeOf } from '../storage-errors.ts'
  * WriteTxnMarkers (key 27), versions 1–2: ends producers' transactions in single partitions, whatever their
  * coordinator knows of them. Administrators use it to abort a transaction whose coordinator has lost it; the
  * broker's own coordinator writes its markers without it. Each partition gets one marker, however often it is
- * named, and one request has at most 100,000.
+ * named, and one request has at most 100,000. A coordinator epoch that no coordinator has reached is refused.
  */
 const MAX_MARKERS = 100_000
 
@@ -27,6 +27,7 @@ interface Target {
 export function writeTxnMarkersHandler({
   store,
   groups,
+  transactions,
   clock,
 }: BrokerServices): Handler<WriteTxnMarkersRequest, WriteTxnMarkersResponseInput> {
   return {
@@ -37,6 +38,7 @@ export function writeTxnMarkersHandler({
       const batches: AppendBatch[] = []
       const appended: Target[] = []
       const completions: Promise<void>[] = []
+      const highestEpoch = await transactions.highestEpoch()
       let count = 0
       for (const { topics } of markers) {
         for (const { partitionIndexes } of topics) count += partitionIndexes.length
@@ -52,7 +54,12 @@ export function writeTxnMarkersHandler({
           timestampMs: clock(),
         })
         const isPossible =
-          count <= MAX_MARKERS && producerId >= 0 && producerEpoch >= 0 && coordinatorEpoch >= 0
+          count <= MAX_MARKERS &&
+          Number.isSafeInteger(producerId) &&
+          producerId >= 0 &&
+          producerEpoch >= 0 &&
+          coordinatorEpoch >= 0 &&
+          coordinatorEpoch <= highestEpoch
         const topics = marker.topics.map(({ name, partitionIndexes }) => {
           const topic = store.topics.byName(name)
           const partitions = Array.from(new Set(partitionIndexes), (partitionIndex): Target => {

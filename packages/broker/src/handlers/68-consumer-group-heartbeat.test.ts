@@ -9,6 +9,7 @@ import {
   deleteGroups,
   describeGroups,
   ErrorCode,
+  joinGroup,
   listGroups,
   offsetCommit,
   offsetFetch,
@@ -66,6 +67,23 @@ test('in version 0 the broker chooses the member id, in version 1 the member doe
     errorMessage: 'MemberId must not be empty.',
   })
   expect(await joining('mine')).toMatchObject({ errorCode: 0, memberId: 'mine' })
+})
+
+test('a refusal names what was refused, however long that is', async () => {
+  const serverAssignor = 'x'.repeat(32_767)
+  const { errorCode, errorMessage } = await joining('m1', { serverAssignor })
+  expect(errorCode).toBe(ErrorCode.UNSUPPORTED_ASSIGNOR)
+  expect(errorMessage).toMatch(/^ServerAssignor 'x+/)
+  const groupId = 'g'.repeat(32_767)
+  await client.request(joinGroup, 3, {
+    groupId,
+    sessionTimeoutMs: 10_000,
+    rebalanceTimeoutMs: 10_000,
+    memberId: '',
+    protocolType: 'connect',
+    protocols: [{ name: 'any', metadata: Buffer.alloc(0) }],
+  })
+  expect(await joining('m1', { groupId })).toMatchObject({ errorCode: ErrorCode.GROUP_ID_NOT_FOUND })
 })
 
 test('two members share a topic, one leaves, and the other gets everything', async () => {

@@ -7,6 +7,7 @@ import {
 } from '@streambus/protocol'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Broker } from '../broker.ts'
+import { partitionOf } from '../coordinator/internal-topics.ts'
 import { RawClient } from '../testing/raw-client.ts'
 import { createTopic } from '../testing/requests.ts'
 import { type ClientKind, TransactionalProducer } from '../testing/transactional-producer.ts'
@@ -129,7 +130,7 @@ describe('administration', () => {
             producerId: BigInt(producerId),
             producerEpoch,
             transactionResult: false,
-            coordinatorEpoch: 3,
+            coordinatorEpoch: 1,
             topics: [
               { name: 'words', partitionIndexes: [0, 9] },
               { name: '__transaction_state', partitionIndexes: [0] },
@@ -144,17 +145,44 @@ describe('administration', () => {
       [ErrorCode.INVALID_REQUEST, 3],
       [ErrorCode.INVALID_REQUEST],
     ])
+    // A producer and a coordinator that there cannot be.
+    expect((await abort(1, { producerId: 2n ** 63n - 1n }))[0]![0]).toBe(ErrorCode.INVALID_REQUEST)
+    expect((await abort(1, { coordinatorEpoch: 2 }))[0]![0]).toBe(ErrorCode.INVALID_REQUEST)
     expect(await abort(1)).toEqual([
       [NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION],
       [ErrorCode.INVALID_TOPIC_EXCEPTION],
     ])
     expect((await describe())[0]!.activeProducers[0]).toMatchObject({
-      coordinatorEpoch: 3,
+      coordinatorEpoch: 1,
       currentTxnStartOffset: -1n,
     })
-    expect((await abort(2, { coordinatorEpoch: 2 }))[0]![0]).toBe(ErrorCode.TRANSACTION_COORDINATOR_FENCED)
+    expect((await abort(2, { coordinatorEpoch: 0 }))[0]![0]).toBe(ErrorCode.TRANSACTION_COORDINATOR_FENCED)
     expect(await readPartition(client, 'words', 0)).toMatchObject({ committed: [], lastStableOffset: 3 })
     expect(await producer.end(true)).toBe(NONE)
     expect(await readPartition(client, 'words', 0)).toMatchObject({ committed: [] })
+  })
+
+  test('a transaction that an administrator has ended for good in the offsets of a group ends all the same', async () => {
+    const producer = await started('orders', 'v1')
+    expect(await producer.addOffsets('readers')).toBe(NONE)
+    expect(await producer.commitOffset('readers', 'words', 0, 5)).toBe(NONE)
+    const abort = async (producerEpoch: number) => {
+      const { markers } = await client.request(writeTxnMarkers, 1, {
+        markers: [
+          {
+            producerId: BigInt(producer.producer.producerId),
+            producerEpoch,
+            transactionResult: false,
+            coordinatorEpoch: 1,
+            topics: [{ name: '__consumer_offsets', partitionIndexes: [partitionOf('readers', 50)] }],
+          },
+        ],
+      })
+      return markers[0]!.topics[0]!.partitions[0]!.errorCode
+    }
+    expect(await abort(7)).toBe(NONE)
+    expect(await abort(6)).toBe(ErrorCode.INVALID_PRODUCER_EPOCH)
+    expect(await producer.commitOffset('readers', 'words', 0, 6)).toBe(ErrorCode.INVALID_PRODUCER_EPOCH)
+    expect(await producer.end(true)).toBe(NONE)
   })
 })

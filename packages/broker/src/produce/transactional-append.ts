@@ -66,9 +66,9 @@ export function appendTransactional(
     )
   if (!addsPartitions || !transactions.hasWaitingWrites(transactionalId)) {
     const verdicts = verify()
-    if (!addsPartitions || verdicts.every((errorCode) => errorCode === ErrorCode.NONE)) {
-      return appendAllowed(store, batches, verdicts, version)
-    }
+    // Nothing here holds on to the batches while the disk writes them: they are copied when `append` returns.
+    if (verdicts.every((errorCode) => errorCode === ErrorCode.NONE)) return store.append(batches)
+    if (!addsPartitions) return appendAllowed(store, batches, verdicts, version)
   }
   return new Promise((resolve, reject) => {
     const added = partitions.filter((_, at) => isTransactional[at])

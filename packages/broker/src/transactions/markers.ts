@@ -42,6 +42,9 @@ export async function writeMarkers(
   const bytes = endMarker({ producerId, producerEpoch, committed, coordinatorEpoch, timestampMs: nowMs() })
   const batches = []
   const failures: unknown[] = []
+  const failed = async (logId: LogId, error: unknown): Promise<void> => {
+    if (!(await isNotMissed(store, logId, producerId, error))) failures.push(error)
+  }
   const completions: Promise<void>[] = []
   for (const [name, partitions] of transaction.partitions.byTopic()) {
     const topic = store.topics.byName(name)
@@ -53,7 +56,7 @@ export async function writeMarkers(
         completions.push(
           offsets
             .completeTransaction(partition, producer, committed, coordinatorEpoch)
-            .catch((error: unknown) => void failures.push(error)),
+            .catch((error: unknown) => failed(logId, error)),
         )
       } else {
         batches.push({ logId, bytes, transactionVersion: clientVersion })
@@ -62,16 +65,33 @@ export async function writeMarkers(
   }
   const [results] = await Promise.all([batches.length === 0 ? [] : store.append(batches), ...completions])
   for (const [at, { error }] of results.entries()) {
-    if (error === null || error.code === 'UNKNOWN_LOG') continue
-    const isRefusal =
-      error.code === 'INVALID_PRODUCER_EPOCH' || error.code === 'TRANSACTION_COORDINATOR_FENCED'
-    if (isRefusal && !(await hasOpenTransaction(store, batches[at]!.logId, producerId))) continue
-    failures.push(error)
+    if (error !== null) await failed(batches[at]!.logId, error)
   }
   return failures
 }
 
-/** A marker that is refused where nothing is open is not missed: somebody else ended the transaction there. */
+/**
+ * Whether a partition does without the marker that it did not take: it is gone, or it refuses the marker, and
+ * nothing is open there. Then somebody else has ended the transaction in it.
+ */
+async function isNotMissed(
+  store: LogStore,
+  logId: LogId,
+  producerId: number,
+  error: unknown,
+): Promise<boolean> {
+  if (!(error instanceof StorageError)) return false
+  switch (error.code) {
+    case 'UNKNOWN_LOG':
+      return true
+    case 'INVALID_PRODUCER_EPOCH':
+    case 'TRANSACTION_COORDINATOR_FENCED':
+      return !(await hasOpenTransaction(store, logId, producerId))
+    default:
+      return false
+  }
+}
+
 async function hasOpenTransaction(store: LogStore, logId: LogId, producerId: number): Promise<boolean> {
   try {
     const producers = await store.producers(logId)

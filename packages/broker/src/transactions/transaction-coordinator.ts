@@ -6,7 +6,9 @@ import type { Logger } from '../logger.ts'
 import type { ProducerIds } from '../producer-ids.ts'
 import { type TransactionalOffsets, writeMarkers } from './markers.ts'
 import {
+  byteLengthOf,
   type ClientTransactionVersion,
+  idByteLength,
   isPrepared,
   NO_PRODUCER_ID,
   type Producer,
@@ -46,6 +48,8 @@ export interface ProducerAnswer extends Producer {
 
 /** About eight minutes. What is not completed then is completed by the next start. */
 const MAX_COMPLETION_ATTEMPTS = 25
+/** A log line says that there is no room for more, at most this often. */
+const SAY_FULL_EVERY_MS = 60_000
 
 /**
  * The transaction coordinator (KIP-98, KIP-360, KIP-890): who holds a transactional id, which partitions its
@@ -77,6 +81,7 @@ export class TransactionCoordinator {
   readonly #registry: TransactionRegistry
   /** Writes per transactional id that wait for their turn, or for their partitions. */
   readonly #waitingWrites = new Map<string, Set<WaitingWrite>>()
+  #saidFullAtMs = Number.NEGATIVE_INFINITY
 
   constructor({ store, scheduler, options, producerIds, offsets, log }: TransactionCoordinatorOptions) {
     this.#store = store
@@ -138,11 +143,7 @@ export class TransactionCoordinator {
     }
     return this.#registry.inTurn(transactionalId, refused, async (shard, answer) => {
       const current = this.#registry.get(transactionalId)
-      if (current === undefined && this.#registry.size >= this.#options.maxIds) {
-        this.#log.warn(
-          { transactionalId, maxIds: this.#options.maxIds },
-          'a transactional id was refused: there are too many',
-        )
+      if (current === undefined && !this.#hasRoomFor(1, idByteLength(transactionalId))) {
         return answer(refused(ErrorCode.POLICY_VIOLATION))
       }
       const decision = await this.#decide((freshProducerId) => {
@@ -297,6 +298,15 @@ export class TransactionCoordinator {
     })
   }
 
+  /**
+   * The largest coordinator epoch that a marker can have by now. One with a larger epoch would fence the
+   * coordinator itself: what the producer writes after it could never be ended.
+   */
+  async highestEpoch(): Promise<number> {
+    await this.loaded()
+    return this.#registry.highestEpoch
+  }
+
   /** The transaction of an id, or an error code: TRANSACTIONAL_ID_NOT_FOUND, or why this coordinator cannot say. */
   describe(transactionalId: string): Transaction | number {
     if (transactionalId === '') return ErrorCode.INVALID_REQUEST
@@ -329,7 +339,25 @@ export class TransactionCoordinator {
       nowMs: this.#nowMs(),
       maxPartitions: this.#options.maxPartitions,
     })
-    return decision.kind === 'change' ? this.#registry.save(shard, decision.next) : decision.errorCode
+    if (decision.kind !== 'change') return decision.errorCode
+    const { next } = decision
+    const growth = byteLengthOf(next) - byteLengthOf(this.#registry.get(transactionalId)!)
+    return this.#hasRoomFor(0, growth) ? this.#registry.save(shard, next) : ErrorCode.POLICY_VIOLATION
+  }
+
+  /** Whether there may be so many more ids, and so many more bytes of all of them. */
+  #hasRoomFor(ids: number, bytes: number): boolean {
+    const { maxIds, maxStateBytes } = this.#options
+    const { size, byteLength } = this.#registry
+    const isFull = size + ids > maxIds || byteLength + bytes > maxStateBytes
+    const nowMs = this.#nowMs()
+    // Not for each of those who try again.
+    if (isFull && nowMs - this.#saidFullAtMs >= SAY_FULL_EVERY_MS) {
+      this.#saidFullAtMs = nowMs
+      const fields = { ids: size, bytes: byteLength }
+      this.#log.warn(fields, 'there are as many transactions as there may be: further ones are refused')
+    }
+    return !isFull
   }
 
   /** Decides, a second time with a new producer id where one is needed. */

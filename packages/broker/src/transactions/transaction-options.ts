@@ -12,6 +12,8 @@ export interface TransactionOptions {
   removeExpiredIntervalMs?: number
   /** Transactional ids at once; a producer with another one is refused. Default 100,000. */
   maxIds?: number
+  /** Bytes that all transactional ids take in memory, with the partitions of their transactions. Default 512 MiB. */
+  maxStateBytes?: number
   /** Partitions in one transaction. Default 10,000. */
   maxPartitions?: number
 }
@@ -24,6 +26,7 @@ export const DEFAULT_TRANSACTION_OPTIONS: ResolvedTransactionOptions = {
   idExpirationMs: 7 * 24 * 3_600_000,
   removeExpiredIntervalMs: 3_600_000,
   maxIds: 100_000,
+  maxStateBytes: 512 * 1024 * 1024,
   maxPartitions: 10_000,
 }
 
@@ -34,6 +37,7 @@ const MOST: ResolvedTransactionOptions = {
   idExpirationMs: Number.MAX_SAFE_INTEGER,
   removeExpiredIntervalMs: MAX_TIMER_MS,
   maxIds: 10_000_000,
+  maxStateBytes: Number.MAX_SAFE_INTEGER,
   maxPartitions: 1_000_000,
 }
 

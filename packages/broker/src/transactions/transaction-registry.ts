@@ -6,7 +6,7 @@ import { LogRewrite, type Rewritable } from '../coordinator/log-rewrite.ts'
 import type { Scheduled, Scheduler } from '../coordinator/scheduler.ts'
 import { Turns, TurnsFull } from '../coordinator/turns.ts'
 import type { Logger } from '../logger.ts'
-import { isPrepared, type Transaction } from './transaction.ts'
+import { byteLengthOf, isPrepared, type Transaction } from './transaction.ts'
 import { readRecord, recordOf, tombstoneOf } from './transaction-records.ts'
 
 /**
@@ -52,6 +52,7 @@ export class TransactionRegistry {
   readonly #timers = new Set<Scheduled>()
   #shards: readonly Shard[] = []
   #loading: Promise<void> | undefined
+  #byteLength = 0
   #isNew = false
   #closed = false
 
@@ -111,8 +112,18 @@ export class TransactionRegistry {
     return this.#transactions.size
   }
 
+  /** Bytes that all ids take in memory, roughly. */
+  get byteLength(): number {
+    return this.#byteLength
+  }
+
   get isLoading(): boolean {
     return this.#shards.some(({ status }) => status === 'loading')
+  }
+
+  /** The largest epoch that any marker written here can have. */
+  get highestEpoch(): number {
+    return this.#shards.reduce((highest, { log }) => Math.max(highest, log?.ownerEpoch ?? 0), 0)
   }
 
   get(transactionalId: string): Transaction | undefined {
@@ -230,6 +241,8 @@ export class TransactionRegistry {
 
   #take(transaction: Transaction): void {
     const { transactionalId } = transaction
+    this.#release(transactionalId)
+    this.#byteLength += byteLengthOf(transaction)
     this.#transactions.set(transactionalId, transaction)
     if (transaction.state === 'Ongoing') this.#ongoing.add(transactionalId)
     else this.#ongoing.delete(transactionalId)
@@ -237,8 +250,14 @@ export class TransactionRegistry {
   }
 
   #forget(transactionalId: string): void {
+    this.#release(transactionalId)
     this.#transactions.delete(transactionalId)
     this.#ongoing.delete(transactionalId)
+  }
+
+  #release(transactionalId: string): void {
+    const known = this.#transactions.get(transactionalId)
+    if (known !== undefined) this.#byteLength -= byteLengthOf(known)
   }
 
   #idsIn({ partition }: Shard): string[] {

@@ -68,6 +68,21 @@ export const NO_TIME = -1
 /** The last epoch a producer is given. One more can be taken away from it: fencing must always be possible. */
 export const LAST_PRODUCER_EPOCH = 32_766
 
+/** What things take in memory, roughly: objects, maps and their entries. */
+const TRANSACTION_BYTES = 700
+const TOPIC_BYTES = 350
+const PARTITION_BYTES = 40
+
+/** Bytes that what is known of an id takes in memory, roughly. */
+export function byteLengthOf({ transactionalId, partitions }: Transaction): number {
+  return idByteLength(transactionalId) + partitions.byteLength
+}
+
+/** The same of an id without a transaction. */
+export function idByteLength(transactionalId: string): number {
+  return TRANSACTION_BYTES + transactionalId.length
+}
+
 export function isPrepared({ state }: Transaction): boolean {
   return state === 'PrepareCommit' || state === 'PrepareAbort'
 }
@@ -104,6 +119,11 @@ export class PartitionSet {
 
   has(topic: string, partition: number): boolean {
     return this.#byTopic.get(topic)?.has(partition) === true
+  }
+
+  /** Bytes in memory, roughly. Names are those of topics that exist. */
+  get byteLength(): number {
+    return this.#byTopic.size * TOPIC_BYTES + this.size * PARTITION_BYTES
   }
 
   byTopic(): Iterable<[topic: string, partitions: ReadonlySet<number>]> {

@@ -76,7 +76,7 @@ export class ClassicGroup implements Group {
   joinTimer: Scheduled | undefined
   syncTimer: Scheduled | undefined
 
-  constructor(id: string, context: GroupContext, offsets = new GroupOffsets()) {
+  constructor(id: string, context: GroupContext, offsets = new GroupOffsets(context.offsetMemory)) {
     this.id = id
     this.context = context
     this.offsets = offsets
@@ -297,7 +297,8 @@ export class ClassicGroup implements Group {
   supports(protocolType: string, protocols: readonly { readonly name: string }[]): boolean {
     if (this.#state === 'Empty') return protocolType !== '' && protocols.length > 0
     if (this.#protocolType !== protocolType) return false
-    return protocols.some(({ name }) => this.#supporters.get(name) === this.#members.size)
+    // Without members, while a first rebalance waits for them, it is whatever the next one knows.
+    return protocols.some(({ name }) => (this.#supporters.get(name) ?? 0) === this.#members.size)
   }
 
   /** The protocol that most members prefer among those that all of them know. */

@@ -3,6 +3,7 @@ import { StorageError } from '@streambus/storage'
 import type { GroupClient } from '../group-client.ts'
 import { groupMetadata } from '../group-records.ts'
 import { errorCodeOf } from '../group-refusal.ts'
+import { newMemberId } from '../member-id.ts'
 import type { Reply } from '../reply.ts'
 import { joined, joinFailure, syncFailure } from './answers.ts'
 import type { ClassicGroup } from './classic-group.ts'
@@ -89,7 +90,7 @@ function copiesOf(protocols: JoinGroupRequest['protocols']): MemberProtocol[] {
 function joinAsNewMember(join: Join): Outcome {
   const { group, request, client, reply } = join
   const { groupInstanceId } = request
-  const newId = `${groupInstanceId ?? client.clientId}-${group.context.newId()}`
+  const newId = newMemberId(groupInstanceId ?? client.clientId, group.context.newId())
   if (groupInstanceId !== null) {
     const current = group.staticMember(groupInstanceId)
     return current === undefined ? addMember(join, newId) : replaceStaticMember(join, current, newId)

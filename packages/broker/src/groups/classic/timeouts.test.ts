@@ -1,6 +1,6 @@
 import { ErrorCode, type JoinGroupResponseInput } from '@streambus/protocol'
 import { afterEach, expect, test } from 'vitest'
-import { CoordinatorFixture } from '../testing/coordinator-fixture.ts'
+import { CoordinatorFixture, GROUP } from '../testing/coordinator-fixture.ts'
 
 let fixture: CoordinatorFixture
 
@@ -39,6 +39,21 @@ test('the initial delay ends with the rebalance timeout, however many keep comin
   await fixture.time.pass(1)
   expect(first.answer).toMatchObject({ errorCode: 0, generationId: 1 })
   expect(first.answer!.members).toHaveLength(4)
+})
+
+test('whoever comes after all others have left during the initial delay is welcome', async () => {
+  fixture = await CoordinatorFixture.open({ initialRebalanceDelayMs: 3000 })
+  const { memberId } = await fixture.join('')
+  void fixture.join(memberId)
+  await fixture.time.pass(1000)
+  await fixture.coordinator.leave({
+    groupId: GROUP,
+    memberId: '',
+    members: [{ memberId, groupInstanceId: null, reason: null }],
+  })
+  const next = outcome(fixture.enter())
+  await fixture.time.pass(5000)
+  expect(next.answer).toMatchObject({ errorCode: 0, generationId: 1 })
 })
 
 test('a session that is not renewed ends, and the others rebalance', async () => {

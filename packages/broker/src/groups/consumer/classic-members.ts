@@ -11,6 +11,7 @@ import {
 import { joinFailure } from '../classic/answers.ts'
 import type { GroupClient } from '../group-client.ts'
 import { GroupRefusal } from '../group-refusal.ts'
+import { newMemberId } from '../member-id.ts'
 import { byTopicId, readSubscription, writeAssignment } from './classic-protocol.ts'
 import type { ConsumerGroup } from './consumer-group.ts'
 import type { ConsumerGroupState } from './consumer-group-state.ts'
@@ -45,7 +46,7 @@ export async function joinConsumerGroup(
   const { context } = group
   const { groupInstanceId: instanceId } = request
   const isNew = request.memberId === ''
-  const memberId = isNew ? `${instanceId ?? client.clientId}-${context.newId()}` : request.memberId
+  const memberId = isNew ? newMemberId(instanceId ?? client.clientId, context.newId()) : request.memberId
   const supportedProtocols = copiesOf(request.protocols)
   const subscription = readSubscription(supportedProtocols[0]?.metadata ?? new Uint8Array(0))
   if (subscription === null || !supports(group.durable, request.protocolType, supportedProtocols)) {

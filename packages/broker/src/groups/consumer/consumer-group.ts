@@ -58,7 +58,7 @@ export class ConsumerGroup implements Group {
   #topicsVersion = -1
   #chargedBytes = 0
 
-  constructor(id: string, context: ConsumerGroupContext, offsets = new GroupOffsets()) {
+  constructor(id: string, context: ConsumerGroupContext, offsets = new GroupOffsets(context.offsetMemory)) {
     this.id = id
     this.context = context
     this.offsets = offsets

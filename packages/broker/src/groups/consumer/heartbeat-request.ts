@@ -15,6 +15,8 @@ const CLIENT_CHOOSES_ID_VERSION = 1
 
 const MAX_ID_LENGTH = 1000
 const MAX_SUBSCRIBED_TOPICS = 10_000
+/** A message repeats names that clients made up; they may be as long as a string can be. */
+const MAX_MESSAGE_LENGTH = 4000
 
 /** Throws GroupRefusal INVALID_REQUEST with a sentence about the field at fault, or UNSUPPORTED_ASSIGNOR. */
 export function checkHeartbeatRequest(
@@ -86,7 +88,7 @@ export function isFullRequest(request: ConsumerGroupHeartbeatRequest): boolean {
 export function refusedHeartbeat(errorCode: number, errorMessage: string | null): HeartbeatAnswer {
   return {
     errorCode,
-    errorMessage,
+    errorMessage: errorMessage === null ? null : errorMessage.slice(0, MAX_MESSAGE_LENGTH),
     memberId: null,
     memberEpoch: 0,
     heartbeatIntervalMs: 0,

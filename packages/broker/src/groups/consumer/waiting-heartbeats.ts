@@ -90,7 +90,7 @@ async function answerHeartbeats(
     return heartbeats.map(() => refusedHeartbeat(errorCode, message))
   }
   if (existing === undefined) {
-    const refusal = shard.refuseGroup()
+    const refusal = shard.refuseGroup(groupId)
     if (refusal !== ErrorCode.NONE)
       throw new GroupRefusal(refusal, 'There are as many groups as there may be.')
     return new ConsumerGroup(groupId, shard).heartbeat(heartbeats)

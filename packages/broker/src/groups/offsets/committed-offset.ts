@@ -2,6 +2,8 @@ import type { OffsetCommitValue } from '@streambus/protocol'
 import type { Offset } from '@streambus/storage'
 
 const NONE = -1
+/** What one offset takes in memory, roughly, with its place in the maps, beside its metadata. */
+const OFFSET_BYTES = 300
 
 /** An offset that a group has committed for one partition. There may be millions: small, and of one shape. */
 export class CommittedOffset {
@@ -41,6 +43,11 @@ export class CommittedOffset {
       Number(value.expireTimestamp),
       recordOffset,
     )
+  }
+
+  /** Bytes it takes in memory, roughly. */
+  get byteLength(): number {
+    return OFFSET_BYTES + this.metadata.length
   }
 
   isExpired(nowMs: number, unusedSinceMs: number, retentionMs: number): boolean {

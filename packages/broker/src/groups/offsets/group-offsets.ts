@@ -1,3 +1,4 @@
+import type { MemoryUse } from '../memory-budget.ts'
 import type { CommittedOffset } from './committed-offset.ts'
 
 type Partitions = Map<number, CommittedOffset>
@@ -8,9 +9,14 @@ type Topics = Map<string, Partitions>
  * Changes only by what is durable.
  */
 export class GroupOffsets {
+  readonly #memory: MemoryUse
   readonly #committed: Topics = new Map()
   /** By producer id. Almost always empty. */
   #pending: Map<number, Topics> | undefined
+
+  constructor(memory: MemoryUse) {
+    this.#memory = memory
+  }
 
   get isEmpty(): boolean {
     return this.#committed.size === 0
@@ -23,6 +29,11 @@ export class GroupOffsets {
 
   get(topic: string, partition: number): CommittedOffset | undefined {
     return this.#committed.get(topic)?.get(partition)
+  }
+
+  /** What the open transaction of that producer has committed for the partition. */
+  getPending(producerId: number, topic: string, partition: number): CommittedOffset | undefined {
+    return this.#pending?.get(producerId)?.get(topic)?.get(partition)
   }
 
   topics(): Iterable<readonly [topic: string, partitions: ReadonlyMap<number, CommittedOffset>]> {
@@ -52,7 +63,7 @@ export class GroupOffsets {
   }
 
   commit(topic: string, partition: number, offset: CommittedOffset): void {
-    put(this.#committed, topic, partition, offset)
+    this.#put(this.#committed, topic, partition, offset)
   }
 
   /** Visible when the producer's transaction commits. */
@@ -63,15 +74,15 @@ export class GroupOffsets {
       topics = new Map()
       this.#pending.set(producerId, topics)
     }
-    put(topics, topic, partition, offset)
+    this.#put(topics, topic, partition, offset)
   }
 
   /** Forgets the partition's offset, and those that open transactions have committed for it. */
   remove(topic: string, partition: number): void {
-    take(this.#committed, topic, partition)
+    this.#take(this.#committed, topic, partition)
     if (this.#pending === undefined) return
     for (const [producerId, topics] of this.#pending) {
-      take(topics, topic, partition)
+      this.#take(topics, topic, partition)
       if (topics.size === 0) this.#pending.delete(producerId)
     }
     if (this.#pending.size === 0) this.#pending = undefined
@@ -83,30 +94,37 @@ export class GroupOffsets {
     if (topics === undefined) return
     this.#pending!.delete(producerId)
     if (this.#pending!.size === 0) this.#pending = undefined
-    if (!committed) return
     for (const [topic, partitions] of topics) {
       for (const [partition, offset] of partitions) {
+        this.#memory.change(-offset.byteLength)
+        if (!committed) continue
         // A commit outside the transaction may have come after the one inside: the later record counts,
         // whenever the transaction ends.
         const current = this.get(topic, partition)
         if (current === undefined || current.recordOffset < offset.recordOffset) {
-          put(this.#committed, topic, partition, offset)
+          this.#put(this.#committed, topic, partition, offset)
         }
       }
     }
   }
-}
 
-function put(topics: Topics, topic: string, partition: number, offset: CommittedOffset): void {
-  let partitions = topics.get(topic)
-  if (partitions === undefined) {
-    partitions = new Map()
-    topics.set(topic, partitions)
+  #put(topics: Topics, topic: string, partition: number, offset: CommittedOffset): void {
+    let partitions = topics.get(topic)
+    if (partitions === undefined) {
+      partitions = new Map()
+      topics.set(topic, partitions)
+    }
+    const replacedBytes = partitions.get(partition)?.byteLength ?? 0
+    partitions.set(partition, offset)
+    this.#memory.change(offset.byteLength - replacedBytes)
   }
-  partitions.set(partition, offset)
-}
 
-function take(topics: Topics, topic: string, partition: number): void {
-  const partitions = topics.get(topic)
-  if (partitions?.delete(partition) === true && partitions.size === 0) topics.delete(topic)
+  #take(topics: Topics, topic: string, partition: number): void {
+    const partitions = topics.get(topic)
+    const offset = partitions?.get(partition)
+    if (partitions === undefined || offset === undefined) return
+    partitions.delete(partition)
+    this.#memory.change(-offset.byteLength)
+    if (partitions.size === 0) topics.delete(topic)
+  }
 }

@@ -1,6 +1,6 @@
 import { ErrorCode } from '@streambus/protocol'
 import type { CoordinatorRecord, Transactional } from '../../coordinator/coordinator-log.ts'
-import type { Committer } from '../group.ts'
+import type { Committer, Group } from '../group.ts'
 import { offsetRecord } from '../group-records.ts'
 import { GroupRefusal } from '../group-refusal.ts'
 import type { GroupShard } from '../group-shard.ts'
@@ -50,7 +50,8 @@ export async function commitOffsets(shard: GroupShard, commit: OffsetsCommit): P
   shard.group(groupId)?.committed(committer.memberId)
 
   const nowMs = shard.scheduler.nowMs()
-  const expireTimestampMs = commit.retentionTimeMs < 0n ? -1 : nowMs + Number(commit.retentionTimeMs)
+  const expireTimestampMs =
+    commit.retentionTimeMs < 0n ? -1 : storable(nowMs + Number(commit.retentionTimeMs))
   const accepted: { topic: string; partition: number; offset: CommittedOffset }[] = []
   const records: CoordinatorRecord[] = []
   const errorCodes = topics.map(({ name, partitions }) => {
@@ -65,7 +66,7 @@ export async function commitOffsets(shard: GroupShard, commit: OffsetsCommit): P
         Number(partition.committedOffset),
         partition.committedLeaderEpoch,
         partition.committedMetadata ?? '',
-        commitTimestamp === NOT_GIVEN ? nowMs : Number(commitTimestamp),
+        commitTimestamp === NOT_GIVEN ? nowMs : storable(Number(commitTimestamp)),
         expireTimestampMs,
       )
       accepted.push({ topic: name, partition: partition.partitionIndex, offset })
@@ -74,6 +75,8 @@ export async function commitOffsets(shard: GroupShard, commit: OffsetsCommit): P
     })
   })
   if (records.length === 0) return errorCodes
+  const noRoom = shard.refuseOffsets(growth(shard.group(groupId), accepted, transactional))
+  if (noRoom !== ErrorCode.NONE) throw new GroupRefusal(noRoom, 'there is no memory left for offsets')
   const baseOffset = await shard.append(records, transactional ?? undefined)
   for (const [at, { topic, partition, offset }] of accepted.entries()) {
     offset.recordOffset = baseOffset + at
@@ -82,16 +85,38 @@ export async function commitOffsets(shard: GroupShard, commit: OffsetsCommit): P
   return errorCodes
 }
 
+/** By how much the offsets need more memory than those they replace. */
+function growth(
+  group: Group | undefined,
+  accepted: readonly { topic: string; partition: number; offset: CommittedOffset }[],
+  transactional: Transactional | null,
+): number {
+  let bytes = 0
+  for (const { topic, partition, offset } of accepted) {
+    const replaced =
+      transactional === null
+        ? group?.offsets.get(topic, partition)
+        : group?.offsets.getPending(transactional.producerId, topic, partition)
+    bytes += offset.byteLength - (replaced?.byteLength ?? 0)
+  }
+  return bytes
+}
+
 function refuseCommit(shard: GroupShard, { groupId, committer, topics }: OffsetsCommit): number {
   const group = shard.group(groupId)
   if (group !== undefined) return group.refuseCommit(committer, topics)
   // Without a generation it comes from a tool, or from a consumer that assigns partitions to itself: the
   // commit makes the group.
-  if (committer.generationIdOrMemberEpoch < 0) return shard.refuseGroup()
+  if (committer.generationIdOrMemberEpoch < 0) return shard.refuseGroup(groupId)
   if (!committer.transactional && committer.apiVersion >= GROUP_ID_NOT_FOUND_SINCE) {
     return ErrorCode.GROUP_ID_NOT_FOUND
   }
   return ErrorCode.ILLEGAL_GENERATION
+}
+
+/** A client may name any time; one that is too far away to be written exactly is as good as the last that is not. */
+function storable(timeMs: number): number {
+  return Math.max(Number.MIN_SAFE_INTEGER, Math.min(timeMs, Number.MAX_SAFE_INTEGER))
 }
 
 function refusePartition(

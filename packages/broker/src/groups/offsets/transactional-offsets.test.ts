@@ -1,5 +1,7 @@
-import { ErrorCode } from '@streambus/protocol'
+import { batchHeader, ErrorCode } from '@streambus/protocol'
+import type { AppendBatch } from '@streambus/storage'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { withOverrides } from '../../testing/controlled-store.ts'
 import { CoordinatorFixture, GROUP } from '../testing/coordinator-fixture.ts'
 
 let fixture: CoordinatorFixture
@@ -141,4 +143,37 @@ test('a generation of a group that does not exist', async () => {
       transactional: { producerId: PRODUCER, producerEpoch: 0 },
     }),
   ).toBe(ErrorCode.INVALID_GROUP_ID)
+})
+
+test('the end of a transaction does not forget a group that is about to write what it is', async () => {
+  let letGo: () => void = () => undefined
+  let isHeld = false
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
+  const { store } = fixture
+  const slowStore = withOverrides(store, {
+    append: async (batches) => {
+      const copies = batches.map((batch): AppendBatch => ({ ...batch, bytes: Uint8Array.from(batch.bytes) }))
+      // Markers overtake everything else.
+      if (isHeld && !batchHeader.isControl(copies[0]!.bytes, 0)) await held
+      return store.append(copies)
+    },
+  })
+  fixture = CoordinatorFixture.over(slowStore)
+  await fixture.commit({ 0: 1 }, { producerId: PRODUCER })
+  const joining = fixture.enter()
+  await fixture.time.pass(0)
+  expect(await joining).toMatchObject({ errorCode: 0, generationId: 1 })
+  isHeld = true
+  // Nobody hears of the member any more: that the group is empty is on its way to the disk.
+  await fixture.time.pass(60_000)
+  await fixture.complete(PRODUCER, false)
+  letGo()
+  await fixture.time.pass(0)
+  expect(fixture.state).toBe('Empty')
+  expect((await CoordinatorFixture.reopen(store)).state).toBe('Empty')
+  const again = fixture.enter()
+  await fixture.time.pass(0)
+  expect(await again).toMatchObject({ errorCode: 0, generationId: 3 })
 })

@@ -49,8 +49,8 @@ export interface BrokerProcessOptions {
 
 /** One run of the broker, without sockets: the real coordinators and handlers behind the real dispatch. */
 export class BrokerProcess {
-  readonly groups: GroupCoordinator
-  readonly transactions: TransactionCoordinator
+  readonly #groups: GroupCoordinator
+  readonly #transactions: TransactionCoordinator
   readonly #scheduler: ProcessScheduler
   readonly #dispatch: Dispatch
 
@@ -69,13 +69,13 @@ export class BrokerProcess {
     const topicSettings = new TopicSettingsTable(store.maxBatchBytes)
     const partitionLimit = new PartitionLimit(store, options.maxPartitions)
     const producerIds = new ProducerIds(store)
-    this.groups = new GroupCoordinator({ store, scheduler, options: options.groups, log: logger, newId })
-    this.transactions = new TransactionCoordinator({
+    this.#groups = new GroupCoordinator({ store, scheduler, options: options.groups, log: logger, newId })
+    this.#transactions = new TransactionCoordinator({
       store,
       scheduler,
       options: options.transactions,
       producerIds,
-      offsets: this.groups,
+      offsets: this.#groups,
       log: logger,
     })
     const services: BrokerServices = {
@@ -88,8 +88,8 @@ export class BrokerProcess {
       topicSettings,
       partitionLimit,
       producerIds,
-      groups: this.groups,
-      transactions: this.transactions,
+      groups: this.#groups,
+      transactions: this.#transactions,
       brokerSettings: new BrokerSettings(options, listening, store, topicSettings),
       topicChanges: new TopicChanges(),
       autoCreation: new AutoCreation(store, partitionLimit, { enabled: false, partitions: 1 }),
@@ -121,8 +121,8 @@ export class BrokerProcess {
       consumerGroupHeartbeatHandler(services),
       consumerGroupDescribeHandler(services),
     ])
-    this.groups.start()
-    this.transactions.start()
+    this.#groups.start()
+    this.#transactions.start()
   }
 
   /** Answers a request as a connection would have it answered. */
@@ -138,8 +138,8 @@ export class BrokerProcess {
 
   /** As `Broker.close` does it: whoever waits is answered first. */
   close(): void {
-    this.groups.close()
-    this.transactions.close()
+    this.#groups.close()
+    this.#transactions.close()
   }
 }
 

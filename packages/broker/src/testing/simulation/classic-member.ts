@@ -44,6 +44,8 @@ export class ClassicMember {
   readonly #random: SeededRandom
   readonly #joinVersion: number
   #protocolName = ''
+  /** Joined anew since everything goes well. */
+  #hasCalmedDown = false
   /** The leader's view of the topics when it made the assignment; null in a member that made none. */
   #assignedFor: string | null = null
   #topics: readonly string[]
@@ -113,7 +115,9 @@ export class ClassicMember {
     const { groupId, instanceId, cooperative, inMixedGroup } = this.options
     const isLeader = joined.leader === this.memberId && !joined.skipAssignment
     const assignments = isLeader ? this.#assign(joined) : []
-    this.#assignedFor = joined.leader === this.memberId ? this.#topicsInWords() : null
+    this.#assignedFor = isLeader ? this.#topicsInWords() : null
+    // An assignment that is kept is one for the topics as they were.
+    if (joined.leader === this.memberId && joined.skipAssignment) this.#assignedFor = 'unknown'
     for (let attempt = 0; attempt < 5; attempt++) {
       const synced = await this.client.call(
         syncGroup,
@@ -183,7 +187,9 @@ export class ClassicMember {
           if (this.#random.chance(0.5)) this.#topics = this.#random.some(this.options.topics)
           return
         }
-      } else if (this.#topics.length < this.options.topics.length) {
+      } else if (!this.#hasCalmedDown) {
+        // A leader that took a former one's place may not know that it leads, nor that the topics have changed.
+        this.#hasCalmedDown = true
         this.#topics = this.options.topics
         return
       }

@@ -47,6 +47,11 @@ export class ConsumerMember {
     this.memberId = this.#newMemberId()
   }
 
+  /** As commits name it. */
+  get generation(): number {
+    return this.epoch > 0 ? this.epoch : -1
+  }
+
   get isStable(): boolean {
     return this.epoch > 0 && this.#target.every((partition) => this.owned.has(partition))
   }
@@ -98,7 +103,11 @@ export class ConsumerMember {
             ? { instanceId, topicPartitions: this.#byTopicId(told) }
             : { instanceId }),
       },
-      { timeoutMs: 8000, observe: observeConsumerHeartbeat(this.#world, groupId) },
+      {
+        timeoutMs: 8000,
+        isNeverRepeated: true,
+        observe: observeConsumerHeartbeat(this.#world, groupId),
+      },
     )
     if (response === null) {
       this.#tellAll = true

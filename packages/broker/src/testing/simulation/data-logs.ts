@@ -33,8 +33,6 @@ export interface ClientTransaction {
   readonly acknowledged: { readonly logId: LogId; readonly offset: number; readonly value: string }[]
   /** Known from the first marker on. */
   outcome: boolean | null
-  /** How many parts of it the markers decided. */
-  decided: number
 }
 
 /**
@@ -62,7 +60,6 @@ export class DataLogs {
       answered: null,
       acknowledged: [],
       outcome: null,
-      decided: 0,
     }
     this.transactions.set(id, transaction)
     return transaction
@@ -221,7 +218,6 @@ export class DataLogs {
       () => `${transactionId} is committed, and nobody asked for it`,
     )
     transaction.outcome = committed
-    transaction.decided++
   }
 
   #log(logId: LogId): DataLog {

@@ -33,6 +33,8 @@ export interface CallOptions<Res = unknown> {
    * connection that its client has given up.
    */
   readonly mayArriveLate?: boolean
+  /** The client would say more if it had to ask again. */
+  readonly isNeverRepeated?: boolean
   /**
    * Called when a broker begins to execute the request. What it returns is told the answer, whether it reaches
    * the client or not; null when the broker's process died.
@@ -167,10 +169,6 @@ export class Client {
     this.#gone = true
   }
 
-  get isGone(): boolean {
-    return this.#gone
-  }
-
   async sleep(delayMs: number): Promise<void> {
     await this.#time.sleep(delayMs)
     if (this.#gone) await never()
@@ -200,8 +198,10 @@ export class Client {
           () => inWords(body),
           options.observe,
         )
-      const deliver = async () => {
-        const response = await execute()
+      // Sent twice because the first answer did not come: it is the last one that the client gets.
+      const deliver = async (times: number) => {
+        const responses = await Promise.all(Array.from({ length: times }, execute))
+        const response = responses.at(-1) ?? null
         if (response === null || network.isLost('lostResponse')) return
         this.#time.after(network.delayMs(), () => {
           timer.cancel()
@@ -210,8 +210,9 @@ export class Client {
       }
       if (network.isLost('lostRequest')) return
       this.#time.after(this.#arrivesInMs(options), () => {
-        this.#time.background(deliver())
-        if (network.isLost('duplicate')) this.#time.background(execute())
+        this.#time.background(
+          deliver(options.isNeverRepeated !== true && network.isLost('duplicate') ? 2 : 1),
+        )
       })
     })
   }

@@ -63,8 +63,6 @@ export class SimulatedDisk implements LogStore {
   readonly durability = 'fsync'
   readonly location = 'simulated'
   readonly maxBatchBytes: number
-  /** Appends asked for so far. */
-  appends = 0
   readonly #durable: MemoryLogStore
   readonly #time: VirtualTime
   readonly #random: SeededRandom
@@ -102,7 +100,7 @@ export class SimulatedDisk implements LogStore {
   }
 
   /** Whether something waits to become durable. */
-  get isBusy(): boolean {
+  get #isBusy(): boolean {
     return this.#pending.length > 0 || this.#isWriting
   }
 
@@ -126,7 +124,6 @@ export class SimulatedDisk implements LogStore {
   }
 
   append(batches: readonly AppendBatch[]): Promise<AppendResult[]> {
-    this.appends++
     this.#onAppend()
     // The memory is the caller's again when this function returns.
     const copies = batches.map((batch) => ({ ...batch, bytes: Uint8Array.from(batch.bytes) }))
@@ -207,7 +204,7 @@ export class SimulatedDisk implements LogStore {
   }
 
   async close(): Promise<void> {
-    while (this.isBusy && !this.#dead) await this.#time.sleep(CLOSING_CHECK_MS)
+    while (this.#isBusy && !this.#dead) await this.#time.sleep(CLOSING_CHECK_MS)
   }
 
   /** In a process that died nobody goes on. */

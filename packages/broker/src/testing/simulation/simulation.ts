@@ -118,7 +118,7 @@ class Simulation {
     }
     for (const group of this.#groups) this.#populate(group)
     const groupIds = this.#groups.map(({ id }) => id)
-    const offsetGroup = random.chance(0.7) ? world.newName('transactional-') : random.pick(groupIds)
+    const offsetGroup = random.chance(0.5) ? world.newName('transactional-') : random.pick(groupIds)
     const producers = random.between(0, 3)
     for (let index = 0; index < producers; index++) {
       const application = {
@@ -126,6 +126,7 @@ class Simulation {
         topics: this.#dataTopics,
         groupId: offsetGroup,
         groupTopics,
+        members: this.#members.filter(({ options }) => options.groupId === offsetGroup),
         version: random.pick([1, 2] as const),
       }
       if (random.chance(0.2))

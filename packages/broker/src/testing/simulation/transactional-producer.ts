@@ -24,10 +24,20 @@ export interface TransactionalProducerOptions {
   /** Group whose offsets go with the transactions, for these topics. */
   readonly groupId: string
   readonly groupTopics: readonly string[]
+  /** Members of that group, for whom the offsets may be committed. */
+  readonly members: readonly GroupIdentity[]
   /** 2: partitions join by being written to, and every transaction has an epoch of its own (KIP-890). */
   readonly version: 1 | 2
   /** Whether the producer's process ends in the middle of its work when everything comes to an end. */
   readonly diesAtEnd: boolean
+}
+
+/** What a member of a group goes by. */
+export interface GroupIdentity {
+  readonly memberId: string
+  /** Generation of a classic member, epoch of another one; below 0 where it has none. */
+  readonly generation: number
+  readonly options: { readonly instanceId: string | null }
 }
 
 /** Somebody else has the transactional id now: nothing more can be done. */
@@ -98,15 +108,25 @@ export class TransactionalProducer {
         },
         {
           timeoutMs: CALL_TIMEOUT_MS,
-          observe: () => (answer) => {
-            if (answer === null || answer.errorCode !== ErrorCode.NONE) return
-            const durable = world.transactions.transactions.get(transactionalId)
-            check(
-              durable?.producerId === answer.producerId && durable.producerEpoch === answer.producerEpoch,
-              () =>
-                `${transactionalId} was told producer ${answer.producerId}/${answer.producerEpoch}, and ${durable?.producerId}/${durable?.producerEpoch} is durable`,
-            )
-            world.data.fence(Number(answer.producerId), answer.producerEpoch)
+          observe: () => {
+            const before = world.transactions.transactions.get(transactionalId)
+            return (answer) => {
+              if (answer === null || answer.errorCode !== ErrorCode.NONE) return
+              // One epoch back is a producer that has not heard of its last one.
+              check(
+                before?.producerId !== identity.producerId ||
+                  identity.producerEpoch + 1 >= before.producerEpoch,
+                () =>
+                  `${transactionalId} was taken over from epoch ${before?.producerEpoch} by ${identity.producerEpoch}`,
+              )
+              const durable = world.transactions.transactions.get(transactionalId)
+              check(
+                durable?.producerId === answer.producerId && durable.producerEpoch === answer.producerEpoch,
+                () =>
+                  `${transactionalId} was told producer ${answer.producerId}/${answer.producerEpoch}, and ${durable?.producerId}/${durable?.producerEpoch} is durable`,
+              )
+              world.data.fence(Number(answer.producerId), answer.producerEpoch)
+            }
           },
         },
       )
@@ -133,7 +153,7 @@ export class TransactionalProducer {
       if (!world.isCalm && this.#random.chance(0.02)) await this.client.sleep(this.#random.next() * 60_000)
       isEmpty = false
       const choice = this.#random.next()
-      if (choice < 0.1) await Promise.all([this.#sendOffsets(transaction), this.#write(transaction)])
+      if (choice < 0.1) await both(this.#sendOffsets(transaction), this.#write(transaction))
       else if (choice < 0.35) await this.#sendOffsets(transaction)
       else await this.#write(transaction)
       await this.client.sleep(this.#random.next() * 300)
@@ -272,11 +292,13 @@ export class TransactionalProducer {
       this.#added.add(groupId)
     }
     const producerId = Number(this.#producerId)
+    const member = this.#memberToCommitFor()
     await this.#insist('commit offsets', async () => {
       const response = await this.client.call(
         txnOffsetCommit,
-        version === 2 ? 5 : this.#random.between(0, 4),
+        version === 2 ? 5 : this.#random.between(member === undefined ? 0 : 3, 4),
         {
+          ...member,
           transactionalId,
           groupId,
           producerId: this.#producerId,
@@ -296,6 +318,8 @@ export class TransactionalProducer {
           timeoutMs: CALL_TIMEOUT_MS,
           mayArriveLate: version === 2,
           observe: () => {
+            const generation = world.groups.classic.get(groupId)?.generation
+            const lives = world.groups.livesOf(groupId)
             const ends = commits.map(({ partition, offset, metadata }) =>
               world.asked.begin(commitWords(offsetKey(groupId, topic, partition), offset, metadata)),
             )
@@ -309,6 +333,14 @@ export class TransactionalProducer {
                   world.groups.pendingOf(producerId, name)?.metadata === metadata,
                   () => `${metadata} of ${name} was acknowledged to ${transactionalId}, and is not durable`,
                 )
+                check(
+                  member === undefined ||
+                    generation === undefined ||
+                    member.generationIdOrMemberEpoch >= generation ||
+                    world.groups.livesOf(groupId) !== lives,
+                  () =>
+                    `${metadata} of generation ${member?.generationIdOrMemberEpoch} of ${groupId} was taken in generation ${generation}`,
+                )
               }
             }
           },
@@ -317,6 +349,15 @@ export class TransactionalProducer {
       const codes = response?.topics[0]?.partitions.map(({ errorCode }) => errorCode)
       return codes === undefined ? null : (codes.find((code) => code !== ErrorCode.NONE) ?? ErrorCode.NONE)
     })
+  }
+
+  /** Who the group must still know, or the offsets are refused (KIP-447). */
+  #memberToCommitFor() {
+    const { members } = this.#options
+    if (members.length === 0 || this.#random.chance(0.2)) return undefined
+    const { memberId, generation, options } = this.#random.pick(members)
+    if (memberId === '' || generation < 0) return undefined
+    return { memberId, generationIdOrMemberEpoch: generation, groupInstanceId: options.instanceId }
   }
 
   async #end(transaction: ClientTransaction, committed: boolean): Promise<void> {
@@ -391,6 +432,13 @@ export class TransactionalProducer {
     if (producerId !== this.#producerId || epoch !== this.#epoch) this.#sequences = new Map()
     this.#producerId = producerId
     this.#epoch = epoch
+  }
+}
+
+/** Nothing of either is left behind when one fails. */
+async function both(one: Promise<void>, other: Promise<void>): Promise<void> {
+  for (const result of await Promise.allSettled([one, other])) {
+    if (result.status === 'rejected') throw result.reason
   }
 }
 

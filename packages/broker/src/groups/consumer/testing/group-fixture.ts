@@ -9,7 +9,7 @@ import type { Scheduled, Scheduler } from '../../../coordinator/scheduler.ts'
 import { silentLogger } from '../../../logger.ts'
 import type { Group } from '../../group.ts'
 import { type GroupOptions, resolveGroupOptions } from '../../group-options.ts'
-import { MembershipMemory } from '../../membership-memory.ts'
+import { MemoryBudget } from '../../memory-budget.ts'
 import { ConsumerGroup, type ConsumerGroupContext } from '../consumer-group.ts'
 import type { HeartbeatAnswer } from '../heartbeat-request.ts'
 import { consumerGroupRecordOf } from '../record-codec.ts'
@@ -87,7 +87,8 @@ export class GroupFixture implements ConsumerGroupContext {
   readonly topics = new TestTopics()
   readonly regexes = new TopicRegexes()
   readonly log = silentLogger
-  readonly memory = new MembershipMemory(Number.MAX_SAFE_INTEGER)
+  readonly memory = new MemoryBudget(Number.MAX_SAFE_INTEGER)
+  readonly offsetMemory = new MemoryBudget(Number.MAX_SAFE_INTEGER)
   readonly options
   /** What is durable. */
   readonly records: CoordinatorRecord[] = []
