@@ -25,6 +25,8 @@ export interface GroupClient {
   readonly missing: Partial<Record<Variant, string>>
   /** False where it tells nobody what it committed. */
   readonly tellsCommits: boolean
+  /** It commits a record when it takes it, before it has told of it: kill -9 in between loses that one. */
+  readonly commitsBeforeProcessing?: true
   /** A process that was started may never join; against Apache Kafka as well. */
   readonly mayNeverJoin?: true
   program(membership: Membership): Promise<MemberProgram>
@@ -75,6 +77,8 @@ const kcat: GroupClient = {
   name: 'kcat',
   missing: { consumer: 'librdkafka has it from 2.4 on; Debian 12 ships 2.0.2' },
   tellsCommits: false,
+  // librdkafka stores the offset when kcat takes the record, and commits what is stored in the background.
+  commitsBeforeProcessing: true,
   async program({ bootstrap, topic, group, variant, sessionTimeoutMs, instanceId }) {
     await ensureProgram('kcat', 'kcat')
     const settings = {
