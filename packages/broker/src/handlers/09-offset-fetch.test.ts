@@ -57,6 +57,24 @@ test('a group that does not exist has committed nothing, which is no error', asy
   ).toMatchObject({ groups: [{ groupId: 'readers', topics: [], errorCode: 0 }] })
 })
 
+test('what is asked for several times is answered once', async () => {
+  await commit('readers', 5n)
+  const words = { name: 'words', topicId, partitionIndexes: [0, 1, 0, 1] }
+  const once = { partitions: [there(5n), nothing(1)] }
+  const { topics } = await client.request(offsetFetch, 5, { groupId: 'readers', topics: [words, words] })
+  expect(topics).toMatchObject([once, { partitions: [] }])
+  for (const version of [8, 9, 10]) {
+    const named = { groupId: 'readers', topics: [words] }
+    const all = { groupId: 'readers', topics: null }
+    const { groups } = await client.request(offsetFetch, version, { groups: [named, named, all, all] })
+    expect(groups.map(({ topics }) => topics)).toMatchObject([
+      [once],
+      [{ partitions: [] }],
+      [{ partitions: [there(5n)] }],
+    ])
+  }
+})
+
 test.each([0, 1, 2, 3, 4, 5, 6, 7])('one group, in version %i', async (version) => {
   await commit('readers', 5n)
   const leaderEpoch = version >= 5 ? 4 : -1

@@ -51,15 +51,18 @@ export function offsetFetchHandler({
           topics: wanted === null ? withIds(found, version, store) : inOrder(wanted, found),
         }
       }
-      if (version >= MANY_GROUPS_SINCE) return { groups: request.groups.map(answer) }
+      if (version >= MANY_GROUPS_SINCE) return { groups: withoutRepeats(request.groups).map(answer) }
 
       const { groupId, topics } = request
-      const group = answer({
-        groupId,
-        memberId: null,
-        memberEpoch: -1,
-        topics: topics?.map((topic) => ({ ...topic, topicId: '' })) ?? null,
-      })
+      const [asked] = withoutRepeats([
+        {
+          groupId,
+          memberId: null,
+          memberEpoch: -1,
+          topics: topics?.map((topic) => ({ ...topic, topicId: '' })) ?? null,
+        },
+      ])
+      const group = answer(asked!)
       const errorCode = group.errorCode ?? ErrorCode.NONE
       if (errorCode !== ErrorCode.NONE && version < GROUP_ERROR_SINCE) {
         return { topics: failed(topics ?? [], errorCode) }
@@ -67,6 +70,43 @@ export function offsetFetchHandler({
       return { errorCode, topics: group.topics as TopicResponse[] }
     },
   }
+}
+
+/**
+ * Each offset is told once, however often it is asked for: the number of a partition is short, the metadata of an
+ * offset may not be.
+ */
+function withoutRepeats(groups: readonly GroupRequest[]): GroupRequest[] {
+  const whole = new Set<string>()
+  const asked = new Map<string, Map<string, Set<number>>>()
+  return groups.flatMap((group): GroupRequest[] => {
+    const { groupId, topics } = group
+    if (topics === null) {
+      if (whole.has(groupId)) return []
+      whole.add(groupId)
+      return [group]
+    }
+    const askedTopics = getOrPut(asked, groupId, () => new Map<string, Set<number>>())
+    const unasked = topics.map((topic) => {
+      const partitions = getOrPut(askedTopics, `${topic.name}/${topic.topicId}`, () => new Set<number>())
+      const partitionIndexes = topic.partitionIndexes.filter((partition) => {
+        const isRepeat = partitions.has(partition)
+        partitions.add(partition)
+        return !isRepeat
+      })
+      return { ...topic, partitionIndexes }
+    })
+    return [{ ...group, topics: unasked }]
+  })
+}
+
+function getOrPut<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key)
+  if (value === undefined) {
+    value = make()
+    map.set(key, value)
+  }
+  return value
 }
 
 interface WantedTopic {

@@ -63,6 +63,8 @@ export function addPartitionsToTxnHandler({
 }
 
 function refusal(store: LogStore, topic: string, partition: number): number {
-  if (store.topics.byName(topic)?.logs[partition] === undefined) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-  return isInternalTopic(topic) ? ErrorCode.INVALID_TOPIC_EXCEPTION : ErrorCode.NONE
+  // What the broker keeps for itself is nobody's to write to.
+  if (isInternalTopic(topic)) return ErrorCode.TOPIC_AUTHORIZATION_FAILED
+  const exists = store.topics.byName(topic)?.logs[partition] !== undefined
+  return exists ? ErrorCode.NONE : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 }

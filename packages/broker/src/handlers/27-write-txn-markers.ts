@@ -79,7 +79,7 @@ export function writeTxnMarkersHandler({
                     coordinatorEpoch,
                   )
                   .catch((error: unknown) => {
-                    target.errorCode = errorCodeOf(error)
+                    target.errorCode = markerCodeOf(errorCodeOf(error))
                   }),
               )
             } else if (isInternalTopic(name)) {
@@ -100,5 +100,17 @@ export function writeTxnMarkersHandler({
       }
       return { markers: answers }
     },
+  }
+}
+
+/** Who writes markers looks for the leader of a partition, and knows nothing of the group coordinator behind it. */
+function markerCodeOf(errorCode: number): number {
+  switch (errorCode) {
+    case ErrorCode.COORDINATOR_NOT_AVAILABLE:
+    case ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
+    case ErrorCode.NOT_COORDINATOR:
+      return ErrorCode.NOT_LEADER_OR_FOLLOWER
+    default:
+      return errorCode
   }
 }

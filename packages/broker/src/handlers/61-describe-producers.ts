@@ -24,11 +24,17 @@ export function describeProducersHandler({
     minVersion: 0,
     maxVersion: 0,
     async handle({ topics }) {
-      const answers = topics.map(async ({ name, partitionIndexes }) => ({
+      // Each partition once: it has many producers, and its number is short.
+      const wanted = new Map<string, Set<number>>()
+      for (const { name, partitionIndexes } of topics) {
+        const partitions = wanted.get(name)
+        if (partitions === undefined) wanted.set(name, new Set(partitionIndexes))
+        else for (const partition of partitionIndexes) partitions.add(partition)
+      }
+      const answers = Array.from(wanted, async ([name, partitions]) => ({
         name,
         partitions: await Promise.all(
-          // Each once: a partition has many producers, and its number is short.
-          Array.from(new Set(partitionIndexes), (partition) =>
+          Array.from(partitions, (partition) =>
             describe(store, store.topics.byName(name)?.logs[partition], partition),
           ),
         ),

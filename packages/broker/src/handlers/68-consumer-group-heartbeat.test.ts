@@ -66,6 +66,9 @@ test('in version 0 the broker chooses the member id, in version 1 the member doe
     errorCode: ErrorCode.INVALID_REQUEST,
     errorMessage: 'MemberId must not be empty.',
   })
+  for (const blank of [{ memberId: ' ' }, { groupId: ' ' }, { instanceId: '\t' }, { rackId: ' ' }]) {
+    expect(await joining('mine', blank)).toMatchObject({ errorCode: ErrorCode.INVALID_REQUEST })
+  }
   expect(await joining('mine')).toMatchObject({ errorCode: 0, memberId: 'mine' })
 })
 
@@ -84,6 +87,32 @@ test('a refusal names what was refused, however long that is', async () => {
     protocols: [{ name: 'any', metadata: Buffer.alloc(0) }],
   })
   expect(await joining('m1', { groupId })).toMatchObject({ errorCode: ErrorCode.GROUP_ID_NOT_FOUND })
+})
+
+test('a group subscribes to a hundred regular expressions and no more', async () => {
+  const subscribe = (index: number, regex = index) =>
+    joining(`m${index}`, { subscribedTopicNames: null, subscribedTopicRegex: `t(${regex})?` })
+  for (let index = 0; index < 100; index++) expect(await subscribe(index)).toMatchObject({ errorCode: 0 })
+  expect(await subscribe(100)).toMatchObject({ errorCode: ErrorCode.GROUP_MAX_SIZE_REACHED })
+  expect(await subscribe(100, 99)).toMatchObject({ errorCode: 0 })
+  expect(await heartbeat({ memberId: 'm0', memberEpoch: -1 })).toMatchObject({ errorCode: 0 })
+  expect(await subscribe(101)).toMatchObject({ errorCode: 0 })
+})
+
+test('a static member that is refused when it comes back leaves everything as it was', async () => {
+  await using small = await Broker.start({ port: 0, groups: { maxGroupBytes: 3000 } })
+  const other = client
+  client = await RawClient.connect(small)
+  const static1 = { instanceId: 'one' }
+  expect(await joining('before', static1)).toMatchObject({ errorCode: 0 })
+  expect(await heartbeat({ memberId: 'before', memberEpoch: -2, ...static1 })).toMatchObject({ errorCode: 0 })
+  const subscribedTopicNames = Array.from({ length: 100 }, (_, index) => `topic-${index}`)
+  expect(await joining('after', { ...static1, subscribedTopicNames })).toMatchObject({
+    errorCode: ErrorCode.GROUP_MAX_SIZE_REACHED,
+  })
+  expect(await joining('after', static1)).toMatchObject({ errorCode: 0, memberId: 'after' })
+  client.close()
+  client = other
 })
 
 test('two members share a topic, one leaves, and the other gets everything', async () => {

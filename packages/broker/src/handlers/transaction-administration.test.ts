@@ -123,6 +123,10 @@ describe('administration', () => {
       },
       { errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, activeProducers: [] },
     ])
+    const { topics: once } = await client.request(describeProducers, 0, {
+      topics: [0, 9, 0].map((partition) => ({ name: 'words', partitionIndexes: [partition, partition] })),
+    })
+    expect(once).toMatchObject([{ partitions: [{ partitionIndex: 0 }, { partitionIndex: 9 }] }])
     const abort = async (version: number, change: object = {}) => {
       const { markers } = await client.request(writeTxnMarkers, version, {
         markers: [

@@ -202,6 +202,29 @@ describe('InitProducerId', () => {
     expect(await ask('a')).toMatchObject({ errorCode: NONE, producerEpoch: 1 })
     asking.close()
   })
+
+  test.each(['v1', 'v2'] as const)(
+    'ids and partitions of %s clients take no more memory than they may',
+    async (kind) => {
+      await using small = await Broker.start({ port: 0, transactions: { maxStateBytes: 35_000 } })
+      const asking = await RawClient.connect(small)
+      await createTopic(asking, 'words', { partitions: 100 })
+      const producer = new TransactionalProducer(asking, 'orders', kind)
+      expect(await producer.init()).toBe(NONE)
+      const long = new TransactionalProducer(asking, 'x'.repeat(32_000), kind)
+      expect(await long.init()).toBe(NONE)
+      const longer = new TransactionalProducer(asking, 'y'.repeat(1000), kind)
+      expect(await longer.init()).toBe(ErrorCode.POLICY_VIOLATION)
+      await producer.write('words', [0, 1], ['a'])
+      const many = Array.from({ length: 100 }, (_, partition) => partition)
+      const refused =
+        kind === 'v1' ? await producer.add('words', many) : await producer.send('words', many, ['b'])
+      expect(new Set(refused)).toEqual(new Set([ErrorCode.POLICY_VIOLATION]))
+      expect(await producer.end(true)).toBe(NONE)
+      expect(await readPartition(asking, 'words', 1)).toMatchObject({ committed: ['a'] })
+      asking.close()
+    },
+  )
 })
 
 describe('AddPartitionsToTxn', () => {
@@ -214,7 +237,7 @@ describe('AddPartitionsToTxn', () => {
       ])
     }
     expect(await stateOf('orders')).toMatchObject({ transactionState: 'Empty', topics: [] })
-    expect(await producer.add('__transaction_state', [0])).toEqual([ErrorCode.INVALID_TOPIC_EXCEPTION])
+    expect(await producer.add('__transaction_state', [0])).toEqual([ErrorCode.TOPIC_AUTHORIZATION_FAILED])
     expect(await producer.send('words', [0], ['x'])).toEqual([INVALID_TXN_STATE])
     expect(await readPartition(client, 'words', 0)).toMatchObject({ highWatermark: 0 })
   })

@@ -1,4 +1,4 @@
-import { batchHeader, ErrorCode } from '@streambus/protocol'
+import { batchHeader, ErrorCode, writeTxnMarkers } from '@streambus/protocol'
 import { MemoryLogStore, StorageError } from '@streambus/storage'
 import { describe, expect, test } from 'vitest'
 import { Broker } from '../broker.ts'
@@ -46,6 +46,26 @@ describe('when the disk does not take it', () => {
     failing.isFull = false
     expect(await young.end(true)).toBe(NONE)
     expect(await readPartition(asking, 'words', 0)).toMatchObject({ committed: ['a'] })
+    asking.close()
+    await full.close()
+  })
+
+  test('who brings a marker for the offsets of groups is told to come again', async () => {
+    const { failing, full, asking, producer } = await onFailingStore()
+    expect(await producer.commitOffset('readers', 'words', 0, 1)).toBe(NONE)
+    failing.isFull = true
+    const { markers } = await asking.request(writeTxnMarkers, 1, {
+      markers: [
+        {
+          producerId: BigInt(producer.producer.producerId),
+          producerEpoch: 0,
+          transactionResult: false,
+          coordinatorEpoch: 1,
+          topics: [{ name: '__consumer_offsets', partitionIndexes: [0] }],
+        },
+      ],
+    })
+    expect(markers[0]!.topics[0]!.partitions[0]!.errorCode).toBe(ErrorCode.NOT_LEADER_OR_FOLLOWER)
     asking.close()
     await full.close()
   })

@@ -31,7 +31,7 @@ import { resumeSession } from './session.ts'
 export type ClassicGroupState = 'Empty' | 'PreparingRebalance' | 'CompletingRebalance' | 'Stable'
 
 /** What a member that was given an id and has not come back takes, roughly. */
-const PENDING_MEMBER_BYTES = 512
+const PENDING_MEMBER_BYTES = 2000
 
 /**
  * A group whose members assign partitions among themselves: one of them, the leader, does it for all. This class

@@ -10,8 +10,9 @@ export interface MemberProtocol {
 
 export const NO_BYTES = new Uint8Array(0)
 
-/** What an object of this class and its strings take, roughly, beside the bytes that come from the client. */
-const MEMBER_OVERHEAD_BYTES = 512
+/** What an object of this class takes with its timer, roughly, beside what comes from the client. */
+export const MEMBER_OVERHEAD_BYTES = 1500
+const PROTOCOL_BYTES = 320
 
 /** One member of a classic group. */
 export class ClassicMember {
@@ -83,7 +84,7 @@ export class ClassicMember {
 
 export function protocolBytes(protocols: readonly MemberProtocol[]): number {
   let bytes = 0
-  for (const { name, metadata } of protocols) bytes += name.length + metadata.byteLength + 64
+  for (const { name, metadata } of protocols) bytes += PROTOCOL_BYTES + name.length + metadata.byteLength
   return bytes
 }
 

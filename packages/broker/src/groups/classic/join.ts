@@ -7,7 +7,7 @@ import { newMemberId } from '../member-id.ts'
 import type { Reply } from '../reply.ts'
 import { joined, joinFailure, syncFailure } from './answers.ts'
 import type { ClassicGroup } from './classic-group.ts'
-import { ClassicMember, type MemberProtocol, protocolBytes } from './classic-member.ts'
+import { ClassicMember, MEMBER_OVERHEAD_BYTES, type MemberProtocol, protocolBytes } from './classic-member.ts'
 import { completeIfAllJoined, prepareRebalance, rebalance } from './rebalance.ts'
 import { membersLeft, pendingMemberLeft, resumeSession } from './session.ts'
 
@@ -50,7 +50,7 @@ export function joinGroup(
     return
   }
   if (!group.supports(protocolType, request.protocols)) return refuse(ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
-  if (!hasMemoryFor(group, request)) return refuse(ErrorCode.GROUP_MAX_SIZE_REACHED)
+  if (!hasMemoryFor(group, request, client)) return refuse(ErrorCode.GROUP_MAX_SIZE_REACHED)
   const join: Join = { group, request, client, protocols: copiesOf(request.protocols), reply }
   return memberId === '' ? joinAsNewMember(join) : joinAgain(join)
 }
@@ -71,8 +71,16 @@ function hasPlaceFor(group: ClassicGroup, memberId: string): boolean {
   }
 }
 
-function hasMemoryFor(group: ClassicGroup, { memberId, protocols }: JoinGroupRequest): boolean {
-  const bytes = protocolBytes(protocols) - protocolBytes(group.member(memberId)?.protocols ?? [])
+function hasMemoryFor(
+  group: ClassicGroup,
+  { memberId, groupInstanceId, protocols }: JoinGroupRequest,
+  { clientId }: GroupClient,
+): boolean {
+  const known = group.member(memberId)
+  const bytes =
+    known === undefined
+      ? protocolBytes(protocols) + MEMBER_OVERHEAD_BYTES + clientId.length + (groupInstanceId?.length ?? 0)
+      : protocolBytes(protocols) - protocolBytes(known.protocols)
   if (bytes <= 0) return true
   const { context, byteLength } = group
   return byteLength + bytes <= context.options.maxGroupBytes && context.memory.hasRoomFor(bytes)
@@ -159,10 +167,8 @@ function rejoin(join: Join, member: ClassicMember, reason: string): Outcome {
 }
 
 function update(join: Join, member: ClassicMember): void {
-  const { group, request, protocols, reply } = join
-  group.setProtocols(member, protocols)
-  member.rebalanceTimeoutMs = rebalanceTimeoutMs(join)
-  member.sessionTimeoutMs = request.sessionTimeoutMs
+  const { group, reply } = join
+  change(join, member)
   // An earlier JoinGroup of this member that still waits is one that its client gave up.
   group.answerJoin(member, joinFailure(member.id, ErrorCode.REBALANCE_IN_PROGRESS))
   group.setAwaitingJoin(member, reply)
@@ -176,14 +182,8 @@ function rebalanceTimeoutMs({ request, client }: Join): number {
 /** The process behind a static member was started again. It takes the place of the one before it. */
 function replaceStaticMember(join: Join, current: ClassicMember, newId: string): Outcome {
   const { group } = join
-  if (group.state === 'Stable') {
-    const previous = current.protocols
-    group.setProtocols(current, join.protocols)
-    if (group.selectProtocol() === group.protocolName) {
-      return replaceWithoutRebalance(join, current, newId, previous)
-    }
-    group.setProtocols(current, previous)
-  }
+  if (group.state === 'Stable' && keepsVote(join, current))
+    return replaceWithoutRebalance(join, current, newId)
   const replacement = takePlaceOf(group, current, newId)
   update(join, replacement)
   if (group.state === 'Stable') return prepareRebalance(group, 'a static member has changed')
@@ -192,19 +192,37 @@ function replaceStaticMember(join: Join, current: ClassicMember, newId: string):
   return completeIfAllJoined(group)
 }
 
+/** What the member says of itself now, as long as `look` looks at it: nobody else may see it before it is durable. */
+function withChanges<T>(join: Join, current: ClassicMember, look: () => T): T {
+  const { protocols, rebalanceTimeoutMs, sessionTimeoutMs } = current
+  change(join, current)
+  try {
+    return look()
+  } finally {
+    join.group.setProtocols(current, protocols)
+    current.rebalanceTimeoutMs = rebalanceTimeoutMs
+    current.sessionTimeoutMs = sessionTimeoutMs
+  }
+}
+
+function change(join: Join, member: ClassicMember): void {
+  const { group, protocols, request } = join
+  group.setProtocols(member, protocols)
+  member.rebalanceTimeoutMs = rebalanceTimeoutMs(join)
+  member.sessionTimeoutMs = request.sessionTimeoutMs
+}
+
+/** Whether the group would still choose the protocol it has. */
+function keepsVote(join: Join, current: ClassicMember): boolean {
+  const { group } = join
+  return withChanges(join, current, () => group.selectProtocol()) === group.protocolName
+}
+
 /** The group goes on with its generation and assignments. The new id is durable before anyone hears it. */
-async function replaceWithoutRebalance(
-  join: Join,
-  current: ClassicMember,
-  newId: string,
-  previousProtocols: readonly MemberProtocol[],
-): Promise<void> {
-  const { group, client, reply, request } = join
+async function replaceWithoutRebalance(join: Join, current: ClassicMember, newId: string): Promise<void> {
+  const { group, client, reply } = join
   const formerLeaderId = group.leaderId ?? ''
-  const previous = { ...current, protocols: previousProtocols }
-  current.rebalanceTimeoutMs = rebalanceTimeoutMs(join)
-  current.sessionTimeoutMs = request.sessionTimeoutMs
-  const metadata = group.metadata((member) => member.assignment)
+  const metadata = withChanges(join, current, () => group.metadata((member) => member.assignment))
   const renamed = {
     ...metadata,
     leader: group.isLeader(current.id) ? newId : metadata.leader,
@@ -216,12 +234,10 @@ async function replaceWithoutRebalance(
     await group.context.append([groupMetadata(group.id, renamed)])
   } catch (error) {
     if (!(error instanceof StorageError)) throw error
-    group.setProtocols(current, previous.protocols)
-    current.rebalanceTimeoutMs = previous.rebalanceTimeoutMs
-    current.sessionTimeoutMs = previous.sessionTimeoutMs
     reply.send(joinFailure('', errorCodeOf(error)))
     return
   }
+  change(join, current)
   group.recorded(renamed)
   takePlaceOf(group, current, newId)
   if (client.apiVersion >= SKIP_ASSIGNMENT_SINCE) {

@@ -7,20 +7,27 @@ import { TestMember } from '../testing/test-member.ts'
 
 let broker: Broker
 let failing: boolean
+/** Appends wait for it. */
+let held: Promise<void> | undefined
+let appends = 0
 const members: TestMember[] = []
 let one: TestMember
 let two: TestMember
 
 beforeEach(async () => {
   failing = false
+  held = undefined
   const store = await MemoryLogStore.open()
   broker = await Broker.start({
     port: 0,
     store: withOverrides(store, {
-      append: async (batches) =>
-        failing
+      append: async (batches) => {
+        appends++
+        await held
+        return failing
           ? batches.map(() => ({ error: new StorageError('DISK_FULL', 'the disk is full') }))
-          : store.append(batches),
+          : store.append(batches)
+      },
     }),
   })
   one = await newMember()
@@ -124,6 +131,23 @@ test('who comes back where nothing can be written is refused, and the one before
   expect(await described()).toEqual(before)
   failing = false
   expect(await again.join({ groupInstanceId: 'two' })).toMatchObject({ errorCode: 0, generationId: 2 })
+})
+
+test('what the one who comes back says of itself is seen when it is durable, and not before', async () => {
+  const described = async () => (await one.client.request(describeGroups, 5, { groups: ['readers'] })).groups
+  const before = await described()
+  let release!: () => void
+  held = new Promise((resolve) => {
+    release = resolve
+  })
+  const appendsBefore = appends
+  const again = await newMember()
+  const joining = again.join({ groupInstanceId: 'two', topics: ['more'] })
+  while (appends === appendsBefore) await new Promise((resolve) => setTimeout(resolve, 2))
+  expect(await described()).toEqual(before)
+  release()
+  expect(await joining).toMatchObject({ errorCode: 0, generationId: 2 })
+  expect(await described()).not.toEqual(before)
 })
 
 test('who comes back during a rebalance fences the join that waits under its old id', async () => {

@@ -19,6 +19,7 @@ import { Draft } from './draft.ts'
 import { reconcileMember, refreshGroup } from './heartbeats.ts'
 import { type ClassicProtocol, haveSameSubscription, type Member, MemberState } from './member.ts'
 import {
+  checkMemory,
   findMember,
   joiningMember,
   knownStaticMember,
@@ -71,7 +72,9 @@ export async function joinConsumerGroup(
     serverAssignor: null,
     classic: { sessionTimeoutMs: request.sessionTimeoutMs, supportedProtocols },
   }
-  writeMetadata(draft, before, after, (byteLength) => group.hasMemoryFor(byteLength))
+  const known = draft.state.members.get(memberId)
+  checkMemory(draft.state, memberId, after, known, 0, (byteLength) => group.hasMemoryFor(byteLength))
+  writeMetadata(draft, before, after)
   refreshGroup(draft, group.decisionContext(), !haveSameSubscription(before, after))
   const protocolName = supportedProtocols[0]!.name
   const joined = {

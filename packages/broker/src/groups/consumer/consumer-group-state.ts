@@ -233,17 +233,19 @@ export class ConsumerGroupState {
 /** What things take in memory, roughly: map entries, numbers, objects. */
 const MEMBER_BYTES = 500
 const ENTRY_BYTES = 100
+const PROTOCOL_BYTES = 320
 const ASSIGNED_PARTITION_BYTES = 60
 const TARGET_PARTITION_BYTES = 8
+const SUBSCRIBED_TOPIC_BYTES = 40
 
 /** What a member takes, without what it is assigned. */
 export function memberBytes(memberId: string, member: MemberMetadata): number {
   const { instanceId, rackId, clientId, clientHost, subscribedTopicRegex, classic } = member
   let bytes = MEMBER_BYTES + memberId.length + clientId.length + clientHost.length
   bytes += (instanceId?.length ?? 0) + (rackId?.length ?? 0) + subscribedTopicRegex.length
-  for (const name of member.subscribedTopicNames) bytes += name.length + TARGET_PARTITION_BYTES
+  for (const name of member.subscribedTopicNames) bytes += name.length + SUBSCRIBED_TOPIC_BYTES
   for (const { name, metadata } of classic?.supportedProtocols ?? []) {
-    bytes += ENTRY_BYTES + name.length + metadata.byteLength
+    bytes += PROTOCOL_BYTES + name.length + metadata.byteLength
   }
   return bytes
 }
@@ -256,7 +258,8 @@ function targetBytes(target: TopicPartitions | null | undefined): number {
   return bytes
 }
 
-function regexBytes(regex: ResolvedRegex | null | undefined): number {
+/** What the topics take that an expression stands for. */
+export function regexBytes(regex: ResolvedRegex | null | undefined): number {
   let bytes = 0
   for (const topic of regex?.topics ?? []) bytes += topic.length + TARGET_PARTITION_BYTES
   return bytes

@@ -25,15 +25,15 @@ export function checkHeartbeatRequest(
   assignors: readonly AssignorName[],
 ): void {
   const { memberEpoch, instanceId, rackId, subscribedTopicNames, subscribedTopicRegex } = request
-  if (request.groupId === '') refuse('GroupId must not be empty.')
+  if (isBlank(request.groupId)) refuse('GroupId must not be empty.')
   if (memberEpoch < STATIC_LEAVE_EPOCH) {
     refuse(`MemberEpoch is ${memberEpoch}; it must be at least ${STATIC_LEAVE_EPOCH}.`)
   }
-  if (request.memberId === '' && (version >= CLIENT_CHOOSES_ID_VERSION || memberEpoch !== JOIN_EPOCH)) {
+  if (isBlank(request.memberId) && (version >= CLIENT_CHOOSES_ID_VERSION || memberEpoch !== JOIN_EPOCH)) {
     refuse('MemberId must not be empty.')
   }
-  if (instanceId === '') refuse('InstanceId must not be empty.')
-  if (rackId === '') refuse('RackId must not be empty.')
+  if (isBlank(instanceId)) refuse('InstanceId must not be empty.')
+  if (isBlank(rackId)) refuse('RackId must not be empty.')
   for (const [name, value] of Object.entries({
     MemberId: request.memberId,
     InstanceId: instanceId,
@@ -70,6 +70,10 @@ export function checkHeartbeatRequest(
       `ServerAssignor '${serverAssignor}' is not supported; these are: ${assignors.join(', ')}.`,
     )
   }
+}
+
+function isBlank(text: string | null): boolean {
+  return text !== null && text.trim() === ''
 }
 
 export function isLeaving({ memberEpoch }: ConsumerGroupHeartbeatRequest): boolean {

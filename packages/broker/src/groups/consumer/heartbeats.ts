@@ -2,6 +2,7 @@ import { ErrorCode } from '@streambus/protocol'
 import type { TopicCatalog } from '@streambus/storage'
 import type { GroupClient } from '../group-client.ts'
 import { GroupRefusal } from '../group-refusal.ts'
+import { regexBytes } from './consumer-group-state.ts'
 import type { Draft } from './draft.ts'
 import {
   type ConsumerGroupHeartbeatRequest,
@@ -18,10 +19,16 @@ import {
   type MemberMetadata,
   STATIC_LEAVE_EPOCH,
 } from './member.ts'
-import { findMember, memberOfHeartbeat, writeMetadata } from './membership.ts'
+import {
+  checkMemory,
+  findMember,
+  memberOfHeartbeat,
+  replaceStaticMember,
+  writeMetadata,
+} from './membership.ts'
 import { listPartitions, NO_PARTITIONS, sameAssignedPartitions } from './partitions.ts'
 import { type ListedPartitions, reconcile } from './reconciliation.ts'
-import { updateRegexes } from './regex-subscriptions.ts'
+import { resolveNewRegex, updateRegexes } from './regex-subscriptions.ts'
 import { Subscriptions, subscriptionTest } from './subscriptions.ts'
 import { type AssignorName, updateTargetAssignment } from './target-assignment.ts'
 import type { TopicRegexes } from './topic-regexes.ts'
@@ -129,9 +136,17 @@ function leave(draft: Draft, { memberId, memberEpoch, instanceId }: ConsumerGrou
 function admit(draft: Draft, { request, client }: Heartbeat, context: HeartbeatContext): Admitted {
   const regex = request.subscribedTopicRegex
   if (regex !== null && regex !== '') context.regexes.check(regex)
-  const before = memberOfHeartbeat(draft, request, context.maxMembers)
+  const { state } = draft
+  const { memberId } = request
+  const { member: before, holder } = memberOfHeartbeat(state, request, context.maxMembers)
   const metadata = heartbeatMetadata(before, request, client)
-  writeMetadata(draft, before, metadata, context.hasMemoryFor)
+  // Nothing is written before it is sure that nothing is refused.
+  const newRegex = resolveNewRegex(state, metadata.subscribedTopicRegex, context)
+  const known = holder ?? state.members.get(memberId)
+  checkMemory(state, memberId, metadata, known, regexBytes(newRegex), context.hasMemoryFor)
+  if (holder !== undefined) replaceStaticMember(draft, holder, memberId)
+  writeMetadata(draft, before, metadata)
+  if (newRegex !== null) draft.write({ kind: 'regex', regex: metadata.subscribedTopicRegex, value: newRegex })
   return new Admitted(before, !haveSameSubscription(before, metadata))
 }
 

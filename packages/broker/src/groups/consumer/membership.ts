@@ -47,31 +47,34 @@ export function findMember(state: ConsumerGroupState, memberId: string, instance
   return instanceId === null ? knownMember(state, memberId) : knownStaticMember(state, instanceId, memberId)
 }
 
-/**
- * The member that a heartbeat is of: a new one where it joins. A static member that joins takes the place of
- * the one before it, with everything that one was assigned.
- */
+/** A member as a heartbeat finds it, or as it will be when nothing is in its way. */
+interface MemberOfHeartbeat {
+  readonly member: Member
+  /** The static member whose place it is to take, with everything that one was assigned. */
+  readonly holder: Member | undefined
+}
+
+/** The member that a heartbeat is of: a new one where it joins. */
 export function memberOfHeartbeat(
-  draft: Draft,
+  state: ConsumerGroupState,
   request: ConsumerGroupHeartbeatRequest,
   maxMembers: number,
-): Member {
+): MemberOfHeartbeat {
   const { memberId, memberEpoch, instanceId } = request
-  const { state } = draft
   if (memberEpoch !== JOIN_EPOCH) {
     const member = findMember(state, memberId, instanceId)
     checkEpoch(member, request)
-    return member
+    return { member, holder: undefined }
   }
   const holder = instanceId === null ? undefined : state.staticMember(instanceId)
-  if (holder === undefined) return joiningMember(state, memberId, maxMembers)
+  if (holder === undefined) return { member: joiningMember(state, memberId, maxMembers), holder }
   if (holder.classic === null && holder.memberEpoch !== STATIC_LEAVE_EPOCH) {
     throw new GroupRefusal(
       ErrorCode.UNRELEASED_INSTANCE_ID,
       `Member ${memberId} cannot join with instance id ${instanceId}: member ${holder.memberId} has it.`,
     )
   }
-  return replaceStaticMember(draft, holder, memberId)
+  return { member: successorOf(holder, memberId), holder }
 }
 
 export function joiningMember(state: ConsumerGroupState, memberId: string, maxMembers: number): Member {
@@ -83,10 +86,14 @@ export function joiningMember(state: ConsumerGroupState, memberId: string, maxMe
   return newMember(memberId)
 }
 
+function successorOf(holder: Member, memberId: string): Member {
+  return { ...holder, memberId, memberEpoch: 0, previousMemberEpoch: 0 }
+}
+
 /** Gives what a static member has to its successor, under a new id and from epoch 0. */
 export function replaceStaticMember(draft: Draft, holder: Member, memberId: string): Member {
   const target = draft.state.target(holder.memberId)
-  const successor: Member = { ...holder, memberId, memberEpoch: 0, previousMemberEpoch: 0 }
+  const successor = successorOf(holder, memberId)
   draft.removeMember(holder.memberId)
   draft.write({ kind: 'member', memberId, value: successor })
   draft.write({ kind: 'target', memberId, value: target })
@@ -94,24 +101,34 @@ export function replaceStaticMember(draft: Draft, holder: Member, memberId: stri
   return successor
 }
 
-/** Writes what a member says about itself, where it is new. Refuses what there is no memory for. */
-export function writeMetadata(
-  draft: Draft,
-  before: Member,
+/**
+ * Refuses what there is no memory for.
+ *
+ * @param known the member whose metadata it takes the place of.
+ * @param otherBytes what comes with it.
+ */
+export function checkMemory(
+  { byteLength }: ConsumerGroupState,
+  memberId: string,
   metadata: MemberMetadata,
+  known: Member | undefined,
+  otherBytes: number,
   hasMemoryFor: (byteLength: number) => boolean,
 ): void {
-  const { memberId } = before
-  const { members, byteLength } = draft.state
-  const isMember = members.has(memberId)
-  if (isMember && sameMetadata(before, metadata)) return
-  const growth = memberBytes(memberId, metadata) - (isMember ? memberBytes(memberId, before) : 0)
+  const knownBytes = known === undefined ? 0 : memberBytes(known.memberId, known)
+  const growth = memberBytes(memberId, metadata) + otherBytes - knownBytes
   if (growth > 0 && !hasMemoryFor(byteLength + growth)) {
     throw new GroupRefusal(
       ErrorCode.GROUP_MAX_SIZE_REACHED,
       'There is no memory left for what members say about themselves.',
     )
   }
+}
+
+/** Writes what a member says about itself, where it is new. */
+export function writeMetadata(draft: Draft, before: Member, metadata: MemberMetadata): void {
+  const { memberId } = before
+  if (draft.state.members.has(memberId) && sameMetadata(before, metadata)) return
   draft.write({ kind: 'member', memberId, value: metadata })
 }
 

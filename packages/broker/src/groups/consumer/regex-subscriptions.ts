@@ -1,17 +1,45 @@
+import { ErrorCode } from '@streambus/protocol'
 import type { TopicCatalog } from '@streambus/storage'
 import { GroupRefusal } from '../group-refusal.ts'
+import type { ResolvedRegex } from './consumer-group-records.ts'
+import type { ConsumerGroupState } from './consumer-group-state.ts'
 import type { Draft } from './draft.ts'
 import { sameNames } from './member.ts'
 import type { TopicRegexes } from './topic-regexes.ts'
+
+/** Whenever members or topics change, each of them is looked at with all that it stands for. */
+const MAX_REGEXES_PER_GROUP = 100
+
+interface RegexContext {
+  readonly topics: TopicCatalog
+  readonly regexes: TopicRegexes
+  readonly nowMs: number
+}
+
+/**
+ * What an expression stands for that no member has been subscribed to; null where one has, and for none. Throws
+ * GroupRefusal where the group has too many.
+ */
+export function resolveNewRegex(
+  state: ConsumerGroupState,
+  regex: string,
+  { topics, regexes, nowMs }: RegexContext,
+): ResolvedRegex | null {
+  if (regex === '' || state.regexes.has(regex)) return null
+  if (state.regexes.size >= MAX_REGEXES_PER_GROUP) {
+    throw new GroupRefusal(
+      ErrorCode.GROUP_MAX_SIZE_REACHED,
+      `The members of the group are subscribed to ${MAX_REGEXES_PER_GROUP} regular expressions already.`,
+    )
+  }
+  return { topics: resolve(regex, topics, regexes), version: topics.version, resolvedAtMs: nowMs }
+}
 
 /**
  * Resolves the regular expressions that members are subscribed to, and forgets those that no member is
  * subscribed to any more. Returns whether any of them stands for other topics than before.
  */
-export function updateRegexes(
-  draft: Draft,
-  { topics, regexes, nowMs }: { topics: TopicCatalog; regexes: TopicRegexes; nowMs: number },
-): boolean {
+export function updateRegexes(draft: Draft, { topics, regexes, nowMs }: RegexContext): boolean {
   const { state } = draft
   const subscribed = new Set<string>()
   for (const { subscribedTopicRegex } of state.members.values()) {
