@@ -25,7 +25,7 @@ export interface GroupClient {
   readonly missing: Partial<Record<Variant, string>>
   /** False where it tells nobody what it committed. */
   readonly tellsCommits: boolean
-  /** It commits a record when it takes it, before it has told of it: kill -9 in between loses that one. */
+  /** It may commit a record before it has told of it: a member that ends in between loses that one. */
   readonly commitsBeforeProcessing?: true
   /** A process that was started may never join; against Apache Kafka as well. */
   readonly mayNeverJoin?: true

@@ -57,9 +57,6 @@ export class GroupLog {
   readonly #processed: Uint8Array[]
   readonly #commits: { member: string; offset: number }[][]
   readonly #firstProcessed = new Map<string, number>()
-  readonly #lastProcessed = new Map<string, number>()
-  /** For each member that was killed: the record it would have processed next, by partition. */
-  readonly #inHand: (number | undefined)[][] = []
   #assignments = 0
 
   constructor(partitions: number, maxOffset: number) {
@@ -94,7 +91,6 @@ export class GroupLog {
         }
         const key = `${member}/${event.partition}`
         if (!this.#firstProcessed.has(key)) this.#firstProcessed.set(key, event.first)
-        this.#lastProcessed.set(key, event.last)
         return
       }
       case 'commit':
@@ -151,33 +147,12 @@ export class GroupLog {
     return found
   }
 
-  /** The member was killed: what it tells later, it tells as a new process. */
-  killed(member: string): void {
-    this.#inHand.push(
-      this.#owners.map((_, partition) => {
-        const last = this.#lastProcessed.get(`${member}/${partition}`)
-        return last === undefined ? undefined : last + 1
-      }),
-    )
-  }
-
-  /**
-   * How many offsets below `ends[partition]` nobody processed.
-   *
-   * @param exceptInHand true for clients that commit a record before they have told of it: of each member that
-   *   was killed, the one record after the last it told of is not missing.
-   */
-  missing(ends: readonly number[], exceptInHand = false): number {
+  /** How many offsets below `ends[partition]` nobody processed. */
+  missing(ends: readonly number[]): number {
     let count = 0
-    const left = exceptInHand ? [...this.#inHand] : []
     ends.forEach((end, partition) => {
       const counts = this.#processed[partition]!
-      for (let offset = 0; offset < end; offset++) {
-        if (counts[offset] !== 0) continue
-        const holder = left.findIndex((inHand) => inHand[partition] === offset)
-        if (holder === -1) count++
-        else left.splice(holder, 1)
-      }
+      for (let offset = 0; offset < end; offset++) if (counts[offset] === 0) count++
     })
     return count
   }

@@ -36,13 +36,3 @@ test('records that nobody processed and records that were processed twice are co
 test('a line that is no event is passed over', () => {
   expect(parseEvent('Warning: something of the client')).toBeNull()
 })
-
-test('one record is excused of each killed member whose client commits before it tells, and no other', () => {
-  const log = logOf(['a', 'process 1 0 0 4'], ['a', 'process 1 1 0 1'])
-  log.killed('a')
-  log.add('a', parseEvent('process 2 0 6 7') as MemberEvent)
-  expect(log.missing([8, 2])).toBe(1)
-  expect(log.missing([8, 2], true)).toBe(0)
-  expect(log.missing([8, 3], true)).toBe(1)
-  expect(log.missing([9, 2], true)).toBe(1)
-})
