@@ -389,11 +389,13 @@ export class Membership {
     let pauseMs = this.#settings.heartbeatIntervalMs
     try {
       const errorCode = await this.#sendHeartbeat(generation)
-      if (this.#ended || this.#generation !== generation) return
+      // An answer that comes when the join is under way tells of the rebalance that the join is for: to take it for
+      // another one would have everybody join twice.
+      if (this.#ended || this.#joining || this.#generation !== generation) return
       if (this.#onHeartbeat(errorCode, generation)) await this.#checkTopics()
       else pauseMs = failedHeartbeatPauseMs
     } catch (error) {
-      if (this.#ended || this.#generation !== generation) return
+      if (this.#ended || this.#joining || this.#generation !== generation) return
       this.#cluster.settings.logger.debug(sentenceOf(error))
       this.#coordinators.forget('group', this.#settings.groupId)
       pauseMs = failedHeartbeatPauseMs
