@@ -36,13 +36,14 @@ export async function* readPartition(
   }
 }
 
-function fetchFrom(topic: string, partition: number, offset: number) {
+/** From one partition, in no session, answered at once. */
+export function fetchFrom(topic: string, partition: number, offset: number, isolationLevel = 0) {
   return {
     replicaId: -1,
     maxWaitMs: 0,
     minBytes: 0,
     maxBytes: MAX_BYTES,
-    isolationLevel: 0,
+    isolationLevel,
     sessionId: 0,
     sessionEpoch: -1,
     topics: [

@@ -9,9 +9,9 @@ import {
 } from '@streambus/protocol'
 import type { RawConnection } from '../../../bench/wire/raw-connection.ts'
 import { isolationLevels } from '../../../bench/wire/topics.ts'
+import { fetchFrom } from '../read-back.ts'
 
 const FETCH_VERSION = 12
-const MAX_BYTES = 4 * 1024 * 1024
 
 /** Values of the records of one partition, in their order. */
 export async function readCommitted(
@@ -23,32 +23,8 @@ export async function readCommitted(
   const values: (Uint8Array | null)[] = []
   let offset = 0
   while (offset < end) {
-    const { responses } = await connection.request(fetch, FETCH_VERSION, {
-      replicaId: -1,
-      maxWaitMs: 0,
-      minBytes: 0,
-      maxBytes: MAX_BYTES,
-      isolationLevel: isolationLevels.committed,
-      sessionId: 0,
-      sessionEpoch: -1,
-      topics: [
-        {
-          topic,
-          partitions: [
-            {
-              partition,
-              currentLeaderEpoch: -1,
-              fetchOffset: BigInt(offset),
-              lastFetchedEpoch: -1,
-              logStartOffset: -1n,
-              partitionMaxBytes: MAX_BYTES,
-            },
-          ],
-        },
-      ],
-      forgottenTopicsData: [],
-      rackId: '',
-    })
+    const request = fetchFrom(topic, partition, offset, isolationLevels.committed)
+    const { responses } = await connection.request(fetch, FETCH_VERSION, request)
     const answer = responses[0]?.partitions[0]
     if (answer === undefined) throw new Error(`no answer for ${topic}-${partition}`)
     if (answer.errorCode !== 0) {

@@ -3,6 +3,7 @@ import { abortedError, StreamBusError } from '../errors.ts'
 import { type TopicPartition, unknownPartition } from '../list-offsets.ts'
 import type { Message, MessageBatch } from '../message.ts'
 import { positive } from '../options.ts'
+import { iterateBatches } from './batch-iteration.ts'
 import { BatchReader } from './batch-reader.ts'
 import { type FetchOptions, type FetchSettings, fetchSettings } from './fetch-settings.ts'
 import { Fetcher } from './fetcher.ts'
@@ -92,15 +93,10 @@ export class Consumer implements AsyncIterable<Message> {
   /** By batch, as they lie in the log: less work per message. */
   batches(): AsyncIterableIterator<MessageBatch> {
     this.#start()
-    const iterator: AsyncIterableIterator<MessageBatch> = {
-      [Symbol.asyncIterator]: () => iterator,
-      next: async () => {
-        const batch = await this.#nextBatch()
-        return batch === undefined ? { value: undefined, done: true } : { value: batch, done: false }
-      },
-      return: () => this.#leave<MessageBatch>(),
-    }
-    return iterator
+    return iterateBatches(
+      () => this.#nextBatch(),
+      () => this.#leave<MessageBatch>(),
+    )
   }
 
   /** Ends the iteration. */

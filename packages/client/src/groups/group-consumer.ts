@@ -1,5 +1,6 @@
 import { backoffMs, pause } from '../backoff.ts'
 import type { Cluster } from '../cluster.ts'
+import { iterateBatches } from '../consumer/batch-iteration.ts'
 import { BatchReader } from '../consumer/batch-reader.ts'
 import { type FetchSettings, fetchSettings } from '../consumer/fetch-settings.ts'
 import { Fetcher, type OutOfRange } from '../consumer/fetcher.ts'
@@ -133,15 +134,10 @@ export class GroupConsumer implements AsyncIterable<Message> {
   /** By batch, as they lie in the log: less work per message. A batch is processed when the next is asked for. */
   batches(): AsyncIterableIterator<MessageBatch> {
     this.#start()
-    const iterator: AsyncIterableIterator<MessageBatch> = {
-      [Symbol.asyncIterator]: () => iterator,
-      next: async () => {
-        const batch = await this.#nextBatch()
-        return batch === undefined ? { value: undefined, done: true } : { value: batch, done: false }
-      },
-      return: () => this.#leave<MessageBatch>(),
-    }
-    return iterator
+    return iterateBatches(
+      () => this.#nextBatch(),
+      () => this.#leave<MessageBatch>(),
+    )
   }
 
   /**
