@@ -54,7 +54,9 @@ export const kafkaPython: ClientSource = {
       new WorkerClient({
         name: 'kafka-python',
         version: versions.kafkaPython,
-        remarks: [],
+        remarks: [
+          'Its consumer may forget a join that outlasts the poll() that began it: in groups it polls for longer.',
+        ],
         codecs: allCodecs,
         ...(await pythonProgram('worker', [bootstrap])),
         logFile,

@@ -25,10 +25,10 @@ export interface GroupClient {
   readonly missing: Partial<Record<Variant, string>>
   /** False where it tells nobody what it committed. */
   readonly tellsCommits: boolean
+  /** Its events have the time they were read, which is up to so much after they happened; 0 where it tells the time. */
+  readonly readAfterMs: number
   /** It may commit a record before it has told of it: a member that ends in between loses that one. */
   readonly commitsBeforeProcessing?: true
-  /** A process that was started may never join; against Apache Kafka as well. */
-  readonly mayNeverJoin?: true
   program(membership: Membership): Promise<MemberProgram>
 }
 
@@ -43,6 +43,7 @@ const java: GroupClient = {
   name: 'Java kafka-clients',
   missing: {},
   tellsCommits: true,
+  readAfterMs: 0,
   program: async (membership) => ({
     ...(await javaProgram('clients', 'GroupMember', memberArguments(membership), MEMBER_HEAP_MIB)),
     stopsBy: 'end of input',
@@ -53,7 +54,7 @@ const python: GroupClient = {
   name: 'kafka-python',
   missing: { consumer: 'it has only the classic protocol' },
   tellsCommits: true,
-  mayNeverJoin: true,
+  readAfterMs: 0,
   program: async (membership) => ({
     ...(await pythonProgram('member', memberArguments(membership))),
     stopsBy: 'end of input',
@@ -65,6 +66,7 @@ function npm(source: NpmSource, script: string, missing: GroupClient['missing'])
     name: source.name,
     missing,
     tellsCommits: true,
+    readAfterMs: 0,
     program: async (membership) => ({
       ...(await source.program(script, memberArguments(membership))),
       stopsBy: 'end of input',
@@ -72,11 +74,12 @@ function npm(source: NpmSource, script: string, missing: GroupClient['missing'])
   }
 }
 
-/** Its lines carry no time: they get the time they are read, which is a little after. */
 const kcat: GroupClient = {
   name: 'kcat',
   missing: { consumer: 'librdkafka has it from 2.4 on; Debian 12 ships 2.0.2' },
   tellsCommits: false,
+  // Its lines carry no time.
+  readAfterMs: 100,
   // librdkafka stores the offset when kcat takes the record, and commits what is stored in the background.
   commitsBeforeProcessing: true,
   async program({ bootstrap, topic, group, variant, sessionTimeoutMs, instanceId }) {

@@ -130,16 +130,18 @@ export class GroupLog {
     )
   }
 
-  /** Every time that two members owned a partition at once. */
-  overlaps(): string[] {
+  /** Every time that two members owned a partition at once, for longer than the times of events may be wrong. */
+  overlaps(inaccuracyMs: number): string[] {
     const found: string[] = []
     this.#owners.forEach((intervals, partition) => {
       const byStart = [...intervals].sort((a, b) => a.fromUs - b.fromUs)
       let latest: Interval | undefined
       for (const interval of byStart) {
-        if (latest !== undefined && latest.member !== interval.member && latest.toUs > interval.fromUs) {
+        if (latest !== undefined && latest.member !== interval.member) {
           const ms = Math.ceil((Math.min(latest.toUs, interval.toUs) - interval.fromUs) / 1000)
-          found.push(`partition ${partition}: ${latest.member} and ${interval.member} for ${ms} ms`)
+          if (ms > inaccuracyMs) {
+            found.push(`partition ${partition}: ${latest.member} and ${interval.member} for ${ms} ms`)
+          }
         }
         if (latest === undefined || interval.toUs > latest.toUs) latest = interval
       }

@@ -25,8 +25,6 @@ const SESSION_TIMEOUT_MS = 8_000
 /** Longer than a process takes to start again on a busy machine. */
 const STATIC_SESSION_TIMEOUT_MS = 15_000
 const STEP_TIMEOUT_MS = 60_000
-/** A client that may never join gets a new process when it has nothing after so long. */
-const JOIN_TIMEOUT_MS = 25_000
 const POLL_MS = 50
 /** Sent once all members have stopped. */
 const RECORDS_AFTER = 1_000
@@ -45,7 +43,6 @@ export class GroupScenario {
   readonly #ends: number[]
   #flow: Flow | undefined
   #changesAtKill = 0
-  #startedAgain = 0
   /** Members that were stopped or killed while records flowed. */
   #ended = 0
 
@@ -103,14 +100,12 @@ export class GroupScenario {
     const records = flow.sent.toLocaleString('en')
     const moves = this.#log.changes - this.#changesAtKill
     const rebalanced = moves === 0 ? 'no rebalance after the restart' : 'rebalanced after the restart'
-    const startedAgain =
-      this.#startedAgain === 0 ? '' : `; ${this.#startedAgain} processes that never joined were started again`
     const lost = this.#log.missing(ends)
     const inHand =
       lost === 0
         ? ''
         : `; ${lost} committed and never printed by a member that ended (it commits before it prints)`
-    return `${records} records, ${this.#log.repeated} of them twice; ${rebalanced}${startedAgain}${inHand}`
+    return `${records} records, ${this.#log.repeated} of them twice; ${rebalanced}${inHand}`
   }
 
   /** Everybody leaves; whoever comes next starts where they ended. */
@@ -190,14 +185,6 @@ export class GroupScenario {
     return Math.max(0, this.#log.missing(ends) - inHand)
   }
 
-  async #startAgain(names: readonly string[]): Promise<void> {
-    for (const name of names) {
-      this.#startedAgain++
-      await this.#member(name).kill9()
-      await this.#start(name)
-    }
-  }
-
   #member(name: string): Member {
     const member = this.#members.get(name)
     if (member === undefined) throw new Error(`member ${name} was not started`)
@@ -205,18 +192,13 @@ export class GroupScenario {
   }
 
   #settled(what: string, members: readonly string[]): Promise<void> {
-    const late = performance.now() + JOIN_TIMEOUT_MS
-    let isLate = false
     return this.#until(
       what,
       () => {
-        if (!isLate && performance.now() > late && this.client.mayNeverJoin === true) {
-          isLate = true
-          void this.#startAgain(members.filter((name) => !this.#log.owned().has(name)))
-        }
         const ended = members.filter((name) => !this.#member(name).running)
-        if (ended.length > 0 && !isLate)
+        if (ended.length > 0) {
           throw new Error(`${what}: ${ended} ended by itself, see ${this.#context.logFile}`)
+        }
         return this.#log.isSettled(members)
       },
       () => {
@@ -235,7 +217,7 @@ export class GroupScenario {
   }
 
   #checkOwners(): void {
-    const overlaps = this.#log.overlaps()
+    const overlaps = this.#log.overlaps(this.client.readAfterMs)
     if (overlaps.length > 0) throw new Error(`two owners at once: ${overlaps.join('; ')}`)
   }
 }

@@ -45,10 +45,11 @@ const consumer = kafka.consumer({
   maxWaitTimeInMs: 200,
 })
 const owned = new Ownership()
-// A member gives up what it has when it asks to join again, whatever made it ask. It tells when it has the answer.
+// A member gives up what it has when it asks to join again, whatever made it ask, or leaves. It tells when it has the
+// answer.
 consumer.on(consumer.events.REQUEST, ({ payload }) => {
   const { apiName, duration } = payload as { apiName: string; duration: number }
-  if (apiName === 'JoinGroup') owned.clear(duration + CLOCK_STEP_MS)
+  if (apiName === 'JoinGroup' || apiName === 'LeaveGroup') owned.clear(duration + CLOCK_STEP_MS)
 })
 consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
   const { memberAssignment } = payload as { memberAssignment: Record<string, number[]> }

@@ -49,8 +49,10 @@ const consumer = new Consumer({
   ...(variant === 'cooperative' ? { protocols: [{ name: 'cooperative-sticky', version: 3 }] } : {}),
 })
 const owned = new Ownership()
+let stopping = false
+let leaving = false
 const assigned = (): number[] =>
-  consumer.assignments?.find((assignment) => assignment.topic === topic)?.partitions ?? []
+  leaving ? [] : (consumer.assignments?.find((assignment) => assignment.topic === topic)?.partitions ?? [])
 // Told before the request that gives partitions up, or that joins again, leaves.
 const eager = variant === 'eager' || variant === 'static'
 consumer.on('consumer:group:rebalance', () => owned.set(eager ? [] : assigned()))
@@ -77,7 +79,6 @@ async function commit(): Promise<void> {
   }
 }
 
-let stopping = false
 let committing: Promise<void> = Promise.resolve()
 const timer = setInterval(() => {
   committing = committing.then(commit)
@@ -89,9 +90,10 @@ async function leave(): Promise<void> {
   clearInterval(timer)
   await committing
   await commit()
+  leaving = true
+  owned.set([])
   // It may leave the group and yet wait for ever for a stream that is broken.
   await Promise.race([consumer.close(true), sleep(CLOSE_TIMEOUT_MS)])
-  owned.set([])
   tell('closed')
   process.exit(0)
 }

@@ -2,7 +2,12 @@
 kafka-python as a member of a group that tells what it owns and processes: the lines of groups/group-log.ts. It
 leaves politely when standard input ends. Arguments: the broker's address, topic, group, variant, session timeout
 in ms, instance id or "-".
+
+A join that is not over when the poll() that began it times out may be forgotten by the client: what the coordinator
+assigned is then not taken up, and no heartbeats are sent. Polls here are longer than a join, and end early by a
+signal. Listeners run on the client's I/O thread, where it cannot commit.
 """
+import signal
 import sys
 import threading
 import time
@@ -15,6 +20,7 @@ from kafka.structs import OffsetAndMetadata
 
 bootstrap, topic, group, variant, session_timeout_ms, instance_id = sys.argv[1:7]
 stopping = threading.Event()
+POLL_MS = 60_000
 
 
 def tell(event, rest=""):
@@ -33,7 +39,6 @@ class Listener(ConsumerRebalanceListener):
         tell("assign", numbers(assigned))
 
     def on_partitions_revoked(self, revoked):
-        self._member.commit()
         for partition in revoked:
             self._member.uncommitted.pop(partition, None)
         tell("revoke", numbers(revoked))
@@ -47,6 +52,7 @@ class Listener(ConsumerRebalanceListener):
 class Member:
     def __init__(self):
         self.uncommitted = {}
+        self._interruptible = False
         strategy = CooperativeStickyAssignor if variant == "cooperative" else RangePartitionAssignor
         self._consumer = KafkaConsumer(
             bootstrap_servers=bootstrap,
@@ -63,8 +69,18 @@ class Member:
 
     def run(self):
         self._consumer.subscribe([topic], listener=Listener(self))
+        signal.signal(signal.SIGINT, self._interrupt)
+        threading.Thread(target=interrupt_at_end_of_input, daemon=True).start()
         while not stopping.is_set():
-            for partition, records in self._consumer.poll(timeout_ms=200).items():
+            try:
+                self._interruptible = True
+                if stopping.is_set():
+                    break
+                polled = self._consumer.poll(timeout_ms=POLL_MS)
+                self._interruptible = False
+            except KeyboardInterrupt:
+                break
+            for partition, records in polled.items():
                 first = last = records[0].offset
                 for record in records:
                     if record.offset > last + 1:
@@ -76,6 +92,12 @@ class Member:
             self.commit()
         self._consumer.close()
         tell("closed")
+
+    def _interrupt(self, _signal, _frame):
+        stopping.set()
+        if self._interruptible:
+            self._interruptible = False
+            raise KeyboardInterrupt
 
     def commit(self):
         offsets = dict(self.uncommitted)
@@ -95,10 +117,9 @@ class Member:
                 del self.uncommitted[partition]
 
 
-def until_input_ends():
+def interrupt_at_end_of_input():
     sys.stdin.read()
-    stopping.set()
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
-threading.Thread(target=until_input_ends, daemon=True).start()
 Member().run()

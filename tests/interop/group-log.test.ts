@@ -9,12 +9,18 @@ function logOf(...lines: readonly (readonly [member: string, line: string])[]): 
 
 test('two members that own a partition at once are found, however late their lines arrive', () => {
   const log = logOf(['b', 'assign 150 0'], ['a', 'assign 100 0'], ['a', 'revoke 200 0'])
-  expect(log.overlaps()).toEqual(['partition 0: a and b for 1 ms'])
+  expect(log.overlaps(0)).toEqual(['partition 0: a and b for 1 ms'])
+})
+
+test('two members whose times are read, not told, may seem to overlap by as much as reading takes', () => {
+  const log = logOf(['a', 'assign 100000 0'], ['b', 'assign 150000 0'], ['a', 'revoke 155000 0'])
+  expect(log.overlaps(5)).toEqual([])
+  expect(log.overlaps(4)).toEqual(['partition 0: a and b for 5 ms'])
 })
 
 test('a partition that is given up before it is assigned has one owner at a time', () => {
   const log = logOf(['a', 'assign 100 0,1'], ['a', 'revoke 200 0'], ['b', 'assign 201 0'])
-  expect(log.overlaps()).toEqual([])
+  expect(log.overlaps(0)).toEqual([])
   expect(log.isSettled(['a', 'b'])).toBe(true)
 })
 
@@ -22,7 +28,7 @@ test('a process that is gone owns nothing', () => {
   const log = logOf(['a', 'assign 100 0,1'])
   log.ended('a', 200)
   log.add('b', { kind: 'assign', atUs: 300, partitions: [0, 1] })
-  expect(log.overlaps()).toEqual([])
+  expect(log.overlaps(0)).toEqual([])
   expect(log.isSettled(['b'])).toBe(true)
 })
 
