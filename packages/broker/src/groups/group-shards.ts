@@ -29,6 +29,8 @@ type ShardState = GroupShard | 'loading' | 'failed' | 'lost'
 /** Partitions read at once. */
 const LOADS_AT_ONCE = 16
 const LOAD_RETRY_MS = 5000
+/** Made once: while a start reads its groups, clients ask for all of them again and again. */
+const LOADING = new GroupRefusal(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, 'the group is being loaded')
 /** A log line says that there is no room for more, at most this often. */
 const SAY_FULL_EVERY_MS = 60_000
 
@@ -122,9 +124,7 @@ export class GroupShards {
     const shard = this.#shards[partition]
     if (shard instanceof GroupShard) return shard
     if (shard === 'lost') throw notCoordinator()
-    if (shard === 'loading') {
-      throw new GroupRefusal(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, 'the group is being loaded')
-    }
+    if (shard === 'loading') throw LOADING
     throw new GroupRefusal(ErrorCode.COORDINATOR_NOT_AVAILABLE, 'the group could not be loaded')
   }
 
