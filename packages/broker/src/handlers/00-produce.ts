@@ -10,7 +10,11 @@ import { isInternalTopic } from '../coordinator/internal-topics.ts'
 import type { BrokerServices, Handler } from '../handler.ts'
 import { ConnectionRefusal } from '../network/connection.ts'
 import { refuseBatch } from '../produce/batch-check.ts'
-import { appendTransactional, type TransactionalResult } from '../produce/transactional-append.ts'
+import {
+  appendTransactional,
+  type TransactionalResult,
+  transactionVersionOf,
+} from '../produce/transactional-append.ts'
 import { wireCodeOf } from '../storage-errors.ts'
 import type { TopicPartition } from '../transactions/transaction.ts'
 
@@ -56,8 +60,8 @@ export function produceHandler(services: BrokerServices): Handler<ProduceRequest
       const responses: { name: string; topicId: string; partitionResponses: PartitionResponse[] }[] = []
       const batches: AppendBatch[] = []
       const appended: Appended[] = []
+      const isTransactional: boolean[] = []
       let refused = false
-      let isTransactional = false
 
       for (const { name, topicId, partitionData } of topicData) {
         const topic = usesTopicIds ? store.topics.byId(topicId) : store.topics.byName(name)
@@ -94,10 +98,14 @@ export function produceHandler(services: BrokerServices): Handler<ProduceRequest
               }
             } else {
               const bytes = records!
+              const inTransaction = batchHeader.isTransactional(bytes, 0)
+              const transactionVersion = inTransaction ? transactionVersionOf(version) : 0
               batches.push(
-                settings.logAppendTime ? { logId, bytes, logAppendTimeMs: nowMs } : { logId, bytes },
+                settings.logAppendTime
+                  ? { logId, bytes, transactionVersion, logAppendTimeMs: nowMs }
+                  : { logId, bytes, transactionVersion },
               )
-              if (batchHeader.isTransactional(bytes, 0)) isTransactional = true
+              isTransactional.push(inTransaction)
               const logAppendTimeMs = settings.logAppendTime ? BigInt(nowMs) : -1n
               appended.push({ topic: topic.name, partitions, position: partitions.length, logAppendTimeMs })
               response = { index, errorCode: ErrorCode.NONE, baseOffset: NOT_APPENDED }
@@ -139,11 +147,17 @@ export function produceHandler(services: BrokerServices): Handler<ProduceRequest
         return null
       }
       if (batches.length === 0) return answer([])
-      if (!isTransactional) return store.append(batches).then(answer)
+      if (!isTransactional.includes(true)) return store.append(batches).then(answer)
       const partitions = appended.map(({ topic, partitions, position }): TopicPartition => {
         return { topic, partition: partitions[position]!.index }
       })
-      return appendTransactional(services, { version, transactionalId, batches, partitions }).then(answer)
+      return appendTransactional(services, {
+        version,
+        transactionalId,
+        batches,
+        isTransactional,
+        partitions,
+      }).then(answer)
     },
   }
 }

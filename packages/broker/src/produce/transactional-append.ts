@@ -19,6 +19,8 @@ export interface TransactionalRequest {
   readonly version: number
   readonly transactionalId: string | null
   readonly batches: readonly AppendBatch[]
+  /** For each batch, whether it belongs to a transaction. One of them does. */
+  readonly isTransactional: readonly boolean[]
   /** Where each batch goes. */
   readonly partitions: readonly TopicPartition[]
 }
@@ -31,54 +33,83 @@ interface Services {
   readonly transactions: TransactionCoordinator
 }
 
+/** What the log is told of transactional batches that came in a request of this version. */
+export function transactionVersionOf(produceVersion: number): number {
+  return produceVersion >= ADDS_PARTITIONS_SINCE ? 2 : 0
+}
+
 export function appendTransactional(
   { store, transactions }: Services,
   request: TransactionalRequest,
 ): Promise<TransactionalResult[]> {
-  const { transactionalId, partitions, version } = request
-  const isTransactional = request.batches.map(({ bytes }) => batchHeader.isTransactional(bytes, 0))
+  const { transactionalId, batches, isTransactional, partitions, version } = request
+  if (transactionalId === null) {
+    return appendOthers(store, request, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+  }
+  const producer = onlyProducerOf(request)
+  if (producer === undefined) return appendOthers(store, request, ErrorCode.INVALID_PRODUCER_ID_MAPPING)
   const addsPartitions = version >= ADDS_PARTITIONS_SINCE
-  const batches = addsPartitions
-    ? request.batches.map((batch, at) => (isTransactional[at] ? { ...batch, transactionVersion: 2 } : batch))
-    : request.batches
-  const refuseAll = (errorCode: number): Promise<TransactionalResult[]> =>
-    appendAllowed(
-      store,
-      batches,
-      isTransactional.map((is) => (is ? errorCode : ErrorCode.NONE)),
-      version,
-    )
-  if (transactionalId === null) return refuseAll(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
-  const producer = producerOf(batches[isTransactional.indexOf(true)]!)
-  const { producerId, producerEpoch } = producer
-  const isMixed = batches.some((batch, at) => {
-    if (!isTransactional[at]) return false
-    const other = producerOf(batch)
-    return other.producerId !== producerId || other.producerEpoch !== producerEpoch
-  })
-  if (isMixed) return refuseAll(ErrorCode.INVALID_PRODUCER_ID_MAPPING)
-
-  const verify = (): number[] =>
-    partitions.map(({ topic, partition }, at) =>
+  if (!addsPartitions || !transactions.hasWaitingWrites(transactionalId)) {
+    const { producerId, producerEpoch } = producer
+    const verdicts = partitions.map(({ topic, partition }, at) =>
       isTransactional[at]
         ? transactions.verify(transactionalId, producerId, producerEpoch, topic, partition)
         : ErrorCode.NONE,
     )
-  if (!addsPartitions || !transactions.hasWaitingWrites(transactionalId)) {
-    const verdicts = verify()
     // Nothing here holds on to the batches while the disk writes them: they are copied when `append` returns.
     if (verdicts.every((errorCode) => errorCode === ErrorCode.NONE)) return store.append(batches)
     if (!addsPartitions) return appendAllowed(store, batches, verdicts, version)
   }
+  return appendWhenAdded(store, transactions, transactionalId, producer, request)
+}
+
+function appendWhenAdded(
+  store: LogStore,
+  transactions: TransactionCoordinator,
+  transactionalId: string,
+  producer: Producer,
+  request: TransactionalRequest,
+): Promise<TransactionalResult[]> {
+  const { batches, isTransactional, partitions } = request
   return new Promise((resolve, reject) => {
     const added = partitions.filter((_, at) => isTransactional[at])
     transactions
       .addPartitionsAndWrite(transactionalId, producer, added, (errorCode) => {
         // Here nothing may wait: the order of the calls is the order of the producer's sequence numbers.
-        resolve(errorCode === ErrorCode.NONE ? store.append(batches) : refuseAll(errorCode))
+        resolve(
+          errorCode === ErrorCode.NONE ? store.append(batches) : appendOthers(store, request, errorCode),
+        )
       })
       .catch(reject)
   })
+}
+
+/** Undefined where the transactional batches are not of one producer. */
+function onlyProducerOf({ batches, isTransactional }: TransactionalRequest): Producer | undefined {
+  let producer: Producer | undefined
+  for (let at = 0; at < batches.length; at++) {
+    if (!isTransactional[at]) continue
+    const { bytes } = batches[at]!
+    const producerId = batchHeader.producerId(bytes, 0)
+    const producerEpoch = batchHeader.producerEpoch(bytes, 0)
+    producer ??= { producerId, producerEpoch }
+    if (producer.producerId !== producerId || producer.producerEpoch !== producerEpoch) return undefined
+  }
+  return producer
+}
+
+/** Refuses what is transactional, and appends the rest. */
+function appendOthers(
+  store: LogStore,
+  { batches, isTransactional, version }: TransactionalRequest,
+  errorCode: number,
+): Promise<TransactionalResult[]> {
+  return appendAllowed(
+    store,
+    batches,
+    isTransactional.map((is) => (is ? errorCode : ErrorCode.NONE)),
+    version,
+  )
 }
 
 /** Appends the batches whose verdict is NONE. */
@@ -118,8 +149,4 @@ function reasonOf(errorCode: number): string {
     default:
       return 'The transaction coordinator cannot be asked now.'
   }
-}
-
-function producerOf({ bytes }: AppendBatch): Producer {
-  return { producerId: batchHeader.producerId(bytes, 0), producerEpoch: batchHeader.producerEpoch(bytes, 0) }
 }
