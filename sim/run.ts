@@ -1,12 +1,4 @@
-/**
- * `npm run sim -- --seconds 60`, `--seeds 1000 --from 1`, `--seed 42 --trace`: runs the simulation of the
- * coordinators (packages/broker/src/testing/simulation) for a time, for a number of seeds, or one seed in words.
- * `--counts` tells at the end what came about how often; `--sabotage 'loses writes'` has the disk get something
- * wrong, which must be found. With `--crash-at-every-append` each seed is run again once per append, and the broker dies at that one.
- *
- * A failure prints its seed, what was violated and the last events, and how to run it again. Exit code 1 when
- * anything failed.
- */
+/** Runs the simulation of the coordinators (packages/broker/src/testing/simulation). See `--help`. */
 import { parseArgs } from 'node:util'
 import { sabotages } from '../packages/broker/src/testing/simulation/sabotage.ts'
 import {
@@ -18,6 +10,24 @@ import {
 const PROGRESS_MS = 5000
 const FAILURE_LINES = 60
 const MAX_FAILURES = 5
+
+const help = `npm run sim -- [options]
+
+Drives the coordinators of groups and transactions through random schedules in virtual time and checks what must
+hold after each step. A failure prints its seed, what was violated, the last events, and how to run it again.
+Exit code 1 when anything failed.
+
+  --seconds N             for so long (60, where no number of seeds is given)
+  --seeds N               for so many seeds
+  --from N                beginning with this seed (default: another one each time)
+  --seed N                this seed alone
+  --trace                 print every event of it
+  --crash-at N            the broker dies at that append
+  --crash-at-every-append each seed again, once per append, with the broker dying at that one
+  --sabotage WHAT         the disk gets something wrong, which must be found: ${sabotages.join(', ')}
+  --counts                print at the end what came about how often
+  --lines N               events printed of a failure (${FAILURE_LINES})
+  --failures N            failures after which it stops (${MAX_FAILURES})`
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -33,8 +43,13 @@ async function main(): Promise<void> {
       'crash-at': { type: 'string' },
       'crash-at-every-append': { type: 'boolean', default: false },
       failures: { type: 'string', default: String(MAX_FAILURES) },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   })
+  if (values.help) {
+    process.stdout.write(`${help}\n`)
+    return
+  }
   const number = (name: string, text: string | undefined, fallback: number): number => {
     const value = text === undefined ? fallback : Number(text)
     if (!Number.isInteger(value) || value < 0) throw new Error(`--${name} takes a whole number`)
@@ -143,6 +158,7 @@ class Run {
 }
 
 main().catch((error: Error) => {
-  process.stderr.write(`sim: ${error.stack}\n`)
+  const isArgument = (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true
+  process.stderr.write(`sim: ${isArgument ? `${error.message} (see --help)` : error.stack}\n`)
   process.exitCode = 1
 })

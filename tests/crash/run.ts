@@ -1,8 +1,5 @@
 /**
- * `npm run crash -- --kills 50`: kills the broker with SIGKILL again and again, under load, while it starts
- * and while topics come and go, and after every restart reads everything back and compares it with what was
- * acknowledged: records, committed offsets of
- * groups, transactions. Ends with 'N passed, M failed'; exit code 1 when anything failed.
+ * The crash test of the real process. See `--help`.
  *
  * A killed process leaves the page cache behind, so this shows that acknowledged records are out of the
  * process, in order and found again; loss of power is the business of the storage tests.
@@ -19,6 +16,17 @@ import { runSelfTest } from './self-test.ts'
 /** Of the kills, the last this share happens to a broker that acknowledges from the page cache. */
 const OS_DURABILITY_SHARE = 0.2
 
+const help = `npm run crash -- [options]
+
+Kills the broker with SIGKILL again and again, under load, while it starts and while topics come and go, and after
+every restart reads everything back and compares it with what was acknowledged: records, committed offsets of
+groups, transactions. Ends with 'N passed, M failed'; exit code 1 when anything failed.
+
+  --kills N    how often (50); the last fifth of them with --durability os
+  --seed N     of the load and the moments of the kills; printed by every run
+  --keep       keep the data folder, also where all is well
+  --self-test  damage the data on purpose, which must be found`
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -26,8 +34,13 @@ async function main(): Promise<void> {
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
       keep: { type: 'boolean', default: false },
       'self-test': { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   })
+  if (values.help) {
+    process.stdout.write(`${help}\n`)
+    return
+  }
   const kills = Number(values.kills)
   const seed = Number(values.seed)
   if (!(kills >= 1) || !Number.isInteger(seed)) throw new Error('--kills and --seed take whole numbers')
