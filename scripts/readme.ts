@@ -1,12 +1,13 @@
 /**
- * Runs the README's examples and compares what they print: `npm run readme`, after a build.
+ * Runs the examples of the README and of docs/sdk and compares what they print: `npm run readme`, after a build.
  *
  * - `console` blocks: each line after `$ ` is run by bash in the repository, and must print, on both outputs
  *   together, exactly the lines below it; `…` at the end of a line stands for anything. A broker listens on a free port; the environment names it.
- * - `ts` blocks: each is run as a file that sees the built packages, and must end without an error.
+ * - `ts` blocks: each is run as a file that sees the built packages, must end without an error and print, in this
+ *   order, what its comments of the form `// → text` say. All of them must compile.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,18 +17,32 @@ interface Example {
   readonly expected: string
 }
 
+const compilerSettings = {
+  compilerOptions: {
+    module: 'nodenext',
+    target: 'es2023',
+    types: ['node'],
+    strict: true,
+    skipLibCheck: true,
+    noEmit: true,
+  },
+  include: ['*.mts'],
+}
 const FAILED = 'the command failed'
-const blocks = [...readFileSync('README.md', 'utf8').matchAll(/^```(console|ts)\n([\s\S]*?)^```$/gm)]
+const pages = ['README.md', ...readdirSync('docs/sdk').map((name) => `docs/sdk/${name}`)]
 const examples: Example[] = []
-const scripts: string[] = []
-for (const [, kind, body] of blocks) {
-  if (kind === 'ts') {
-    scripts.push(body!)
-    continue
-  }
-  for (const part of body!.split(/^\$ /m).slice(1)) {
-    const [command, ...expected] = part.split('\n')
-    examples.push({ command: command!, expected: expected.join('\n') })
+const scripts: { readonly name: string; readonly body: string }[] = []
+for (const page of pages) {
+  const blocks = readFileSync(page, 'utf8').matchAll(/^```(console|ts)\n([\s\S]*?)^```$/gm)
+  for (const [, kind, body] of blocks) {
+    if (kind === 'ts') {
+      scripts.push({ name: `${page}: ts example ${scripts.length + 1}`, body: body! })
+      continue
+    }
+    for (const part of body!.split(/^\$ /m).slice(1)) {
+      const [command, ...expected] = part.split('\n')
+      examples.push({ command: command!, expected: expected.join('\n') })
+    }
   }
 }
 
@@ -49,20 +64,31 @@ try {
     report(`$ ${command}`, matches(printed, expected), `expected:\n${expected}printed:\n${printed}`)
   }
   const folder = '.cache/readme'
+  rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
-  for (const [index, script] of scripts.entries()) {
+  for (const [index, { name, body }] of scripts.entries()) {
     const path = join(folder, `example-${index + 1}.mts`)
-    writeFileSync(path, script)
+    writeFileSync(path, body)
     const printed = run('npx', ['tsx', path])
-    report(`ts example ${index + 1}`, !printed.startsWith(FAILED), printed)
+    const wanted = [...body.matchAll(/\/\/ → (.*)$/gm)].map(([, text]) => text)
+    const missing = missingLines(printed, wanted)
+    report(
+      name,
+      !printed.startsWith(FAILED) && missing.length === 0,
+      `${printed}missing: ${missing.join('; ')}`,
+    )
   }
+  // Readers begin with them: they have to compile, too.
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(compilerSettings))
+  const compiled = run('npx', ['tsc', '-p', folder])
+  report('the ts examples compile', !compiled.startsWith(FAILED), compiled)
 } finally {
   const exited = new Promise((resolve) => broker.once('exit', resolve))
   broker.kill('SIGTERM')
   await exited
   rmSync(dataDir, { recursive: true, force: true })
 }
-console.log(`${examples.length + scripts.length - failed} passed, ${failed} failed`)
+console.log(`${examples.length + scripts.length + 1 - failed} passed, ${failed} failed`)
 process.exitCode = failed === 0 && examples.length > 0 ? 0 : 1
 
 function matches(printed: string, expected: string): boolean {
@@ -75,6 +101,17 @@ function matches(printed: string, expected: string): boolean {
       line.endsWith('…') ? printedLines[index]?.startsWith(line.slice(0, -1)) : printedLines[index] === line,
     )
   )
+}
+
+/** Those of the wanted lines that were not printed, in their order. */
+function missingLines(printed: string, wanted: readonly (string | undefined)[]): (string | undefined)[] {
+  const lines = printed.split('\n')
+  let from = 0
+  return wanted.filter((text) => {
+    const at = lines.indexOf(text ?? '', from)
+    if (at >= 0) from = at + 1
+    return at < 0
+  })
 }
 
 function report(name: string, passed: boolean, detail: string): void {

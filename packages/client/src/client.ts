@@ -6,6 +6,7 @@ import { GroupConsumer } from './groups/group-consumer.ts'
 import type { GroupConsumerOptions } from './groups/group-consumer-options.ts'
 import { type ConnectOptions, clientSettings } from './options.ts'
 import { Producer, type ProducerOptions } from './producer/producer.ts'
+import { Topic, type TopicOptions } from './topics/topic.ts'
 
 /**
  * Connects to a cluster: StreamBus, Apache Kafka 2.8 or later, or Redpanda.
@@ -40,6 +41,7 @@ export class StreamBus {
   readonly #coordinators: Coordinators
   readonly #admin: Admin
   readonly #producers = new Set<Producer>()
+  #sharedProducer: Producer | undefined
   readonly #groupConsumers = new Set<GroupConsumer>()
 
   constructor(cluster: Cluster) {
@@ -48,8 +50,22 @@ export class StreamBus {
     this.#admin = new Admin(cluster, this.#coordinators)
   }
 
-  /** A producer of its own buffer and order. */
-  producer(options: ProducerOptions = {}): Producer {
+  /** With options a producer of its own buffer and order; without, one that everybody who asks so shares. */
+  producer(options?: ProducerOptions): Producer {
+    if (options !== undefined) return this.#newProducer(options)
+    if (this.#sharedProducer?.isClosed !== false) this.#sharedProducer = this.#newProducer({})
+    return this.#sharedProducer
+  }
+
+  /** A topic whose keys and values have types: `bus.topic<Order>('orders')`, or with a schema that checks them. */
+  topic<Value = unknown, Key = string, Input = Value>(
+    name: string,
+    options?: TopicOptions<Value, Key, Input>,
+  ): Topic<Value, Key, Input> {
+    return new Topic(this, name, options)
+  }
+
+  #newProducer(options: ProducerOptions): Producer {
     const producer = new Producer(this.#cluster, options)
     this.#producers.add(producer)
     return producer

@@ -191,6 +191,16 @@ export const errorTable = {
     meaning: 'An argument of the call is wrong; nothing was sent.',
     remedy: 'Correct the argument the message names.',
   },
+  INVALID_VALUE: {
+    retriable: false,
+    meaning: "A key or value is not of the topic's type; nothing was sent.",
+    remedy: 'Correct what the message names, or the schema of the topic.',
+  },
+  INVALID_MESSAGE: {
+    retriable: false,
+    meaning: "A message in the log is not of the topic's type.",
+    remedy: 'Have messages like it passed over with onInvalid, or let the schema accept them.',
+  },
   CLOSED: {
     retriable: false,
     meaning: 'The client, producer or consumer was closed.',

@@ -30,6 +30,12 @@ export {
 export { type BrokerAddress, type ConnectOptions, type Logger, parseBrokers } from './options.ts'
 export { murmur2, partitionOfKey } from './producer/murmur2.ts'
 export { Producer, type ProducerOptions } from './producer/producer.ts'
+export { type Serializer, serializers } from './topics/serializer.ts'
+export type { StandardSchema } from './topics/standard-schema.ts'
+export { Topic, type TopicOptions } from './topics/topic.ts'
+export { type InvalidMessageOptions, TypedConsumer } from './topics/typed-consumer.ts'
+export { TypedMessage } from './topics/typed-message.ts'
+export { type TypedOutgoingMessage, TypedProducer, type TypedSendOptions } from './topics/typed-producer.ts'
 export type {
   ProducerDescription,
   TransactionDescription,

@@ -105,6 +105,10 @@ export class Producer {
     return this.#bufferedBytes
   }
 
+  get isClosed(): boolean {
+    return this.#closed
+  }
+
   /**
    * Sends one message. Rejects with UNKNOWN_TOPIC, MESSAGE_TOO_LARGE, DELIVERY_TIMEOUT, INVALID_ARGUMENT,
    * CLOSED, or what the broker refused it with.
