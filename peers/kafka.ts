@@ -20,6 +20,8 @@ export interface KafkaOptions {
   flushMessages?: number
   /** More of `server.properties`, by Kafka's names. */
   properties?: Readonly<Record<string, string>>
+  /** More arguments of `kafka-storage format`, such as users that are there from the start. */
+  formatArgs?: readonly string[]
   /** The port for clients; a free one unless given. */
   port?: number
   /** Where standard output and error go; `server.log` in the data folder unless given. */
@@ -129,6 +131,7 @@ export async function startKafka(options: KafkaOptions): Promise<RunningKafka> {
   )
   const log4j = await loggingOptions('INFO')
   const formatArgs = ['format', '--ignore-formatted', '-t', clusterId, '-c', propertiesFile]
+  formatArgs.push(...(options.formatArgs ?? []))
   await runCommand('java', [
     ...shortLivedJvmOptions,
     ...log4j,

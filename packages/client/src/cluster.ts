@@ -308,13 +308,15 @@ export class Cluster {
     signal?: AbortSignal,
     connectTimeoutMs = this.settings.connectTimeoutMs,
   ): Promise<Connection> {
-    const { clientId, requestTimeoutMs, maxFrameBytes } = this.settings
+    const { clientId, requestTimeoutMs, maxFrameBytes, tls, sasl } = this.settings
     const connection = await Connection.open({
       address,
       clientId,
       connectTimeoutMs,
       requestTimeoutMs,
       maxFrameBytes,
+      tls,
+      sasl,
       signal: signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal,
     })
     if (this.#closing.signal.aborted) {
@@ -347,7 +349,9 @@ export class Cluster {
         return this.#control
       } catch (error) {
         if (this.#closing.signal.aborted) throw closedError()
-        if (signal?.aborted) throw error
+        // Trying it with every broker would only lock the account.
+        const isRefused = isStreamBusError(error) && error.code === 'AUTHENTICATION_FAILED'
+        if (signal?.aborted || isRefused) throw error
         failure = error
       }
     }

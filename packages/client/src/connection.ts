@@ -6,7 +6,7 @@
  * therefore makes the whole connection worthless: it is closed, and everything behind the missing answer
  * fails with CONNECTION_LOST.
  */
-import net from 'node:net'
+import type net from 'node:net'
 import {
   type Api,
   apiVersions,
@@ -15,8 +15,10 @@ import {
   FrameDecoder,
   type Part,
 } from '@streambus/protocol'
-import { abortedError, brokerError, StreamBusError, sentenceOf } from './errors.ts'
+import { abortedError, brokerError, isStreamBusError, StreamBusError, sentenceOf } from './errors.ts'
 import { type BrokerAddress, formatAddress } from './options.ts'
+import { authenticate, type SaslOptions } from './security/sasl.ts'
+import { openSocket, type TlsOptions } from './socket.ts'
 import { version } from './version.ts'
 
 export interface ConnectionOptions {
@@ -27,6 +29,8 @@ export interface ConnectionOptions {
   maxFrameBytes: number
   /** Requests on the wire without an answer; more wait their turn. Default 64. */
   maxInFlightRequests?: number
+  tls?: TlsOptions | undefined
+  sasl?: SaslOptions | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -35,6 +39,8 @@ export interface RequestOptions {
   timeoutMs?: number
   /** Highest version to use, where the caller relies on a field that a later one dropped. */
   maxVersion?: number
+  /** Goes before those that wait, whatever they wait for. */
+  ahead?: boolean
 }
 
 export interface VersionRange {
@@ -54,6 +60,10 @@ interface Pending {
 }
 
 const UNSUPPORTED_VERSION = 35
+/** When the client proves again who it is: after this part of the time for which the broker believes it (KIP-368). */
+const REAUTHENTICATE_AFTER = 0.8
+/** Longer timers fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 
 export class Connection {
   readonly address: BrokerAddress
@@ -68,20 +78,28 @@ export class Connection {
   #waiting: Pending[] = []
   #nextCorrelationId = 1
   #corked = false
+  /** True while requests wait for the client to prove again who it is. */
+  #held = false
+  #reauthentication: NodeJS.Timeout | undefined
   #ended: StreamBusError | undefined
   readonly #onEnd = new Set<(error: StreamBusError, unanswered: number) => void>()
 
-  /** Connects and agrees on versions. Rejects with BROKER_UNREACHABLE, PROTOCOL_ERROR or ABORTED. */
+  /**
+   * Connects, agrees on versions and says who the client is. Rejects with BROKER_UNREACHABLE, TLS_FAILED,
+   * AUTHENTICATION_FAILED, PROTOCOL_ERROR or ABORTED.
+   */
   static async open(options: ConnectionOptions): Promise<Connection> {
     const deadlineMs = performance.now() + options.connectTimeoutMs
-    const connection = new Connection(options, await connectSocket(options))
+    const connection = new Connection(options, await openSocket({ ...options, tls: options.tls }))
     const onAbort = () => connection.#end(abortedError(options.signal as AbortSignal))
     options.signal?.addEventListener('abort', onAbort, { once: true })
     try {
-      await connection.#negotiate(Math.max(1, deadlineMs - performance.now()))
+      const leftMs = () => Math.max(1, deadlineMs - performance.now())
+      await connection.#negotiate(leftMs())
+      if (options.sasl !== undefined) await connection.#authenticate(options.sasl, leftMs)
     } catch (error) {
       connection.close()
-      throw error
+      throw options.tls === undefined ? mayWantTls(error, options.address) : error
     } finally {
       options.signal?.removeEventListener('abort', onAbort)
     }
@@ -165,11 +183,8 @@ export class Connection {
         options.timeoutMs ?? this.#options.requestTimeoutMs,
         options.timeoutMs ?? this.#options.requestTimeoutMs,
       )
-      if (this.#inFlight.length - this.#oldest < this.#maxInFlightRequests && this.#waiting.length === 0) {
-        this.#transmit(pending)
-      } else {
-        this.#waiting.push(pending)
-      }
+      if (options.ahead === true || (this.#hasRoom && this.#waiting.length === 0)) this.#transmit(pending)
+      else this.#waiting.push(pending)
     })
   }
 
@@ -198,6 +213,10 @@ export class Connection {
   /** Closes at once; requests without an answer fail with CLOSED. */
   close(): void {
     this.#end(new StreamBusError('CLOSED', `The connection to ${formatAddress(this.address)} was closed.`))
+  }
+
+  get #hasRoom(): boolean {
+    return !this.#held && this.#inFlight.length - this.#oldest < this.#maxInFlightRequests
   }
 
   #versionOrError(api: Api, maxVersion: number | undefined): number | StreamBusError {
@@ -233,6 +252,38 @@ export class Connection {
         { min: minVersion, max: maxVersion },
       ]),
     )
+  }
+
+  /** Other requests wait meanwhile: to a broker they would be part of the exchange. */
+  async #authenticate(sasl: SaslOptions, leftMs: () => number): Promise<void> {
+    this.#held = true
+    const lifetimeMs = await authenticate(
+      {
+        peer: formatAddress(this.address),
+        request: (api, body) => this.request(api, body, { timeoutMs: leftMs(), ahead: true }),
+      },
+      sasl,
+    )
+    this.#held = false
+    this.#transmitWaiting()
+    if (lifetimeMs <= 0) return
+    this.#reauthentication = setTimeout(
+      () => this.#authenticateAgain(sasl),
+      Math.min(lifetimeMs * REAUTHENTICATE_AFTER, MAX_TIMER_MS),
+    )
+    this.#reauthentication.unref()
+  }
+
+  /** The broker would close the connection when the time is over; where it does not believe us any more, so do we. */
+  #authenticateAgain(sasl: SaslOptions): void {
+    const { requestTimeoutMs } = this.#options
+    this.#authenticate(sasl, () => requestTimeoutMs).catch((error: unknown) =>
+      this.#end(isStreamBusError(error) ? error : this.#lost(sentenceOf(error), error)),
+    )
+  }
+
+  #transmitWaiting(): void {
+    while (this.#hasRoom && this.#waiting.length > 0) this.#transmit(this.#waiting.shift() as Pending)
   }
 
   #transmit(pending: Pending): void {
@@ -300,8 +351,7 @@ export class Connection {
     clearTimeout(pending.timer)
     pending.answered = true
     pending.resolve(answer.body as never)
-    const next = this.#waiting.shift()
-    if (next !== undefined) this.#transmit(next)
+    this.#transmitWaiting()
   }
 
   #onTimeout(pending: Pending, timeoutMs: number): void {
@@ -339,6 +389,7 @@ export class Connection {
   #end(error: StreamBusError): void {
     if (this.#ended !== undefined) return
     this.#ended = error
+    clearTimeout(this.#reauthentication)
     this.#socket.destroy()
     const unanswered = [...this.#inFlight.slice(this.#oldest), ...this.#waiting]
     this.#inFlight = []
@@ -360,63 +411,14 @@ function answerVersion(pending: Pending, frame: Uint8Array): number {
   return errorCode === UNSUPPORTED_VERSION ? 0 : pending.version
 }
 
-function connectSocket(options: ConnectionOptions): Promise<net.Socket> {
-  const { address, connectTimeoutMs, signal } = options
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) {
-      reject(abortedError(signal))
-      return
-    }
-    const socket = net.connect({ host: address.host, port: address.port, noDelay: true, keepAlive: true })
-    const settle = (error?: StreamBusError) => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', onAbort)
-      socket.removeListener('error', onError)
-      socket.removeListener('connect', onConnect)
-      if (error === undefined) {
-        resolve(socket)
-      } else {
-        // A socket that fails after it was given up must not become an uncaught 'error' event.
-        socket.on('error', () => {})
-        socket.destroy()
-        reject(error)
-      }
-    }
-    const unreachable = (reason: string, cause?: unknown) =>
-      settle(
-        new StreamBusError(
-          'BROKER_UNREACHABLE',
-          `No broker answers at ${formatAddress(address)} (${reason}).`,
-          {
-            cause,
-          },
-        ),
-      )
-    const onError = (error: Error) => unreachable(connectFailure(error), error)
-    const onConnect = () => settle()
-    const onAbort = () => settle(abortedError(signal as AbortSignal))
-    const timer = setTimeout(
-      () => unreachable(`no connection within ${connectTimeoutMs} ms`),
-      connectTimeoutMs,
-    )
-    socket.once('error', onError)
-    socket.once('connect', onConnect)
-    signal?.addEventListener('abort', onAbort, { once: true })
-  })
-}
-
-/** `localhost` stands for several addresses; where all fail, Node reports them together without a message. */
-function connectFailure(error: Error & { code?: string; errors?: Error[] }): string {
-  switch (error.code) {
-    case 'ECONNREFUSED':
-      return 'connection refused'
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return 'the host name is not known'
-    case 'EHOSTUNREACH':
-    case 'ENETUNREACH':
-      return 'the host cannot be reached'
-    default:
-      return error.message || error.errors?.[0]?.message || error.code || 'the connection failed'
+/** A broker that expects TLS closes, or answers with an alert, when it is spoken to without. */
+function mayWantTls(error: unknown, address: BrokerAddress): unknown {
+  if (!isStreamBusError(error) || (error.code !== 'CONNECTION_LOST' && error.code !== 'PROTOCOL_ERROR')) {
+    return error
   }
+  const said = error.message.replace(/\.$/, '')
+  return new StreamBusError(error.code, `${said}; does ${formatAddress(address)} want TLS?`, {
+    cause: error,
+    retriable: error.retriable,
+  })
 }

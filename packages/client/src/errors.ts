@@ -20,6 +20,17 @@ export const errorTable = {
     meaning: 'No connection to a broker could be made.',
     remedy: 'Check the address, and that the broker runs and is not behind a firewall.',
   },
+  TLS_FAILED: {
+    retriable: false,
+    meaning: 'There is somebody at the address, but no TLS connection could be made.',
+    remedy:
+      'Check that the broker speaks TLS at this port, and that its certificate is trusted (tls.ca) and names the host.',
+  },
+  AUTHENTICATION_FAILED: {
+    retriable: false,
+    meaning: 'The broker does not accept who the client says it is.',
+    remedy: 'Check sasl: mechanism, user name, password or token.',
+  },
   CONNECTION_LOST: {
     retriable: true,
     meaning: 'The connection ended before the answer came; whether the request took effect is unknown.',
@@ -275,6 +286,8 @@ const codeByBrokerError: Readonly<Record<string, StreamBusErrorCode>> = {
   FENCED_INSTANCE_ID: 'MEMBER_FENCED',
   TRANSACTIONAL_ID_NOT_FOUND: 'UNKNOWN_TRANSACTION',
   CONCURRENT_TRANSACTIONS: 'TRANSACTION_BUSY',
+  SASL_AUTHENTICATION_FAILED: 'AUTHENTICATION_FAILED',
+  UNSUPPORTED_SASL_MECHANISM: 'AUTHENTICATION_FAILED',
   TOPIC_AUTHORIZATION_FAILED: 'NOT_AUTHORIZED',
   CLUSTER_AUTHORIZATION_FAILED: 'NOT_AUTHORIZED',
   GROUP_AUTHORIZATION_FAILED: 'NOT_AUTHORIZED',

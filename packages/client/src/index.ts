@@ -30,6 +30,8 @@ export {
 export { type BrokerAddress, type ConnectOptions, type Logger, parseBrokers } from './options.ts'
 export { murmur2, partitionOfKey } from './producer/murmur2.ts'
 export { Producer, type ProducerOptions } from './producer/producer.ts'
+export type { BearerToken, PasswordCredentials, SaslOptions, TokenCredentials } from './security/sasl.ts'
+export type { TlsOptions } from './socket.ts'
 export { type Serializer, serializers } from './topics/serializer.ts'
 export type { StandardSchema } from './topics/standard-schema.ts'
 export { Topic, type TopicOptions } from './topics/topic.ts'

@@ -1,4 +1,6 @@
 import { StreamBusError } from './errors.ts'
+import { checkSaslOptions, type SaslOptions } from './security/sasl.ts'
+import type { TlsOptions } from './socket.ts'
 
 /** Where the SDK says what it does by itself: reconnecting, retrying. `console` and pino loggers fit. */
 export interface Logger {
@@ -9,6 +11,10 @@ export interface Logger {
 export interface ConnectOptions {
   /** Addresses of one or more brokers, `host:port`; the others are found through them. Default localhost:9092. */
   brokers?: string | readonly string[]
+  /** Speak TLS to the brokers: true, or with certificates and the like. Default: false. */
+  tls?: boolean | TlsOptions
+  /** Who the client is, for brokers that ask. */
+  sasl?: SaslOptions
   /** Name of this application in the logs and quotas of the brokers. Default `streambus`. */
   clientId?: string
   /** How long to wait for a connection to open. Default 4,000. */
@@ -36,6 +42,8 @@ export interface BrokerAddress {
 
 export interface ClientSettings {
   readonly brokers: readonly BrokerAddress[]
+  readonly tls: TlsOptions | undefined
+  readonly sasl: SaslOptions | undefined
   readonly clientId: string
   readonly connectTimeoutMs: number
   readonly requestTimeoutMs: number
@@ -50,8 +58,12 @@ const silent: Logger = { debug: () => {}, warn: () => {} }
 
 /** Checks the options and fills in what was left out. */
 export function clientSettings(options: ConnectOptions): ClientSettings {
+  const { tls = false, sasl } = options
+  if (sasl !== undefined) checkSaslOptions(sasl)
   return {
     brokers: parseBrokers(options.brokers ?? 'localhost:9092'),
+    tls: typeof tls === 'boolean' ? (tls ? {} : undefined) : tls,
+    sasl,
     clientId: options.clientId ?? 'streambus',
     connectTimeoutMs: positive('connectTimeoutMs', options.connectTimeoutMs ?? 4_000),
     requestTimeoutMs: positive('requestTimeoutMs', options.requestTimeoutMs ?? 30_000),

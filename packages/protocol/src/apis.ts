@@ -11,6 +11,7 @@ import { leaveGroup } from './messages/13-leave-group.ts'
 import { syncGroup } from './messages/14-sync-group.ts'
 import { describeGroups } from './messages/15-describe-groups.ts'
 import { listGroups } from './messages/16-list-groups.ts'
+import { saslHandshake } from './messages/17-sasl-handshake.ts'
 import { apiVersions } from './messages/18-api-versions.ts'
 import { createTopics } from './messages/19-create-topics.ts'
 import { deleteTopics } from './messages/20-delete-topics.ts'
@@ -25,6 +26,7 @@ import { txnOffsetCommit } from './messages/28-txn-offset-commit.ts'
 import { describeConfigs } from './messages/32-describe-configs.ts'
 import { alterConfigs } from './messages/33-alter-configs.ts'
 import { describeLogDirs } from './messages/35-describe-log-dirs.ts'
+import { saslAuthenticate } from './messages/36-sasl-authenticate.ts'
 import { createPartitions } from './messages/37-create-partitions.ts'
 import { deleteGroups } from './messages/42-delete-groups.ts'
 import { incrementalAlterConfigs } from './messages/44-incremental-alter-configs.ts'
@@ -52,6 +54,7 @@ export const apis: readonly Api[] = [
   syncGroup,
   describeGroups,
   listGroups,
+  saslHandshake,
   apiVersions,
   createTopics,
   deleteTopics,
@@ -66,6 +69,7 @@ export const apis: readonly Api[] = [
   describeConfigs,
   alterConfigs,
   describeLogDirs,
+  saslAuthenticate,
   createPartitions,
   deleteGroups,
   incrementalAlterConfigs,

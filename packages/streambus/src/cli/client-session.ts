@@ -1,4 +1,5 @@
 import { type ConnectOptions, connect, type StreamBus } from '@streambus/client'
+import { clientSecurity } from './client-security.ts'
 import { UsageError, warn } from './failure.ts'
 import { type GivenOptions, resolveSettings } from './settings.ts'
 
@@ -15,6 +16,7 @@ export async function withCluster<T>(
   let lastWarning = ''
   const bus = await connect({
     brokers,
+    ...(await clientSecurity(given)),
     clientId: 'streambus-cli',
     connectTimeoutMs,
     ...options,

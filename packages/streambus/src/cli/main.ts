@@ -27,6 +27,13 @@ Examples:
   $ streambus consume greetings                  read from the beginning, and go on
   $ streambus consume greetings --group mail     read as a member of a group, which remembers how far it came
 
+Brokers that want TLS or a password: these are read from the environment, or from the file named by --config
+(tls: true, tlsCa: ca.pem, saslMechanism: scram-sha-512, …), and never from the command line:
+  STREAMBUS_TLS=true                             speak TLS; trust what Node.js trusts
+  STREAMBUS_TLS_CA, _TLS_CERT, _TLS_KEY          files in PEM: whom to trust, and who the client is
+  STREAMBUS_SASL_MECHANISM                       plain, scram-sha-256, scram-sha-512 or oauthbearer
+  STREAMBUS_USERNAME, _PASSWORD, _TOKEN          what the mechanism needs
+
 Exit codes: 0 done, 1 failed, 2 wrong arguments.
 Set STREAMBUS_DEBUG=1 to see stack traces with errors, NO_COLOR=1 to see no colours.`,
   )

@@ -105,6 +105,14 @@ export const settings = {
   set: namedValues,
   logLevel: oneOf('debug', 'info', 'warn', 'error', 'silent'),
   brokers: text,
+  tls: boolean,
+  tlsCa: text,
+  tlsCert: text,
+  tlsKey: text,
+  saslMechanism: oneOf('plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer'),
+  username: text,
+  password: text,
+  token: text,
 } as const satisfies Record<string, Setting<unknown>>
 
 export type SettingName = keyof typeof settings

@@ -1,0 +1,14 @@
+import { defineConfig, mergeConfig } from 'vitest/config'
+import base from './vitest.config.ts'
+
+/** The SDK against Apache Kafka, which needs Java: `npm run sdk:kafka`. */
+export default mergeConfig(
+  { ...base, test: { ...base.test, include: [] } },
+  defineConfig({
+    test: {
+      include: ['tests/kafka/**/*.spec.ts'],
+      globalSetup: 'tests/kafka/kafka-server.ts',
+      fileParallelism: false,
+    },
+  }),
+)
