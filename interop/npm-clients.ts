@@ -1,18 +1,11 @@
 /** kafkajs and @platformatic/kafka, installed from npm into the cache, never into the workspace. */
-import { access, mkdir, readFile, writeFile } from 'node:fs/promises'
-import { arch, platform } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { runCommand } from '../peers/command.ts'
+import { installNpmPackages } from '../peers/npm.ts'
 import { versions } from '../peers/versions.ts'
 import { cacheDir } from '../peers/workspace.ts'
 import { allCodecs, type ClientSource } from './client.ts'
 import type { Program } from './java-programs.ts'
 import { WorkerClient } from './worker-client.ts'
-
-const NPM_TIMEOUT_MS = 240_000
-
-/** What the npm package `node` installs by a script of its own: the binary for this platform. */
-const nodePackage = `${platform() === 'darwin' ? 'node-bin' : 'node'}-${platform()}-${arch()}`
 
 interface NpmClient {
   name: string
@@ -30,7 +23,7 @@ function npmClient({ name, worker, dependencies, remarks }: NpmClient): NpmSourc
   const folder = `${cacheDir}/npm/${worker}`
   let installing: Promise<string> | undefined
   const program = async (script: string, args: readonly string[]): Promise<Program> => {
-    installing ??= installed(folder, { ...dependencies, [nodePackage]: versions.node })
+    installing ??= installNpmPackages(folder, dependencies)
     return {
       command: await installing,
       args: [fileURLToPath(new URL(`./node/${script}.ts`, import.meta.url)), folder, ...args],
@@ -54,27 +47,6 @@ function npmClient({ name, worker, dependencies, remarks }: NpmClient): NpmSourc
         })
     },
   }
-}
-
-/** Installs exactly these versions, unless they are there already. Returns the path of the `node` among them. */
-async function installed(folder: string, dependencies: Readonly<Record<string, string>>): Promise<string> {
-  const node = `${folder}/node_modules/${nodePackage}/bin/node`
-  const manifest = JSON.stringify({ private: true, dependencies }, null, 2)
-  const current = await readFile(`${folder}/installed.json`, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return ''
-    throw error
-  })
-  if (current === manifest) return node
-  await mkdir(folder, { recursive: true })
-  await writeFile(`${folder}/package.json`, manifest)
-  const quiet = ['--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error']
-  await runCommand('npm', ['install', ...quiet, '--no-workspaces'], {
-    cwd: folder,
-    timeoutMs: NPM_TIMEOUT_MS,
-  })
-  await access(node)
-  await writeFile(`${folder}/installed.json`, manifest)
-  return node
 }
 
 export const kafkajs = npmClient({
