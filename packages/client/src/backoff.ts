@@ -3,14 +3,16 @@ import { abortedError } from './errors.ts'
 export interface BackoffOptions {
   initialMs: number
   maxMs: number
+  /** By which each pause is longer than the one before. Default 2. */
+  factor?: number
 }
 
 /**
- * How long to wait before attempt number `attempt` (0 = the first retry): doubles up to a bound, and spreads
+ * How long to wait before attempt number `attempt` (0 = the first retry): grows up to a bound, and spreads
  * over the upper half of it so that clients which lost the same broker do not come back at the same moment.
  */
-export function backoffMs(attempt: number, { initialMs, maxMs }: BackoffOptions): number {
-  const ceiling = Math.min(maxMs, initialMs * 2 ** Math.min(attempt, 30))
+export function backoffMs(attempt: number, { initialMs, maxMs, factor = 2 }: BackoffOptions): number {
+  const ceiling = Math.min(maxMs, initialMs * factor ** Math.min(attempt, 30))
   return ceiling / 2 + (Math.random() * ceiling) / 2
 }
 

@@ -172,6 +172,22 @@ export const errorTable = {
     meaning: 'The group gave partitions to another member before their offsets were committed.',
     remedy: 'Go on: their messages come again, to the new owner. Process faster, or raise sessionTimeoutMs.',
   },
+  HANDLER_FAILED: {
+    retriable: false,
+    meaning: 'The handler of a consumer failed with a message, after all attempts.',
+    remedy: 'See the cause. Correct the handler, or have such messages set aside with deadLetter.',
+  },
+  HANDLER_TIMEOUT: {
+    retriable: false,
+    meaning: 'The handler of a consumer took longer than handlerTimeoutMs for a message.',
+    remedy: 'Have the handler give up by its signal; raise handlerTimeoutMs where it needs the time.',
+  },
+  DEAD_LETTER_FAILED: {
+    retriable: false,
+    meaning: 'A message that could not be handled could not be published to the dead letter topic either.',
+    remedy:
+      'See the cause; check that the topic exists and takes messages a little larger than the original.',
+  },
   UNKNOWN_TRANSACTION: {
     retriable: false,
     meaning: 'There is no transaction of this transactional id, or none that can be aborted.',

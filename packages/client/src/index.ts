@@ -10,12 +10,28 @@ export { connect, StreamBus } from './client.ts'
 export type { BrokerInfo, ClusterInfo, PartitionInfo, TopicInfo } from './cluster.ts'
 export type { VersionRange } from './connection.ts'
 export { Consumer, type ConsumerOptions } from './consumer/consumer.ts'
+export type { ConsumerEvents, ConsumerListener, Stall } from './consumer/consumer-events.ts'
+export type { SeekTarget } from './consumer/seek.ts'
 export type { StartPosition } from './consumer/start-position.ts'
 export { errorTable, isStreamBusError, StreamBusError, type StreamBusErrorCode } from './errors.ts'
 export type { GroupDescription, GroupListing, GroupMember } from './groups/group-admin.ts'
 export { GroupConsumer } from './groups/group-consumer.ts'
 export type { AssignorName, GroupConsumerOptions } from './groups/group-consumer-options.ts'
 export type { CommittedOffset, OffsetToCommit } from './groups/group-offsets.ts'
+export type { PartitionLag } from './groups/lag.ts'
+export {
+  type DeadLetter,
+  deadLetterHeaders,
+  originalHeaders,
+  readDeadLetter,
+} from './handling/dead-letters.ts'
+export type {
+  DeadLetterOptions,
+  HandleOptions,
+  Handler,
+  HandlerContext,
+  RetryOptions,
+} from './handling/handle-options.ts'
 export type { FoundOffset, OffsetQuery, TopicPartition } from './list-offsets.ts'
 export {
   type HeaderInput,

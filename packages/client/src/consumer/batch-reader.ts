@@ -15,9 +15,7 @@ export interface ReadBatch extends MessageBatch {
 export class BatchReader {
   readonly fetcher: Fetcher
   readonly #verifyChecksums: boolean
-  #records:
-    | { fetched: FetchedRecords; batches: Iterator<{ position: number; byteLength: number }> }
-    | undefined
+  #fetched: FetchedBatches | undefined
 
   constructor(fetcher: Fetcher, verifyChecksums: boolean) {
     this.fetcher = fetcher
@@ -27,43 +25,71 @@ export class BatchReader {
   /** The next batch with at most so many messages; undefined where the fetcher gives nothing. */
   async next(maxMessages: number): Promise<ReadBatch | undefined> {
     for (;;) {
-      if (this.#records === undefined) {
-        const fetched = await this.fetcher.next()
-        if (fetched === undefined) return undefined
-        this.#records = { fetched, batches: batchesIn(fetched.bytes) }
+      if (this.#fetched === undefined) {
+        const records = await this.fetcher.next()
+        if (records === undefined) return undefined
+        this.#fetched = new FetchedBatches(records, this.#verifyChecksums)
       }
-      const { fetched, batches } = this.#records
-      const next = batches.next()
-      if (!next.done)
-        return await this.#read(fetched, next.value.position, next.value.byteLength, maxMessages)
-      this.#records = undefined
+      const batch = this.#fetched.next(maxMessages)
+      if (batch !== undefined) return await batch
+      this.#fetched = undefined
     }
   }
 
   /** Drops what is left of the records of a partition. */
   drop(topic: string, partition: number): void {
-    const fetched = this.#records?.fetched
-    if (fetched?.topic === topic && fetched.partition === partition) this.#records = undefined
+    const records = this.#fetched?.records
+    if (records?.topic === topic && records.partition === partition) this.#fetched = undefined
+  }
+}
+
+/** The batches of one answer for one partition, one after the other. */
+export class FetchedBatches {
+  readonly records: FetchedRecords
+  readonly #verifyChecksums: boolean
+  readonly #batches: Iterator<{ position: number; byteLength: number }>
+  #readTo: number
+
+  constructor(records: FetchedRecords, verifyChecksums: boolean) {
+    this.records = records
+    this.#verifyChecksums = verifyChecksums
+    this.#batches = batchesIn(records.bytes)
+    this.#readTo = records.from
+  }
+
+  /** Where reading goes on behind the batch that was taken last. */
+  get readTo(): number {
+    return this.#readTo
+  }
+
+  /** The next batch with at most so many messages; undefined after the last one. */
+  next(maxMessages: number): Promise<ReadBatch> | undefined {
+    const next = this.#batches.next()
+    if (next.done) return undefined
+    const { position, byteLength } = next.value
+    const { bytes, end } = this.records
+    const lastOffset = batchHeader.baseOffset(bytes, position) + batchHeader.lastOffsetDelta(bytes, position)
+    this.#readTo = Math.min(lastOffset + 1, end)
+    return this.#read(position, byteLength, maxMessages, this.#readTo)
   }
 
   async #read(
-    fetched: FetchedRecords,
     position: number,
     byteLength: number,
     maxMessages: number,
+    behindBatch: number,
   ): Promise<ReadBatch> {
-    const { range, topic, partition, bytes, end, highWatermark } = fetched
-    const firstOffset = batchHeader.baseOffset(bytes, position)
+    const { range, topic, partition, bytes, highWatermark } = this.records
     try {
       const codec = batchHeader.codec(bytes, position)
       if (codec !== 0) await loadCodec(codec)
-      const messages = this.#decode(fetched, position, byteLength, maxMessages)
+      const messages = this.#decode(position, byteLength, maxMessages)
       const last = messages.length === maxMessages ? messages.at(-1) : undefined
-      const nextOffset =
-        last === undefined ? firstOffset + batchHeader.lastOffsetDelta(bytes, position) : last.offset
-      return { range, topic, partition, messages, highWatermark, nextOffset: Math.min(nextOffset + 1, end) }
+      const nextOffset = last === undefined ? behindBatch : last.offset + 1
+      return { range, topic, partition, messages, highWatermark, nextOffset }
     } catch (error) {
       if (isStreamBusError(error)) throw error
+      const firstOffset = batchHeader.baseOffset(bytes, position)
       throw new StreamBusError(
         'CORRUPT_DATA',
         `The batch at offset ${firstOffset} of ${topic}/${partition} cannot be read: ${sentenceOf(error)}.`,
@@ -72,12 +98,8 @@ export class BatchReader {
     }
   }
 
-  #decode(
-    { topic, partition, bytes, from, end }: FetchedRecords,
-    position: number,
-    length: number,
-    maxMessages: number,
-  ): Message[] {
+  #decode(position: number, length: number, maxMessages: number): Message[] {
+    const { topic, partition, bytes, from, end } = this.records
     const messages: Message[] = []
     if (batchHeader.isControl(bytes, position)) return messages
     const records = decodeRecords(bytes.subarray(position, position + length), {

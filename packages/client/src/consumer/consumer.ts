@@ -1,10 +1,13 @@
 import type { Cluster } from '../cluster.ts'
 import { abortedError, StreamBusError } from '../errors.ts'
+import { type HandleOptions, type Handler, handleSettings } from '../handling/handle-options.ts'
+import { HandlerRuns } from '../handling/handler-runs.ts'
 import { type TopicPartition, unknownPartition } from '../list-offsets.ts'
 import type { Message, MessageBatch } from '../message.ts'
 import { positive } from '../options.ts'
 import { iterateBatches } from './batch-iteration.ts'
 import { BatchReader } from './batch-reader.ts'
+import { ObservableConsumer } from './consumer-events.ts'
 import { type FetchOptions, type FetchSettings, fetchSettings } from './fetch-settings.ts'
 import { Fetcher } from './fetcher.ts'
 import { checkStartPosition, readingRanges, type StartPosition } from './start-position.ts'
@@ -35,7 +38,7 @@ let lanes = 0
  * OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC, UNKNOWN_PARTITION, CORRUPT_DATA, NO_PROGRESS, or the last error of a
  * broker that could not be reached within `retryTimeoutMs`. Leaving the loop closes the consumer.
  */
-export class Consumer implements AsyncIterable<Message> {
+export class Consumer extends ObservableConsumer implements AsyncIterable<Message> {
   readonly #cluster: Cluster
   readonly #topics: readonly string[]
   readonly #options: ConsumerOptions
@@ -43,11 +46,14 @@ export class Consumer implements AsyncIterable<Message> {
   readonly #lane = `fetch ${++lanes}`
   readonly #unsubscribe: () => void
   #reader: BatchReader | undefined
+  #runs: HandlerRuns | undefined
   #remaining: number
+  #failure: StreamBusError | undefined
   #started = false
-  #closed = false
+  #closing: Promise<void> | undefined
 
   constructor(cluster: Cluster, topics: string | readonly string[], options: ConsumerOptions = {}) {
+    super()
     checkStartPosition(options.from ?? 'earliest')
     if (options.until !== undefined && options.until !== 'end') {
       throw new StreamBusError('INVALID_ARGUMENT', `until can only be 'end', not ${String(options.until)}.`)
@@ -59,8 +65,7 @@ export class Consumer implements AsyncIterable<Message> {
       options.limit === undefined ? Number.POSITIVE_INFINITY : positive('limit', options.limit)
     this.#settings = fetchSettings(options)
     this.#unsubscribe = this.#cluster.onClose(() => {
-      const message = 'The client was closed while the consumer was reading.'
-      this.#reader?.fetcher.fail(new StreamBusError('CLOSED', message))
+      this.#fail(new StreamBusError('CLOSED', 'The client was closed while the consumer was reading.'))
     })
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
   }
@@ -74,7 +79,7 @@ export class Consumer implements AsyncIterable<Message> {
       [Symbol.asyncIterator]: () => iterator,
       next: () => {
         const message = messages[index]
-        if (message !== undefined && !this.#closed) {
+        if (message !== undefined && this.#closing === undefined) {
           index++
           return Promise.resolve({ value: message, done: false })
         }
@@ -99,22 +104,82 @@ export class Consumer implements AsyncIterable<Message> {
     )
   }
 
-  /** Ends the iteration. */
-  async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    this.#unsubscribe()
-    this.#options.signal?.removeEventListener('abort', this.#onAbort)
-    this.#reader?.fetcher.close()
-    this.#cluster.closeLane(this.#lane)
+  /**
+   * Gives each message to a handler: so many at once, in the order of their partition or key, with retries and dead
+   * letters as the options say. Resolves when the reading ends: by `limit`, `until: 'end'` or `close()`. Rejects with
+   * the error that stopped it: HANDLER_FAILED (its cause is what the handler threw), DEAD_LETTER_FAILED, or what
+   * iterating throws.
+   */
+  async consume(handler: Handler, options: HandleOptions = {}): Promise<void> {
+    const runs = new HandlerRuns(handler, handleSettings(options), {
+      cluster: this.#cluster,
+      events: this.events,
+      group: null,
+      maxBytes: this.#settings.prefetchBytes,
+      verifyChecksums: this.#options.verifyChecksums ?? true,
+      limit: this.#remaining,
+      advanced: () => {},
+      full: () => this.#reader?.fetcher.interrupt(),
+      fail: (error) => this.#fail(error),
+    })
+    this.#start()
+    this.#runs = runs
+    try {
+      await this.#handOut(runs)
+    } catch (error) {
+      if (this.#closing === undefined) {
+        await this.close()
+        throw error
+      }
+    }
+    await this.close()
+  }
+
+  /** Ends the iteration. Handlers that run are told by their signal, and waited for up to `closeTimeoutMs`. */
+  close(): Promise<void> {
+    this.#closing ??= this.#shutDown()
+    return this.#closing
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
-  readonly #onAbort = () => {
-    this.#reader?.fetcher.fail(abortedError(this.#options.signal as AbortSignal))
+  readonly #onAbort = () => this.#fail(abortedError(this.#options.signal as AbortSignal))
+
+  #fail(error: StreamBusError): void {
+    this.#failure ??= error
+    this.#reader?.fetcher.fail(error)
+    this.#runs?.wake()
+  }
+
+  async #shutDown(): Promise<void> {
+    this.#unsubscribe()
+    this.#options.signal?.removeEventListener('abort', this.#onAbort)
+    this.#reader?.fetcher.close()
+    this.#cluster.closeLane(this.#lane)
+    await this.#runs?.stop(this.#failure ?? new StreamBusError('CLOSED', 'The consumer was closed.'))
+  }
+
+  /** Resolves when everything that was asked for is handled. */
+  async #handOut(runs: HandlerRuns): Promise<void> {
+    const { signal } = this.#options
+    if (signal?.aborted) throw abortedError(signal)
+    this.#reader = new BatchReader(await this.#open(), this.#options.verifyChecksums ?? true)
+    const { fetcher } = this.#reader
+    let isRead = false
+    while (this.#closing === undefined) {
+      if (this.#failure !== undefined) throw this.#failure
+      if (runs.isFull || isRead) {
+        if (runs.isDrained) return
+        await runs.change()
+      } else if (!runs.hasRoom) await runs.change()
+      else {
+        const fetched = await fetcher.next()
+        if (fetched === undefined) isRead = true
+        else if (this.#closing === undefined) runs.add(fetched)
+      }
+    }
   }
 
   #start(): void {
@@ -133,7 +198,7 @@ export class Consumer implements AsyncIterable<Message> {
     try {
       const { signal } = this.#options
       if (signal?.aborted) throw abortedError(signal)
-      while (!this.#closed && this.#remaining > 0) {
+      while (this.#closing === undefined && this.#remaining > 0) {
         this.#reader ??= new BatchReader(await this.#open(), this.#options.verifyChecksums ?? true)
         const batch = await this.#reader.next(this.#remaining)
         if (batch === undefined) break
@@ -144,7 +209,7 @@ export class Consumer implements AsyncIterable<Message> {
       }
     } catch (error) {
       // A consumer that is closed while it opens fails for that reason only, which the caller knows.
-      if (!this.#closed) {
+      if (this.#closing === undefined) {
         await this.close()
         throw error
       }
@@ -166,8 +231,13 @@ export class Consumer implements AsyncIterable<Message> {
       }
     }
     const ranges = await readingRanges(this.#cluster, this.#lane, assigned, from, until === 'end')
-    const fetcher = new Fetcher(this.#cluster, this.#lane, this.#settings, ranges)
-    if (this.#closed) fetcher.close()
+    const fetcher = new Fetcher(this.#cluster, this.#lane, this.#settings, ranges, {
+      onStalled: ({ topic, partition }, error) => {
+        this.events.stalled(`${topic}/${partition}`, { cause: 'partition', topic, partition, error })
+      },
+      onRecovered: ({ topic, partition }) => this.events.recovered(`${topic}/${partition}`),
+    })
+    if (this.#closing !== undefined) fetcher.close()
     if (signal?.aborted) throw abortedError(signal)
     return fetcher
   }

@@ -14,15 +14,18 @@ import { findOffsets, noLeader, type TopicPartition } from '../list-offsets.ts'
 import type { FetchSettings } from './fetch-settings.ts'
 import type { ReadingRange } from './start-position.ts'
 
-/** What a consumer that owns its partitions for a while only does otherwise than one that reads and is done. */
+/** What consumers do differently. */
 export interface FetcherOptions {
-  /** Go on waiting when there is nothing to read: partitions may be added. */
-  readonly staysOpen: boolean
+  /** Go on waiting when there is nothing to read: partitions may be added. Default false. */
+  readonly staysOpen?: boolean
   /**
    * Where to go on when the log does not hold the position (any more). Undefined: the reading fails with
    * OFFSET_OUT_OF_RANGE, as it always does without this.
    */
-  readonly onOutOfRange: (place: OutOfRange) => Promise<number | undefined>
+  readonly onOutOfRange?: (place: OutOfRange) => Promise<number | undefined>
+  /** Told when a partition cannot be read for now, with each attempt, and when it can be read again. */
+  readonly onStalled: (partition: TopicPartition, error: StreamBusError) => void
+  readonly onRecovered: (partition: TopicPartition) => void
 }
 
 export interface OutOfRange extends TopicPartition {
@@ -70,7 +73,7 @@ export class Fetcher {
   readonly #cluster: Cluster
   readonly #lane: string
   readonly #settings: FetchSettings
-  readonly #options: FetcherOptions | undefined
+  readonly #options: FetcherOptions
   /** What is still to be read; those served move to the end, so that all get their turn. */
   #cursors: Cursor[]
   readonly #fetching = new Set<number>()
@@ -89,7 +92,7 @@ export class Fetcher {
     lane: string,
     settings: FetchSettings,
     ranges: readonly ReadingRange[],
-    options?: FetcherOptions,
+    options: FetcherOptions,
   ) {
     this.#cluster = cluster
     this.#lane = lane
@@ -132,7 +135,7 @@ export class Fetcher {
       }
       if (this.#failure !== undefined) throw this.#failure
       if (this.#closed) return undefined
-      if (this.#cursors.length === 0 && this.#options?.staysOpen !== true) return undefined
+      if (this.#cursors.length === 0 && this.#options.staysOpen !== true) return undefined
       this.#pump()
       await new Promise<void>((resolve) => {
         this.#waiter = resolve
@@ -291,7 +294,7 @@ export class Fetcher {
         } else if (Number(partition.highWatermark) > cursor.position) {
           held.push(cursor)
         } else {
-          cursor.failingSinceMs = undefined
+          this.#onProgress(cursor)
         }
       }
     }
@@ -339,7 +342,7 @@ export class Fetcher {
     this.#bufferedBytes += wholeBytes
     cursor.position = nextOffset
     cursor.failedAttempts = 0
-    cursor.failingSinceMs = undefined
+    this.#onProgress(cursor)
     this.#cursors = this.#cursors.filter((one) => one !== cursor)
     if (nextOffset < end) this.#cursors.push(cursor)
     this.#notify()
@@ -362,7 +365,7 @@ export class Fetcher {
     cursor.resumeAtMs = Number.POSITIVE_INFINITY
     const found = await this.#rangeOf(cursor)
     try {
-      const resumeAt = found && (await this.#options?.onOutOfRange({ topic, partition, position, ...found }))
+      const resumeAt = found && (await this.#options.onOutOfRange?.({ topic, partition, position, ...found }))
       if (resumeAt !== undefined) {
         cursor.position = resumeAt
         cursor.resumeAtMs = 0
@@ -397,6 +400,12 @@ export class Fetcher {
     }
   }
 
+  #onProgress(cursor: Cursor): void {
+    if (cursor.failingSinceMs === undefined) return
+    cursor.failingSinceMs = undefined
+    this.#options.onRecovered(cursor)
+  }
+
   #onFailure(cursors: readonly Cursor[], error: StreamBusError): void {
     if (cursors.length === 0) return
     if (!error.retriable) {
@@ -413,6 +422,7 @@ export class Fetcher {
         this.fail(error)
         return
       }
+      this.#options.onStalled(cursor, error)
       cursor.resumeAtMs = nowMs + backoffMs(cursor.failedAttempts++, this.#cluster.settings.backoff)
     }
     const topics = [...new Set(cursors.map(({ topic }) => topic))]

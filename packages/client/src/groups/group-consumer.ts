@@ -1,19 +1,24 @@
-import { backoffMs, pause } from '../backoff.ts'
 import type { Cluster } from '../cluster.ts'
 import { iterateBatches } from '../consumer/batch-iteration.ts'
 import { BatchReader } from '../consumer/batch-reader.ts'
+import { ObservableConsumer } from '../consumer/consumer-events.ts'
 import { type FetchSettings, fetchSettings } from '../consumer/fetch-settings.ts'
 import { Fetcher, type OutOfRange } from '../consumer/fetcher.ts'
-import { checkStartPosition, readingRanges } from '../consumer/start-position.ts'
-import { abortedError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
+import { checkSeekTarget, type SeekTarget, soughtOffset } from '../consumer/seek.ts'
+import { checkStartPosition, type ReadingRange, readingRanges } from '../consumer/start-position.ts'
+import { abortedError, StreamBusError, sentenceOf } from '../errors.ts'
+import { type HandleOptions, type Handler, handleSettings } from '../handling/handle-options.ts'
+import { HandlerRuns } from '../handling/handler-runs.ts'
 import { findOffsets, type TopicPartition } from '../list-offsets.ts'
 import type { Message, MessageBatch } from '../message.ts'
 import { positive } from '../options.ts'
 import type { Coordinators } from './coordinators.ts'
 import { type GroupConsumerOptions, membershipSettings } from './group-consumer-options.ts'
-import { commitOffsets, fetchCommitted } from './group-offsets.ts'
+import { fetchCommitted } from './group-offsets.ts'
+import { lagOf, type PartitionLag } from './lag.ts'
 import { Membership, type MembershipListener } from './membership.ts'
-import { isUncommitted, type Position, Positions } from './positions.ts'
+import { OffsetCommits } from './offset-commits.ts'
+import { type Position, Positions } from './positions.ts'
 
 /** How long the commit at the end may take. */
 const lastCommitTimeoutMs = 5_000
@@ -32,27 +37,29 @@ let lanes = 0
  * what reading without a group throws, or the last error of a coordinator that could not be reached within
  * `retryTimeoutMs`. A session that ended is no error: the consumer joins again.
  */
-export class GroupConsumer implements AsyncIterable<Message> {
+export class GroupConsumer extends ObservableConsumer implements AsyncIterable<Message> {
   readonly #cluster: Cluster
   readonly #coordinators: Coordinators
   readonly #topics: readonly string[]
   readonly #options: GroupConsumerOptions
-  readonly #autoCommitIntervalMs: number
+  readonly #fetchSettings: FetchSettings
   readonly #lane = `group ${++lanes}`
   readonly #offsetsLane = `${this.#lane} offsets`
   readonly #positions = new Positions()
   readonly #reader: BatchReader
   readonly #membership: Membership
+  readonly #commits: OffsetCommits
   readonly #unsubscribe: () => void
   readonly #onClosed: () => void
   #remaining: number
   /** Where the message or batch that the caller holds lies, and where to go on once it is processed. */
   #hand: Position | undefined
   #handNext = 0
+  /** The rest of the batch in hand is not given out: its partition was paused or sought in. */
+  #handCut = false
+  #runs: HandlerRuns | undefined
   #handWaiters: (() => void)[] = []
   #settled = false
-  #commits: Promise<void> = Promise.resolve()
-  #commitTimer: NodeJS.Timeout | undefined
   #failure: StreamBusError | undefined
   #started = false
   #opened = false
@@ -65,6 +72,7 @@ export class GroupConsumer implements AsyncIterable<Message> {
     options: GroupConsumerOptions,
     onClosed: () => void,
   ) {
+    super()
     checkStartPosition(options.from ?? 'earliest')
     if (options.until !== undefined && options.until !== 'end') {
       throw new StreamBusError('INVALID_ARGUMENT', `until can only be 'end', not ${String(options.until)}.`)
@@ -77,8 +85,9 @@ export class GroupConsumer implements AsyncIterable<Message> {
     this.#remaining =
       options.limit === undefined ? Number.POSITIVE_INFINITY : positive('limit', options.limit)
     const interval = options.autoCommitIntervalMs ?? 5_000
-    this.#autoCommitIntervalMs = interval === 0 ? 0 : positive('autoCommitIntervalMs', interval)
-    this.#reader = new BatchReader(this.#fetcher(fetchSettings(options)), options.verifyChecksums ?? true)
+    const autoCommitIntervalMs = interval === 0 ? 0 : positive('autoCommitIntervalMs', interval)
+    this.#fetchSettings = fetchSettings(options)
+    this.#reader = new BatchReader(this.#fetcher(this.#fetchSettings), options.verifyChecksums ?? true)
     this.#membership = new Membership(
       cluster,
       coordinators,
@@ -86,6 +95,19 @@ export class GroupConsumer implements AsyncIterable<Message> {
       membershipSettings(options),
       this.#topics,
       this.#listener(),
+    )
+    this.#commits = new OffsetCommits(
+      cluster,
+      coordinators,
+      this.#offsetsLane,
+      options.group,
+      this.#positions,
+      this.#membership,
+      {
+        committed: (offsets) => this.events.emit('committed', { offsets }),
+        fail: (error) => this.#fail(error),
+      },
+      options.autoCommit === false ? undefined : autoCommitIntervalMs,
     )
     this.#unsubscribe = cluster.onClose(() => {
       this.#fail(new StreamBusError('CLOSED', 'The client was closed while the consumer was reading.'))
@@ -149,7 +171,7 @@ export class GroupConsumer implements AsyncIterable<Message> {
     this.#countHand()
     const due = this.#positions.uncommitted
     const held = this.#hand
-    await this.#commit(due)
+    await this.#commits.commit(due)
     const lost =
       held?.state === 'gone' ? held : due.find((one) => one.state === 'gone' && one.next !== one.committed)
     if (lost !== undefined) {
@@ -160,7 +182,102 @@ export class GroupConsumer implements AsyncIterable<Message> {
     }
   }
 
-  /** Ends the iteration: commits what was processed, and leaves the group. Rejects where the commit failed. */
+  /**
+   * Gives each message to a handler: so many at once, in the order of their partition or key, with retries and dead
+   * letters as the options say. A message counts as processed when its handler has fulfilled, or its dead letter is
+   * acknowledged, and an offset is committed when everything before it in its partition is processed (at least once).
+   * Heartbeats and rebalances go on meanwhile: a partition that is taken away goes when the handlers that run for it
+   * have ended, without further attempts.
+   *
+   * Resolves when the reading ends: by `limit`, `until: 'end'` or `close()`. Rejects with the error that stopped it:
+   * HANDLER_FAILED (its cause is what the handler threw), DEAD_LETTER_FAILED, or what iterating throws.
+   */
+  async consume(handler: Handler, options: HandleOptions = {}): Promise<void> {
+    const runs = new HandlerRuns(handler, handleSettings(options), {
+      cluster: this.#cluster,
+      events: this.events,
+      group: this.#options.group,
+      maxBytes: this.#fetchSettings.prefetchBytes,
+      verifyChecksums: this.#options.verifyChecksums ?? true,
+      limit: this.#remaining,
+      advanced: (range, next) => this.#advanced(range, next),
+      full: () => this.#reader.fetcher.interrupt(),
+      fail: (error) => this.#fail(error),
+    })
+    this.#start()
+    this.#runs = runs
+    try {
+      await this.#handOut(runs)
+    } catch (error) {
+      throw await this.#closeAfter(error as StreamBusError)
+    }
+    await this.close()
+  }
+
+  /**
+   * Gives out nothing more of these partitions, or of all this consumer has now, until they are resumed; it stays a
+   * member and keeps them. A partition that another rebalance brings back is not paused any more. Throws
+   * INVALID_ARGUMENT for a partition it does not have.
+   */
+  pause(partitions: readonly TopicPartition[] = this.assignment): void {
+    const positions = partitions.map((one) => this.#assigned(one)).filter((one) => !one.isPaused)
+    for (const position of positions) {
+      position.isPaused = true
+      if (position === this.#hand) this.#handCut = true
+    }
+    this.#stopReading(positions)
+    this.#runs?.pause(positions)
+  }
+
+  /** Goes on with what was paused. Throws INVALID_ARGUMENT for a partition this consumer does not have. */
+  resume(partitions: readonly TopicPartition[] = this.assignment): void {
+    const paused = partitions.map((one) => this.#assigned(one)).filter((one) => one.isPaused)
+    for (const position of paused) {
+      position.isPaused = false
+      if (position.range === undefined) continue
+      const given = position === this.#hand ? this.#handNext : position.next
+      this.#readFrom(position, this.#runs?.readTo(position) ?? given, position.range.end)
+    }
+  }
+
+  /**
+   * Goes on at another place in a partition this consumer has. Nothing from before is given out once this is called;
+   * what is with a handler ends, is not tried again, and does not count. Resolves when the place is known. The
+   * position is committed as if everything before it was processed. Rejects with INVALID_ARGUMENT for a partition the
+   * consumer does not have, with PARTITIONS_LOST where it loses it meanwhile.
+   */
+  async seek(target: SeekTarget): Promise<void> {
+    checkSeekTarget(target)
+    const position = this.#assigned(target)
+    const seek = ++position.seeks
+    this.#stopReading([position])
+    this.#runs?.restart(position)
+    if (position === this.#hand) this.#dropHand()
+    let end = position.range?.end
+    position.range = undefined
+    const offset = await soughtOffset(this.#cluster, this.#offsetsLane, target)
+    if (this.#options.until === 'end') end ??= (await this.#ends([position]))[0]
+    // A later seek to another place, or a rebalance, may have come first.
+    if (position.seeks !== seek) return
+    if (position.state !== 'owned') {
+      const { topic, partition } = position
+      const sentence = `Group '${this.#options.group}' gave ${topic}/${partition} to another member during the seek.`
+      throw new StreamBusError('PARTITIONS_LOST', sentence)
+    }
+    position.next = offset
+    this.#readFrom(position, offset, end ?? Number.POSITIVE_INFINITY)
+    this.#commits.schedule()
+  }
+
+  /** How far this consumer is behind, for each partition it reads. */
+  lag(): Promise<PartitionLag[]> {
+    return lagOf(this.#cluster, this.#offsetsLane, this.#positions.all)
+  }
+
+  /**
+   * Ends the iteration: commits what was processed, and leaves the group. Rejects where the commit failed. Handlers that
+   * run are told by their signal, and waited for up to `closeTimeoutMs`.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#shutDown()
     return this.#closing
@@ -185,6 +302,70 @@ export class GroupConsumer implements AsyncIterable<Message> {
     return { value: undefined, done: true }
   }
 
+  /** The position of a partition this consumer has. */
+  #assigned({ topic, partition }: TopicPartition): Position {
+    const position = this.#positions.get({ topic, partition })
+    if (position !== undefined) return position
+    const sentence = `This consumer of group '${this.#options.group}' does not have ${topic}/${partition}.`
+    throw new StreamBusError('INVALID_ARGUMENT', sentence)
+  }
+
+  #readFrom(position: Position, start: number, end: number): void {
+    const { topic, partition } = position
+    const range = { topic, partition, start, end }
+    position.range = range
+    if (position.isPaused) return
+    this.#runs?.resume(range)
+    this.#reader.fetcher.add([range])
+    // There may be nothing to wait for.
+    if (start >= end) this.#reader.fetcher.interrupt()
+  }
+
+  /** Resolves when everything that was asked for is handled. */
+  async #handOut(runs: HandlerRuns): Promise<void> {
+    if (this.#options.signal?.aborted) throw abortedError(this.#options.signal)
+    await this.#open()
+    while (this.#closing === undefined) {
+      if (this.#failure !== undefined) throw this.#failure
+      if (runs.isFull) {
+        if (runs.isDrained) return
+        await runs.change()
+        continue
+      }
+      if (this.#options.until === 'end' && this.#settled && this.#positions.atEnd) return
+      if (!runs.hasRoom) {
+        await runs.change()
+        continue
+      }
+      const fetched = await this.#reader.fetcher.next()
+      if (fetched !== undefined && this.#closing === undefined && this.#mayGiveOut(fetched.range)) {
+        runs.add(fetched)
+      }
+    }
+  }
+
+  /** False for what was read for an assignment that is over, or before a pause or a seek. */
+  #mayGiveOut(range: ReadingRange): boolean {
+    const position = this.#positions.get(range)
+    return position?.state === 'owned' && position.range === range && !position.isPaused
+  }
+
+  #advanced(range: ReadingRange, next: number): void {
+    const position = this.#positions.get(range)
+    if (position?.range !== range) return
+    position.next = next
+    this.#commits.schedule()
+    if (next >= range.end) this.#reader.fetcher.interrupt()
+  }
+
+  /** Returns the error to throw: the first that was in the way. */
+  async #closeAfter(error: StreamBusError): Promise<StreamBusError> {
+    this.#failure ??= error
+    const failure = this.#failure
+    await this.close().catch((second) => this.#cluster.settings.logger.warn(sentenceOf(second)))
+    return failure
+  }
+
   /** What is in hand counts as processed, unless its partition is somebody else's by now. */
   #countHand(): void {
     const hand = this.#hand
@@ -199,10 +380,10 @@ export class GroupConsumer implements AsyncIterable<Message> {
 
   /** True when the rest of the batch in hand can be given out without a look at anything else. */
   #mayGoOn(): boolean {
-    if (this.#hand?.state !== 'owned' || this.#closing !== undefined || this.#failure !== undefined)
-      return false
+    if (this.#hand?.state !== 'owned' || this.#handCut) return false
+    if (this.#closing !== undefined || this.#failure !== undefined) return false
     this.#countHand()
-    this.#scheduleCommit()
+    this.#commits.schedule()
     return true
   }
 
@@ -215,13 +396,13 @@ export class GroupConsumer implements AsyncIterable<Message> {
       await this.#open()
       while (this.#closing === undefined && this.#remaining > 0) {
         if (this.#failure !== undefined) throw this.#failure
-        this.#scheduleCommit()
+        this.#commits.schedule()
         if (this.#options.until === 'end' && this.#settled && this.#positions.atEnd) break
         const read = await this.#reader.next(this.#remaining)
         if (read === undefined || this.#closing !== undefined) continue
-        const position = this.#positions.get(read)
-        // Read for an assignment that is over: whoever owns the partition now reads it again.
-        if (position?.state !== 'owned' || position.range !== read.range) continue
+        // What is dropped here is read again: by whoever owns the partition now, or from where it goes on.
+        if (!this.#mayGiveOut(read.range)) continue
+        const position = this.#positions.get(read) as Position
         const { topic, partition, messages, highWatermark, nextOffset } = read
         if (messages.length === 0) {
           position.next = nextOffset
@@ -230,15 +411,13 @@ export class GroupConsumer implements AsyncIterable<Message> {
         this.#remaining -= messages.length
         this.#hand = position
         this.#handNext = nextOffset
+        this.#handCut = false
         const batch = { topic, partition, messages, highWatermark }
         onOpen?.(batch)
         return batch
       }
     } catch (error) {
-      this.#failure ??= error as StreamBusError
-      const failure = this.#failure
-      await this.close().catch((second) => this.#cluster.settings.logger.warn(sentenceOf(second)))
-      throw failure
+      throw await this.#closeAfter(error as StreamBusError)
     }
     await this.close()
     return undefined
@@ -255,6 +434,10 @@ export class GroupConsumer implements AsyncIterable<Message> {
     return new Fetcher(this.#cluster, `${this.#lane} fetch`, settings, [], {
       staysOpen: true,
       onOutOfRange: (place) => this.#afterOutOfRange(place),
+      onStalled: ({ topic, partition }, error) => {
+        this.events.stalled(`${topic}/${partition}`, { cause: 'partition', topic, partition, error })
+      },
+      onRecovered: ({ topic, partition }) => this.events.recovered(`${topic}/${partition}`),
     })
   }
 
@@ -267,6 +450,10 @@ export class GroupConsumer implements AsyncIterable<Message> {
         this.#settled = true
         this.#reader.fetcher.interrupt()
       },
+      stalled: (error) => {
+        this.events.stalled('coordinator', { cause: 'coordinator', group: this.#options.group, error })
+      },
+      recovered: () => this.events.recovered('coordinator'),
       fail: (error) => this.#fail(error),
     }
   }
@@ -302,13 +489,17 @@ export class GroupConsumer implements AsyncIterable<Message> {
     const current = ranges.filter((range) => {
       const position = this.#positions.get(range)
       if (position === undefined || !added.includes(position) || position.state !== 'owned') return false
+      if (position.seeks > 0) return true
       position.range = range
       position.next = range.start
       return true
     })
-    this.#options.onAssigned?.(current.map(({ topic, partition }) => ({ topic, partition })))
-    this.#reader.fetcher.add(current)
-    this.#scheduleCommit()
+    const assigned = current.map(({ topic, partition }) => ({ topic, partition }))
+    this.#options.onAssigned?.(assigned)
+    this.events.emit('assigned', { partitions: assigned })
+    // Whoever was told may have paused some, or sought another place.
+    this.#reader.fetcher.add(current.filter((range) => this.#mayGiveOut(range)))
+    this.#commits.schedule()
   }
 
   async #ends(partitions: readonly TopicPartition[]): Promise<number[]> {
@@ -326,7 +517,8 @@ export class GroupConsumer implements AsyncIterable<Message> {
       `The log of ${topic}/${partition} holds offsets ${earliest} to ${latest} and not ${position}; group '${this.#options.group}' goes on at ${range.start}.`,
     )
     const current = this.#positions.get(place)
-    if (current !== undefined && current !== this.#hand) current.next = range.start
+    const isHeld = this.#runs === undefined ? current === this.#hand : !this.#runs.isIdle(place)
+    if (current !== undefined && !isHeld) current.next = range.start
     return range.start
   }
 
@@ -336,25 +528,33 @@ export class GroupConsumer implements AsyncIterable<Message> {
     const leaving = this.#positions.hold(partitions)
     this.#stopReading(partitions)
     await this.#handIsNot(leaving)
-    if (this.#options.autoCommit !== false) await this.#commit(leaving)
+    await this.#runs?.finish(partitions)
+    if (this.#options.autoCommit !== false) await this.#commits.commit(leaving)
     this.#giveUp(partitions, false)
   }
 
   #lose(partitions: readonly TopicPartition[]): void {
     this.#stopReading(partitions)
+    const sentence = `Group '${this.#options.group}' gave the partition to another member.`
+    this.#runs?.drop(partitions, new StreamBusError('PARTITIONS_LOST', sentence))
     this.#giveUp(partitions, true)
     for (const resolve of this.#handWaiters.splice(0)) resolve()
   }
 
   #stopReading(partitions: readonly TopicPartition[]): void {
     this.#reader.fetcher.remove(partitions)
-    for (const { topic, partition } of partitions) this.#reader.drop(topic, partition)
+    for (const { topic, partition } of partitions) {
+      this.#reader.drop(topic, partition)
+      this.events.forget(`${topic}/${partition}`)
+    }
   }
 
   #giveUp(partitions: readonly TopicPartition[], lost: boolean): void {
     const still = partitions.filter((one) => this.#positions.get(one) !== undefined)
     this.#positions.remove(still)
-    if (still.length > 0) this.#options.onRevoked?.(still, lost)
+    if (still.length === 0) return
+    this.#options.onRevoked?.(still, lost)
+    this.events.emit(lost ? 'lost' : 'revoked', { partitions: still })
   }
 
   /** Resolves when the caller holds nothing of these partitions, or has lost it. */
@@ -364,76 +564,27 @@ export class GroupConsumer implements AsyncIterable<Message> {
     }
   }
 
-  #scheduleCommit(): void {
-    if (this.#commitTimer !== undefined || this.#options.autoCommit === false) return
-    if (this.#closing !== undefined || this.#failure !== undefined) return
-    this.#commitTimer = setTimeout(() => {
-      this.#commit(this.#positions.uncommitted)
-        .catch((error: unknown) => this.#fail(error as StreamBusError))
-        .finally(() => {
-          this.#commitTimer = undefined
-          if (this.#positions.uncommitted.length > 0) this.#scheduleCommit()
-        })
-    }, this.#autoCommitIntervalMs)
-  }
-
-  /** One commit after the other, so that an older one never overtakes a newer. */
-  #commit(positions: readonly Position[], timeoutMs?: number): Promise<void> {
-    const committed = this.#commits.then(() => this.#commitNow(positions, timeoutMs))
-    this.#commits = committed.catch(() => {})
-    return committed
-  }
-
-  async #commitNow(positions: readonly Position[], timeoutMs?: number): Promise<void> {
-    const deadlineMs = performance.now() + (timeoutMs ?? Number.POSITIVE_INFINITY)
-    for (let attempt = 0; ; attempt++) {
-      const due = positions.filter(isUncommitted)
-      if (due.length === 0) return
-      const offsets = due.map(({ topic, partition, next }) => ({ topic, partition, offset: next }))
-      const { member } = this.#membership
-      try {
-        await commitOffsets(
-          this.#coordinators,
-          this.#offsetsLane,
-          this.#options.group,
-          offsets,
-          member,
-          timeoutMs === undefined ? {} : { timeoutMs },
-        )
-        due.forEach((position, index) => {
-          position.committed = offsets[index]!.offset
-        })
-        return
-      } catch (error) {
-        if (!isStreamBusError(error) || performance.now() > deadlineMs) throw error
-        if (error.brokerError === 'UNKNOWN_MEMBER_ID' || error.brokerError === 'ILLEGAL_GENERATION') {
-          // Of a generation that has passed meanwhile it says nothing about this one.
-          this.#membership.lost(member.generation, error.brokerError)
-        } else if (error.brokerError !== 'REBALANCE_IN_PROGRESS') throw error
-      }
-      // Between JoinGroup and SyncGroup nobody can commit; the partitions still owned then are in the next generation.
-      await pause(backoffMs(attempt, this.#cluster.settings.backoff))
-    }
-  }
-
   #fail(error: StreamBusError): void {
     this.#failure ??= error
+    this.#commits.stop()
     this.#reader.fetcher.interrupt()
+    this.#runs?.wake()
     for (const resolve of this.#handWaiters.splice(0)) resolve()
   }
 
   async #shutDown(): Promise<void> {
     this.#unsubscribe()
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
-    clearTimeout(this.#commitTimer)
+    this.#commits.stop()
     const { fetcher } = this.#reader
     fetcher.interrupt()
     this.#dropHand()
+    await this.#runs?.stop(this.#failure ?? new StreamBusError('CLOSED', 'The consumer was closed.'))
     try {
       const fenced = this.#failure?.code === 'MEMBER_FENCED' || this.#cluster.isClosed
       if (this.#options.autoCommit !== false && !fenced) {
         const { retryTimeoutMs } = this.#cluster.settings
-        await this.#commit(this.#positions.uncommitted, Math.min(lastCommitTimeoutMs, retryTimeoutMs))
+        await this.#commits.commit(this.#positions.uncommitted, Math.min(lastCommitTimeoutMs, retryTimeoutMs))
       }
     } finally {
       this.#giveUp(this.assignment, false)

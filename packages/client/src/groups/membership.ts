@@ -50,6 +50,10 @@ export interface MembershipListener {
   lose(partitions: readonly TopicPartition[]): void
   /** The rebalance is over. */
   settle(): void
+  /** The coordinator cannot be asked for now; it is asked again. Told with each attempt. */
+  stalled(error: StreamBusError): void
+  /** It answers, whether it stalled before or not. */
+  recovered(): void
   /** The membership is over, for good. */
   fail(error: StreamBusError): void
 }
@@ -213,6 +217,7 @@ export class Membership {
       this.#rejoin = false
       try {
         const round = await this.#round()
+        this.#listener.recovered()
         if (round === 'settled') return
         failingSinceMs = undefined
         attempt = 0
@@ -222,6 +227,7 @@ export class Membership {
         this.#coordinators.forget('group', this.#settings.groupId)
         failingSinceMs ??= performance.now()
         if (performance.now() - failingSinceMs > this.#cluster.settings.retryTimeoutMs) throw error
+        this.#listener.stalled(error)
         if (this.#sessionIsOver) this.#lose(true)
         this.#cluster.settings.logger.debug(`${error.message} Trying again.`)
       } finally {
@@ -398,6 +404,7 @@ export class Membership {
       if (this.#ended || this.#joining || this.#generation !== generation) return
       this.#cluster.settings.logger.debug(sentenceOf(error))
       this.#coordinators.forget('group', this.#settings.groupId)
+      if (isStreamBusError(error)) this.#listener.stalled(error)
       pauseMs = failedHeartbeatPauseMs
     }
     if (this.#sessionIsOver) {
@@ -431,6 +438,7 @@ export class Membership {
     switch (errorCode) {
       case ErrorCode.NONE:
         this.#lastHeartbeatMs = performance.now()
+        this.#listener.recovered()
         return true
       case ErrorCode.REBALANCE_IN_PROGRESS:
         this.#lastHeartbeatMs = performance.now()
@@ -450,6 +458,7 @@ export class Membership {
           return true
         }
         this.#coordinators.forget('group', this.#settings.groupId)
+        this.#listener.stalled(error)
         return false
       }
     }

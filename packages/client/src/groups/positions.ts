@@ -3,10 +3,14 @@ import type { TopicPartition } from '../list-offsets.ts'
 
 /** How far a member has come in one partition it owns. */
 export interface Position extends TopicPartition {
-  /** Set when reading begins. */
+  /** Set when reading begins; another one after a pause, and none during a seek. */
   range: ReadingRange | undefined
   /** The offset behind the last processed message. */
   next: number
+  /** Nothing is given out until it is resumed. */
+  isPaused: boolean
+  /** How often another place was sought. */
+  seeks: number
   /** What the group has on record, null where nothing. */
   committed: number | null
   /**
@@ -28,6 +32,8 @@ export class Positions {
         partition,
         range: undefined,
         next: 0,
+        isPaused: false,
+        seeks: 0,
         committed: null,
         state: 'owned',
       }

@@ -1,0 +1,109 @@
+import { backoffMs, pause } from '../backoff.ts'
+import type { Cluster } from '../cluster.ts'
+import { isStreamBusError, type StreamBusError } from '../errors.ts'
+import type { Coordinators } from './coordinators.ts'
+import { commitOffsets, type OffsetToCommit } from './group-offsets.ts'
+import type { Membership } from './membership.ts'
+import { isUncommitted, type Position, type Positions } from './positions.ts'
+
+/** Whoever reads the partitions. */
+export interface CommitListener {
+  committed(offsets: readonly OffsetToCommit[]): void
+  /** A commit that nobody waits for was refused. */
+  fail(error: StreamBusError): void
+}
+
+/** Commits the positions of a member: by itself after a time, and when it is told to. */
+export class OffsetCommits {
+  readonly #cluster: Cluster
+  readonly #coordinators: Coordinators
+  readonly #lane: string
+  readonly #group: string
+  readonly #positions: Positions
+  readonly #membership: Membership
+  readonly #listener: CommitListener
+  /** Undefined where nothing is committed without being told to. */
+  readonly #intervalMs: number | undefined
+  #last: Promise<void> = Promise.resolve()
+  #timer: NodeJS.Timeout | undefined
+  #isStopped = false
+
+  constructor(
+    cluster: Cluster,
+    coordinators: Coordinators,
+    lane: string,
+    group: string,
+    positions: Positions,
+    membership: Membership,
+    listener: CommitListener,
+    intervalMs: number | undefined,
+  ) {
+    this.#cluster = cluster
+    this.#coordinators = coordinators
+    this.#lane = lane
+    this.#group = group
+    this.#positions = positions
+    this.#membership = membership
+    this.#listener = listener
+    this.#intervalMs = intervalMs
+  }
+
+  /** Commits everything that is due when the interval is over. */
+  schedule(): void {
+    if (this.#timer !== undefined || this.#intervalMs === undefined || this.#isStopped) return
+    this.#timer = setTimeout(() => {
+      this.commit(this.#positions.uncommitted)
+        .catch((error: unknown) => this.#listener.fail(error as StreamBusError))
+        .finally(() => {
+          this.#timer = undefined
+          if (this.#positions.uncommitted.length > 0) this.schedule()
+        })
+    }, this.#intervalMs)
+  }
+
+  /** From now on only what is asked for is committed. */
+  stop(): void {
+    this.#isStopped = true
+    clearTimeout(this.#timer)
+  }
+
+  /** One commit after the other, so that an older one never overtakes a newer. */
+  commit(positions: readonly Position[], timeoutMs?: number): Promise<void> {
+    const committed = this.#last.then(() => this.#commitNow(positions, timeoutMs))
+    this.#last = committed.catch(() => {})
+    return committed
+  }
+
+  async #commitNow(positions: readonly Position[], timeoutMs?: number): Promise<void> {
+    const deadlineMs = performance.now() + (timeoutMs ?? Number.POSITIVE_INFINITY)
+    for (let attempt = 0; ; attempt++) {
+      const due = positions.filter(isUncommitted)
+      if (due.length === 0) return
+      const offsets = due.map(({ topic, partition, next }) => ({ topic, partition, offset: next }))
+      const { member } = this.#membership
+      try {
+        await commitOffsets(
+          this.#coordinators,
+          this.#lane,
+          this.#group,
+          offsets,
+          member,
+          timeoutMs === undefined ? {} : { timeoutMs },
+        )
+        due.forEach((position, index) => {
+          position.committed = offsets[index]!.offset
+        })
+        this.#listener.committed(offsets)
+        return
+      } catch (error) {
+        if (!isStreamBusError(error) || performance.now() > deadlineMs) throw error
+        if (error.brokerError === 'UNKNOWN_MEMBER_ID' || error.brokerError === 'ILLEGAL_GENERATION') {
+          // Of a generation that has passed meanwhile it says nothing about this one.
+          this.#membership.lost(member.generation, error.brokerError)
+        } else if (error.brokerError !== 'REBALANCE_IN_PROGRESS') throw error
+      }
+      // Between JoinGroup and SyncGroup nobody can commit; the partitions still owned then are in the next generation.
+      await pause(backoffMs(attempt, this.#cluster.settings.backoff))
+    }
+  }
+}

@@ -1,0 +1,127 @@
+import type { BackoffOptions } from '../backoff.ts'
+import { StreamBusError } from '../errors.ts'
+import type { Message } from '../message.ts'
+import { positive } from '../options.ts'
+
+/** What a handler is told beside the message. */
+export interface HandlerContext {
+  /**
+   * Fires when the work is in vain: the consumer closes, the partition went to another member, or
+   * `handlerTimeoutMs` is over. Its reason is a StreamBusError: CLOSED, PARTITIONS_LOST or HANDLER_TIMEOUT.
+   */
+  readonly signal: AbortSignal
+  /** 1 for the first attempt. */
+  readonly attempt: number
+}
+
+/** A message is handled when what this returns is fulfilled; when it throws or rejects, the attempt has failed. */
+export type Handler = (message: Message, context: HandlerContext) => unknown
+
+export interface RetryOptions {
+  /** How often a message is given to the handler at most, the first time included. Default 5. */
+  attempts?: number
+  /**
+   * Pauses between attempts: the first, the longest, and by what each is longer than the one before. Each is spread
+   * over the upper half of itself. Default 100, 10,000 and 2.
+   */
+  backoff?: { initialMs?: number; maxMs?: number; factor?: number }
+  /** Whether another attempt may help. Default: always. */
+  retryIf?: (error: unknown) => boolean
+}
+
+export interface DeadLetterOptions {
+  topic: string
+  /** How much of the stack of the error goes along, in bytes. Default 4,096. */
+  maxStackBytes?: number
+}
+
+export interface HandleOptions {
+  /** How many messages are handled at once. Default 1. */
+  concurrency?: number
+  /**
+   * What stays in order: with `partition`, the messages of a partition are handled one after the other; with `key`,
+   * those of a partition that have the same key, while others, and those without a key, overlap. Default `partition`.
+   */
+  order?: 'partition' | 'key'
+  /**
+   * Tries a message again that the handler failed with; what comes after it in its order waits meanwhile. Default:
+   * one attempt.
+   */
+  retry?: RetryOptions
+  /**
+   * Topic to which a message goes after its last attempt; then reading goes on behind it. Without it, the consumer
+   * stops with HANDLER_FAILED.
+   */
+  deadLetter?: string | DeadLetterOptions
+  /** An attempt that takes longer has failed, with HANDLER_TIMEOUT, and its signal fires. Default: no bound. */
+  handlerTimeoutMs?: number
+  /** A message that is with the handler for so long is told of by a `stalled` event. Default 60,000. */
+  stalledAfterMs?: number
+  /** How long `close` waits for handlers that run. Default 10,000. */
+  closeTimeoutMs?: number
+}
+
+export interface HandleSettings {
+  readonly concurrency: number
+  readonly order: 'partition' | 'key'
+  readonly attempts: number
+  readonly backoff: Required<BackoffOptions>
+  readonly retryIf: (error: unknown) => boolean
+  readonly deadLetter: Required<DeadLetterOptions> | undefined
+  /** Infinite where there is no bound. */
+  readonly handlerTimeoutMs: number
+  readonly stalledAfterMs: number
+  readonly closeTimeoutMs: number
+}
+
+/** Checks the options and fills in what was left out. */
+export function handleSettings(options: HandleOptions): HandleSettings {
+  const { order = 'partition', retry, handlerTimeoutMs } = options
+  if (order !== 'partition' && order !== 'key') {
+    throw new StreamBusError(
+      'INVALID_ARGUMENT',
+      `order must be 'partition' or 'key', not '${String(order)}'.`,
+    )
+  }
+  const { initialMs = 100, maxMs = 10_000, factor = 2 } = retry?.backoff ?? {}
+  if (!(factor >= 1)) {
+    throw new StreamBusError(
+      'INVALID_ARGUMENT',
+      `retry.backoff.factor must be at least 1, and is ${String(factor)}.`,
+    )
+  }
+  return {
+    concurrency: count('concurrency', options.concurrency ?? 1),
+    order,
+    attempts: retry === undefined ? 1 : count('retry.attempts', retry.attempts ?? 5),
+    backoff: {
+      initialMs: positive('retry.backoff.initialMs', initialMs),
+      maxMs: positive('retry.backoff.maxMs', maxMs),
+      factor,
+    },
+    retryIf: retry?.retryIf ?? (() => true),
+    deadLetter: options.deadLetter === undefined ? undefined : deadLetterSettings(options.deadLetter),
+    handlerTimeoutMs:
+      handlerTimeoutMs === undefined
+        ? Number.POSITIVE_INFINITY
+        : positive('handlerTimeoutMs', handlerTimeoutMs),
+    stalledAfterMs: positive('stalledAfterMs', options.stalledAfterMs ?? 60_000),
+    closeTimeoutMs: positive('closeTimeoutMs', options.closeTimeoutMs ?? 10_000),
+  }
+}
+
+function deadLetterSettings(given: string | DeadLetterOptions): Required<DeadLetterOptions> {
+  const { topic, maxStackBytes = 4_096 } = typeof given === 'string' ? { topic: given } : given
+  if (typeof topic !== 'string' || topic === '') {
+    throw new StreamBusError('INVALID_ARGUMENT', 'deadLetter must be the name of a topic.')
+  }
+  return { topic, maxStackBytes: positive('deadLetter.maxStackBytes', maxStackBytes) }
+}
+
+function count(name: string, value: number): number {
+  if (Number.isSafeInteger(value) && value > 0) return value
+  throw new StreamBusError(
+    'INVALID_ARGUMENT',
+    `${name} must be a whole number above 0, not ${String(value)}.`,
+  )
+}

@@ -1,0 +1,589 @@
+import {
+  type ConsumerEvents,
+  type HandlerContext,
+  type Message,
+  readDeadLetter,
+  type Stall,
+  type StreamBus,
+} from '@streambus/client'
+import { leaveGroup } from '@streambus/protocol'
+import { expect, test } from 'vitest'
+import { RawClient } from '../../packages/broker/src/testing/raw-client.ts'
+import { withClients } from './group-members.ts'
+import { collect, failureOf, startBus, startFlakyBus } from './test-bus.ts'
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+/** A promise and what fulfils it. */
+function gate(): { opened: Promise<void>; open: () => void } {
+  let open = () => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { opened, open }
+}
+
+/** Resolves when the condition holds; it is looked at in every turn of the event loop. */
+async function until(isMet: () => boolean): Promise<void> {
+  while (!isMet()) await turn()
+}
+
+/** `count` messages in each partition, with the keys in turn. */
+async function fill(
+  bus: StreamBus,
+  topic: string,
+  partitions: number,
+  count: number,
+  keys: readonly (string | null)[] = ['k'],
+): Promise<void> {
+  const existing = await bus.admin.listTopics()
+  if (!existing.some(({ name }) => name === topic)) await bus.admin.createTopic(topic, { partitions })
+  const messages = Array.from({ length: partitions * count }, (_, index) => {
+    const number = Math.floor(index / partitions)
+    const key = keys[number % keys.length] as string | null
+    return { key, value: `v${number}`, partition: index % partitions }
+  })
+  await bus.producer().sendBatch(topic, messages)
+}
+
+async function committed(bus: StreamBus, group: string): Promise<Record<string, number>> {
+  const offsets = await bus.admin.fetchOffsets(group)
+  return Object.fromEntries(
+    offsets.map(({ topic, partition, offset }) => [`${topic}/${partition}`, offset] as const).sort(),
+  )
+}
+
+/** What handlers do at the same time, and in which order. */
+class Overlap {
+  readonly #running = new Map<string, number>()
+  readonly order = new Map<string, number[]>()
+  most = 0
+  violations = 0
+  #count = 0
+
+  async run(key: string, offset: number): Promise<void> {
+    const running = (this.#running.get(key) ?? 0) + 1
+    this.#running.set(key, running)
+    if (running > 1) this.violations++
+    this.most = Math.max(this.most, ++this.#count)
+    const order = this.order.get(key) ?? []
+    order.push(offset)
+    this.order.set(key, order)
+    for (let turns = Math.floor(Math.random() * 4); turns >= 0; turns--) await turn()
+    this.#running.set(key, running - 1)
+    this.#count--
+  }
+}
+
+const isSorted = (offsets: readonly number[]) =>
+  offsets.every((one, index) => index === 0 || one > offsets[index - 1]!)
+
+test.each([undefined, 'g'])(
+  'by partition: several partitions at once, each in its order (group: %s)',
+  async (group) => {
+    await using session = await startBus()
+    const { bus } = session
+    await fill(bus, 't', 6, 50)
+    const overlap = new Overlap()
+    const consumer =
+      group === undefined ? bus.consumer('t', { until: 'end' }) : bus.consumer('t', { group, until: 'end' })
+    await consumer.consume(({ partition, offset }) => overlap.run(`${partition}`, offset), { concurrency: 4 })
+    expect(overlap.violations).toBe(0)
+    expect(overlap.most).toBe(4)
+    expect([...overlap.order.values()].every((offsets) => offsets.length === 50 && isSorted(offsets))).toBe(
+      true,
+    )
+    if (group !== undefined) expect(Object.values(await committed(bus, group))).toEqual(Array(6).fill(50))
+  },
+)
+
+test.each([undefined, 'g'])(
+  'by key: the messages of a key one after the other, keys of one partition at once (group: %s)',
+  async (group) => {
+    await using session = await startBus()
+    const { bus } = session
+    await fill(bus, 't', 1, 300, ['a', 'b', 'c', 'd', 'e'])
+    const overlap = new Overlap()
+    const consumer =
+      group === undefined ? bus.consumer('t', { until: 'end' }) : bus.consumer('t', { group, until: 'end' })
+    await consumer.consume(({ key, offset }) => overlap.run(String(key), offset), {
+      concurrency: 4,
+      order: 'key',
+    })
+    expect(overlap.violations).toBe(0)
+    expect(overlap.most).toBe(4)
+    expect([...overlap.order.values()].every((offsets) => offsets.length === 60 && isSorted(offsets))).toBe(
+      true,
+    )
+    if (group !== undefined) expect(await committed(bus, group)).toEqual({ 't/0': 300 })
+  },
+)
+
+test('messages without a key overlap in the order of keys', async () => {
+  await using session = await startBus()
+  await fill(session.bus, 't', 1, 4, [null])
+  const started = new Set<number>()
+  const all = gate()
+  const consumer = session.bus.consumer('t', { limit: 4 })
+  await consumer.consume(
+    async ({ offset }) => {
+      started.add(offset)
+      if (started.size === 4) all.open()
+      await all.opened
+    },
+    { concurrency: 4, order: 'key' },
+  )
+  expect(started.size).toBe(4)
+})
+
+test('an offset is committed only when everything before it is handled, whatever ended behind it', async () => {
+  await using session = await startBus()
+  const { bus } = session
+  await fill(bus, 't', 1, 10, ['a', 'b', 'c', 'd', 'e'])
+  const slow = gate()
+  const handled: number[] = []
+  const offsets: number[] = []
+  const consumer = bus.consumer('t', { group: 'g', autoCommitIntervalMs: 1, until: 'end' })
+  consumer.on('committed', (event) => offsets.push(event.offsets[0]!.offset))
+  const done = consumer.consume(
+    async ({ offset }) => {
+      if (offset === 2) await slow.opened
+      handled.push(offset)
+    },
+    { concurrency: 3, order: 'key' },
+  )
+  // Offset 7 has the key of offset 2, and waits for it.
+  await until(() => handled.length === 8 && offsets.includes(2))
+  expect(handled).not.toContain(7)
+  expect(await committed(bus, 'g')).toEqual({ 't/0': 2 })
+  slow.open()
+  await done
+  expect(handled.indexOf(2)).toBeLessThan(handled.indexOf(7))
+  expect(await committed(bus, 'g')).toEqual({ 't/0': 10 })
+  expect(isSorted(offsets)).toBe(true)
+})
+
+test('after a crash, messages behind one that was not handled come again, and none is left out', async () => {
+  await using session = await startBus()
+  const { bus, broker } = session
+  await fill(bus, 't', 1, 10, ['a', 'b', 'c', 'd', 'e'])
+  const first: number[] = []
+  await withClients(broker.address, 1, async ([crashing]) => {
+    const consumer = crashing!.consumer('t', { group: 'g', autoCommitIntervalMs: 1 })
+    let commits = 0
+    consumer.on('committed', () => commits++)
+    const done = consumer.consume(
+      async ({ offset }, { signal }) => {
+        if (offset !== 3) return first.push(offset)
+        // It never ends: as far as the group knows, the process died in the middle of it.
+        return await new Promise((_, reject) => signal.addEventListener('abort', reject))
+      },
+      { concurrency: 3, order: 'key' },
+    )
+    await until(() => first.length === 8 && commits > 0)
+    expect(await committed(bus, 'g')).toEqual({ 't/0': 3 })
+    const raw = await RawClient.connect(broker)
+    const { members } = await bus.admin.describeGroup('g')
+    await raw.request(leaveGroup, 5, { groupId: 'g', members: [{ memberId: members[0]!.memberId }] })
+    raw.close()
+    await consumer.close()
+    await done
+  })
+  const second = await collect(bus.consumer('t', { group: 'g', until: 'end' }))
+  expect(second.map(({ offset }) => offset)).toEqual([3, 4, 5, 6, 7, 8, 9])
+  expect(new Set([...first, ...second.map(({ offset }) => offset)]).size).toBe(10)
+})
+
+test('a handler that fails is tried again, in place, and what comes after it waits', async () => {
+  await using session = await startBus()
+  const { bus } = session
+  await fill(bus, 't', 2, 3)
+  const calls: string[] = []
+  const retrying: [number, number, string][] = []
+  const consumer = bus.consumer('t', { group: 'g', until: 'end' })
+  consumer.on('retrying', ({ message, attempt, error }) =>
+    retrying.push([message.offset, attempt, (error as Error).message]),
+  )
+  await consumer.consume(
+    ({ partition, offset }, { attempt }) => {
+      if (partition === 0) calls.push(`${offset} attempt ${attempt}`)
+      if (partition === 0 && offset === 1 && attempt < 3) throw new Error('not yet')
+    },
+    { concurrency: 2, retry: { attempts: 3, backoff: { initialMs: 1, maxMs: 2 } } },
+  )
+  expect(calls).toEqual(['0 attempt 1', '1 attempt 1', '1 attempt 2', '1 attempt 3', '2 attempt 1'])
+  expect(retrying).toEqual([
+    [1, 1, 'not yet'],
+    [1, 2, 'not yet'],
+  ])
+  expect(await committed(bus, 'g')).toEqual({ 't/0': 3, 't/1': 3 })
+})
+
+test('without a dead letter topic the error stops the consumer, and the message comes again', async () => {
+  await using session = await startBus()
+  const { bus } = session
+  await fill(bus, 't', 1, 3)
+  const cause = new TypeError('cannot be handled.')
+  let attempts = 0
+  const failing = bus.consumer('t', { group: 'g' }).consume(
+    ({ offset }) => {
+      if (offset !== 1) return
+      attempts++
+      throw cause
+    },
+    { retry: { attempts: 2, backoff: { initialMs: 1 } } },
+  )
+  expect(await failureOf(failing)).toMatchObject({
+    code: 'HANDLER_FAILED',
+    message: 'The handler failed with offset 1 of t/0 after 2 attempts: cannot be handled.',
+    cause,
+  })
+  expect(attempts).toBe(2)
+  expect((await bus.admin.describeGroup('g')).members).toEqual([])
+  expect(await committed(bus, 'g')).toEqual({ 't/0': 1 })
+  const plain = bus.consumer('t').consume(async () => {
+    throw cause
+  })
+  expect(await failureOf(plain)).toMatchObject({
+    code: 'HANDLER_FAILED',
+    message: 'The handler failed with offset 0 of t/0: cannot be handled.',
+    cause,
+  })
+})
+
+test('what `retryIf` says is not worth another attempt gets none', async () => {
+  await using session = await startBus()
+  await fill(session.bus, 't', 1, 1)
+  let calls = 0
+  const failing = session.bus.consumer('t').consume(
+    () => {
+      calls++
+      throw new RangeError('for good')
+    },
+    { retry: { retryIf: (error) => !(error instanceof RangeError) } },
+  )
+  expect(await failureOf(failing)).toMatchObject({ code: 'HANDLER_FAILED' })
+  expect(calls).toBe(1)
+})
+
+test('a dead letter has key, value and headers as they were, and says why and where from', async () => {
+  await using session = await startBus()
+  const { bus } = session
+  await bus.admin.createTopic('orders', { partitions: 2 })
+  const binary = Uint8Array.of(0xff, 0, 0xfe, 0x80)
+  const headers = [
+    { key: 'trace', value: binary },
+    { key: 'trace', value: 'again' },
+    { key: 'none', value: null },
+  ]
+  const sent = { key: binary, headers, partition: 1, timestamp: 1_700_000_000_000 }
+  await bus.producer().send('orders', binary, sent)
+  await bus.producer().send('orders', null, { partition: 1 })
+  const error = new TypeError('no such customer: ä'.padEnd(2_000, 'ö'))
+  error.stack = `TypeError\n${'x'.repeat(10_000)}`
+  const told: ConsumerEvents['deadLettered'][] = []
+  const consumer = bus.consumer('orders', { group: 'billing', until: 'end' })
+  consumer.on('deadLettered', (event) => told.push(event))
+  const options = {
+    retry: { attempts: 2, backoff: { initialMs: 1 } },
+    deadLetter: { topic: 'orders.dlq', maxStackBytes: 100 },
+  }
+  await consumer.consume(() => Promise.reject(error), options)
+  expect(await committed(bus, 'billing')).toEqual({ 'orders/0': 0, 'orders/1': 2 })
+  const [letter, tombstone] = await collect(bus.consumer('orders.dlq', { until: 'end' }))
+  expect(letter!.key).toEqual(Buffer.from(binary))
+  expect(letter!.value).toEqual(Buffer.from(binary))
+  expect(letter!.headers.slice(0, 3)).toEqual([
+    { key: 'trace', value: Buffer.from(binary) },
+    { key: 'trace', value: Buffer.from('again') },
+    { key: 'none', value: null },
+  ])
+  expect(letter!.headers.slice(3).every(({ key }) => key.startsWith('streambus-dlq-'))).toBe(true)
+  const read = readDeadLetter(letter!)!
+  expect(read).toMatchObject({
+    error: 'TypeError',
+    topic: 'orders',
+    partition: 1,
+    offset: 0,
+    timestamp: 1_700_000_000_000,
+    group: 'billing',
+    attempts: 2,
+  })
+  expect(read.reason).toBe(error.message.slice(0, read.reason.length))
+  expect(Buffer.byteLength(read.reason)).toBeLessThanOrEqual(1_024)
+  expect(Buffer.byteLength(read.reason)).toBeGreaterThan(1_020)
+  expect(read.stack).toBe(error.stack.slice(0, 100))
+  expect(read.time).toBe(Number(letter!.header('streambus-dlq-time')))
+  expect(tombstone).toMatchObject({ key: null, value: null })
+  expect(
+    told.map(({ message, attempts, deadLetter }) => [message.offset, attempts, deadLetter.offset]),
+  ).toEqual([
+    [0, 2, 0],
+    [1, 2, 1],
+  ])
+})
+
+test('a dead letter that cannot be published stops the consumer, and its message does not count', async () => {
+  await using session = await startBus({ autoCreateTopics: false }, { retryTimeoutMs: 300 })
+  const { bus } = session
+  await fill(bus, 't', 1, 1)
+  const failing = bus.consumer('t', { group: 'g' }).consume(
+    () => {
+      throw new Error('poison')
+    },
+    { deadLetter: 'missing' },
+  )
+  const failure = await failureOf(failing)
+  expect(failure).toMatchObject({
+    code: 'DEAD_LETTER_FAILED',
+    cause: { code: 'UNKNOWN_TOPIC' },
+  })
+  expect(failure.message).toContain('offset 0 of t/0 (poison)')
+  expect((await committed(bus, 'g'))['t/0'] ?? 0).toBe(0)
+})
+
+test('a handler past its time is told of, has its signal fired, and its attempt has failed', async () => {
+  await using session = await startBus()
+  const { bus } = session
+  await fill(bus, 't', 1, 2)
+  const events: string[] = []
+  const reasons: unknown[] = []
+  const consumer = bus.consumer('t', { limit: 2 })
+  const name = (stall: Stall) =>
+    stall.cause === 'handler' ? `${stall.message.offset} attempt ${stall.attempt}` : stall.cause
+  consumer.on('stalled', (stall) => events.push(`stalled: ${name(stall)}`))
+  consumer.on('recovered', (stall) => events.push(`recovered: ${name(stall)}`))
+  consumer.on('retrying', ({ error }) => events.push((error as { code: string }).code))
+  await consumer.consume(
+    async ({ offset }, { attempt, signal }) => {
+      if (offset > 0 || attempt > 1) return
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+      reasons.push(signal.reason.code)
+    },
+    { handlerTimeoutMs: 60, stalledAfterMs: 20, retry: { attempts: 2, backoff: { initialMs: 1 } } },
+  )
+  expect(events).toEqual(['stalled: 0 attempt 1', 'recovered: 0 attempt 1', 'HANDLER_TIMEOUT'])
+  expect(reasons).toEqual(['HANDLER_TIMEOUT'])
+  const failing = bus.consumer('t').consume(() => new Promise(() => {}), { handlerTimeoutMs: 10 })
+  expect(await failureOf(failing)).toMatchObject({
+    code: 'HANDLER_FAILED',
+    cause: {
+      code: 'HANDLER_TIMEOUT',
+      message: 'The handler took longer than 10 ms for offset 0 of t/0 (attempt 1).',
+    },
+  })
+})
+
+test('close() tells the handlers that run and waits for them; what they finish is committed', async () => {
+  await using session = await startBus()
+  const { bus } = session
+  await fill(bus, 't', 2, 5)
+  const contexts: HandlerContext[] = []
+  const consumer = bus.consumer('t', { group: 'g' })
+  const done = consumer.consume(
+    async ({ partition }, context) => {
+      contexts.push(context)
+      await new Promise((resolve) => context.signal.addEventListener('abort', resolve))
+      if (partition === 1) throw new Error('stopped in the middle')
+    },
+    { concurrency: 2, retry: {}, deadLetter: 'unused' },
+  )
+  await until(() => contexts.length === 2)
+  await consumer.close()
+  await done
+  expect(contexts).toHaveLength(2)
+  expect(contexts.every(({ signal }) => signal.aborted && signal.reason.code === 'CLOSED')).toBe(true)
+  expect(await committed(bus, 'g')).toEqual({ 't/0': 1, 't/1': 0 })
+  expect((await bus.admin.listTopics()).map(({ name }) => name)).not.toContain('unused')
+})
+
+test.each([undefined, 'g'])(
+  'close() gives up a handler that does not end within closeTimeoutMs (group: %s)',
+  async (group) => {
+    const warnings: string[] = []
+    const logger = { debug: () => {}, warn: (text: string) => warnings.push(text) }
+    await using session = await startBus({}, { logger })
+    const { bus } = session
+    await fill(bus, 't', 1, 2)
+    const consumer = group === undefined ? bus.consumer('t') : bus.consumer('t', { group })
+    let started = false
+    const done = consumer.consume(
+      () => {
+        started = true
+        return new Promise(() => {})
+      },
+      { closeTimeoutMs: 20 },
+    )
+    await until(() => started)
+    await consumer.close()
+    await done
+    expect(warnings.at(-1)).toContain('still running 20 ms after the consumer was closed')
+    expect(warnings.at(-1)).toContain('offset 0 of t/0')
+    if (group !== undefined) expect(await committed(bus, group)).toEqual({ 't/0': 0 })
+  },
+)
+
+test('close() ends the pause before another attempt', async () => {
+  await using session = await startBus()
+  const { bus } = session
+  await fill(bus, 't', 1, 1)
+  const consumer = bus.consumer('t', { group: 'g' })
+  const retrying = new Promise((resolve) => consumer.on('retrying', resolve))
+  const done = consumer.consume(() => Promise.reject(new Error('later')), {
+    retry: { backoff: { initialMs: 1e9, maxMs: 1e9 } },
+  })
+  await retrying
+  await bus.close()
+  await done
+})
+
+test('a signal ends the handling with ABORTED, and `limit` after so many messages', async () => {
+  await using session = await startBus()
+  const { bus } = session
+  await fill(bus, 't', 3, 20)
+  let handled = 0
+  await bus.consumer('t', { group: 'g', limit: 7 }).consume(async () => void handled++, { concurrency: 3 })
+  expect(handled).toBe(7)
+  const sum = Object.values(await committed(bus, 'g')).reduce((total, one) => total + one, 0)
+  expect(sum).toBe(7)
+  for (const group of [undefined, 'g']) {
+    const abort = new AbortController()
+    const options = { signal: abort.signal }
+    const consumer =
+      group === undefined ? bus.consumer('t', options) : bus.consumer('t', { group, ...options })
+    const failing = consumer.consume(() => abort.abort(new Error('enough')))
+    expect(await failureOf(failing)).toMatchObject({ code: 'ABORTED' })
+  }
+})
+
+test.each<'range' | 'cooperative-sticky'>(['range', 'cooperative-sticky'])(
+  'members come and go while handlers are slow and fail: nothing is lost, no partition has two handlers (%s)',
+  async (assignor) => {
+    await using session = await startBus()
+    const { bus, broker } = session
+    await fill(bus, 't', 6, 60)
+    const handled = new Set<string>()
+    const running = new Set<number>()
+    let violations = 0
+    let repeated = 0
+    const member = (client: StreamBus) => {
+      const consumer = client.consumer('t', {
+        group: 'g',
+        assignors: [assignor],
+        heartbeatIntervalMs: 20,
+        autoCommitIntervalMs: 10,
+      })
+      const handler = async ({ partition, offset }: Message, { attempt }: HandlerContext) => {
+        if (running.has(partition)) violations++
+        running.add(partition)
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 10))
+        running.delete(partition)
+        if (offset % 10 === 3 && attempt === 1) throw new Error('the first time fails')
+        const place = `${partition}/${offset}`
+        if (handled.has(place)) repeated++
+        handled.add(place)
+      }
+      const done = consumer.consume(handler, {
+        concurrency: 3,
+        retry: { attempts: 3, backoff: { initialMs: 5 } },
+      })
+      return { consumer, done }
+    }
+    await withClients(broker.address, 3, async ([one, two, three]) => {
+      const a = member(one!)
+      await until(() => handled.size > 20)
+      const b = member(two!)
+      await until(() => handled.size > 100)
+      const c = member(three!)
+      await until(() => handled.size > 180)
+      await a.consumer.close()
+      await a.done
+      await until(() => handled.size === 360)
+      await Promise.all([b.consumer.close(), c.consumer.close()])
+      await Promise.all([b.done, c.done])
+    })
+    expect(violations).toBe(0)
+    expect(repeated).toBe(0)
+    expect(Object.values(await committed(bus, 'g'))).toEqual(Array(6).fill(60))
+  },
+)
+
+test('a partition that is lost fires the signals of its handlers, and what they do counts no more', async () => {
+  await using session = await startBus()
+  const { bus, broker } = session
+  await fill(bus, 't', 1, 3)
+  const events: string[] = []
+  const attempts: number[] = []
+  const consumer = bus.consumer('t', { group: 'g', heartbeatIntervalMs: 20, limit: 4 })
+  for (const name of ['assigned', 'lost'] as const) consumer.on(name, () => events.push(name))
+  const started = gate()
+  const done = consumer.consume(async ({ offset }, { signal }) => {
+    attempts.push(offset)
+    if (attempts.length > 1) return
+    started.open()
+    await new Promise((resolve) => signal.addEventListener('abort', resolve))
+    events.push(signal.reason.code)
+  })
+  await started.opened
+  const raw = await RawClient.connect(broker)
+  const { members } = await bus.admin.describeGroup('g')
+  await raw.request(leaveGroup, 5, { groupId: 'g', members: [{ memberId: members[0]!.memberId }] })
+  raw.close()
+  await done
+  expect(events).toEqual(['assigned', 'lost', 'PARTITIONS_LOST', 'assigned'])
+  expect(attempts).toEqual([0, 0, 1, 2])
+  expect(await committed(bus, 'g')).toEqual({ 't/0': 3 })
+})
+
+test('a coordinator that is out of reach is a stall that is told of, and so is its return', async () => {
+  await using session = await startFlakyBus()
+  const { bus, proxy } = session
+  await fill(bus, 't', 1, 1)
+  const events: string[] = []
+  const consumer = bus.consumer('t', { group: 'g', heartbeatIntervalMs: 20 })
+  consumer.on('stalled', (stall) => {
+    if (stall.cause !== 'handler') events.push(`stalled: ${stall.cause} ${stall.error.code}`)
+  })
+  consumer.on('recovered', ({ cause }) => events.push(`recovered: ${cause}`))
+  let handled = 0
+  const done = consumer.consume(() => void handled++)
+  await until(() => handled === 1)
+  proxy.refusing = true
+  proxy.cut()
+  await until(() => events.length === 2)
+  expect(events.sort()).toEqual([
+    expect.stringMatching(/^stalled: coordinator (CONNECTION_LOST|BROKER_UNREACHABLE)$/),
+    expect.stringMatching(/^stalled: partition (CONNECTION_LOST|BROKER_UNREACHABLE)$/),
+  ])
+  proxy.refusing = false
+  await until(() => events.length === 4)
+  expect(events.slice(2).sort()).toEqual(['recovered: coordinator', 'recovered: partition'])
+  await consumer.close()
+  await done
+})
+
+test('what cannot be is refused with what to do', async () => {
+  await using session = await startBus()
+  const { bus } = session
+  await fill(bus, 't', 1, 1)
+  const consumer = bus.consumer('t', { until: 'end' })
+  const cases: [object, string][] = [
+    [{ concurrency: 0 }, 'concurrency must be a whole number above 0, not 0.'],
+    [{ order: 'topic' }, "order must be 'partition' or 'key', not 'topic'."],
+    [{ retry: { attempts: 1.5 } }, 'retry.attempts must be a whole number above 0, not 1.5.'],
+    [{ retry: { backoff: { factor: 0 } } }, 'retry.backoff.factor must be at least 1, and is 0.'],
+    [{ deadLetter: '' }, 'deadLetter must be the name of a topic.'],
+    [{ handlerTimeoutMs: -1 }, 'handlerTimeoutMs must be a number above 0, not -1.'],
+  ]
+  for (const [options, message] of cases) {
+    expect(await failureOf(consumer.consume(() => {}, options))).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message,
+    })
+  }
+  expect(await failureOf(consumer.consume(undefined as never))).toMatchObject({
+    message: 'The handler must be a function.',
+  })
+  await consumer.consume(() => {})
+  expect(await failureOf(consumer.consume(() => {}))).toMatchObject({ code: 'INVALID_ARGUMENT' })
+})
