@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError } from 'commander'
 import { version } from '../version.ts'
+import { addDeadLetterCommand } from './dlq-arguments.ts'
 import { exitCodes, reportFailure } from './failure.ts'
 import { addGroupCommand } from './group-arguments.ts'
 import { brokersOption, collect, configOption, jsonOption } from './options.ts'
@@ -249,6 +250,7 @@ program
 
 addGroupCommand(program)
 addTransactionCommand(program)
+addDeadLetterCommand(program)
 watchOutput()
 
 for (const command of [program, ...program.commands, ...program.commands.flatMap((one) => one.commands)]) {
