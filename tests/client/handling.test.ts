@@ -9,6 +9,7 @@ import {
 import { leaveGroup } from '@streambus/protocol'
 import { expect, test } from 'vitest'
 import { RawClient } from '../../packages/broker/src/testing/raw-client.ts'
+import { TransactionalProducer } from '../../packages/broker/src/testing/transactional-producer.ts'
 import { withClients } from './group-members.ts'
 import { collect, failureOf, startBus, startFlakyBus } from './test-bus.ts'
 
@@ -217,6 +218,32 @@ test('a handler that fails is tried again, in place, and what comes after it wai
     [1, 2, 'not yet'],
   ])
   expect(await committed(bus, 'g')).toEqual({ 't/0': 3, 't/1': 3 })
+})
+
+test('a partition that is stuck in its retries does not hold up the others, however much it has to read', async () => {
+  await using session = await startBus()
+  const { bus } = session
+  await bus.admin.createTopic('t', { partitions: 3 })
+  const value = 'x'.repeat(1_000)
+  const producer = bus.producer({ maxBatchBytes: 10_000 })
+  await producer.sendBatch(
+    't',
+    Array.from({ length: 3_000 }, (_, index) => ({ value, partition: index % 3 })),
+  )
+  const sizes = { maxPartitionBytes: 10_000, maxBytes: 20_000, prefetchBytes: 40_000 }
+  const consumer = bus.consumer('t', { group: 'g', ...sizes })
+  const handled = [0, 0, 0]
+  const done = consumer.consume(
+    ({ partition }) => {
+      if (partition === 0) throw new Error('not yet')
+      handled[partition]!++
+    },
+    { concurrency: 2, retry: { attempts: 2, backoff: { initialMs: 1e9, maxMs: 1e9 } } },
+  )
+  await until(() => handled[1] === 1_000 && handled[2] === 1_000)
+  await consumer.close()
+  await done
+  expect(await committed(bus, 'g')).toEqual({ 't/0': 0, 't/1': 1_000, 't/2': 1_000 })
 })
 
 test('without a dead letter topic the error stops the consumer, and the message comes again', async () => {
@@ -533,6 +560,87 @@ test('a partition that is lost fires the signals of its handlers, and what they 
   expect(events).toEqual(['assigned', 'lost', 'PARTITIONS_LOST', 'assigned'])
   expect(attempts).toEqual([0, 0, 1, 2])
   expect(await committed(bus, 'g')).toEqual({ 't/0': 3 })
+})
+
+test('a handler that holds up a rebalance for too long loses its partition, and is told', async () => {
+  await using session = await startBus()
+  const { bus, broker } = session
+  await fill(bus, 't', 1, 3)
+  const consumer = bus.consumer('t', { group: 'g', heartbeatIntervalMs: 20, rebalanceTimeoutMs: 300 })
+  const reasons: unknown[] = []
+  let started = false
+  const done = consumer.consume(async (_, { signal }) => {
+    started = true
+    await new Promise((resolve) => signal.addEventListener('abort', resolve))
+    reasons.push(signal.reason.code)
+  })
+  await until(() => started)
+  await withClients(broker.address, 1, async ([other]) => {
+    const offsets: number[] = []
+    const second = other!.consumer('t', { group: 'g', rebalanceTimeoutMs: 300, limit: 3 })
+    await second.consume(({ offset }) => offsets.push(offset))
+    expect(offsets).toEqual([0, 1, 2])
+    await until(() => reasons.length > 0)
+  })
+  expect(reasons).toEqual(['PARTITIONS_LOST'])
+  await consumer.close()
+  await done
+  expect(await committed(bus, 'g')).toEqual({ 't/0': 3 })
+})
+
+test('connections that are cut while keys overlap and fail: every message is handled, and committed', async () => {
+  await using session = await startFlakyBus()
+  const { bus, proxy, broker } = session
+  await withClients(broker.address, 1, async ([direct]) => {
+    const keys = Array.from({ length: 20 }, (_, index) => `k${index}`)
+    await fill(direct!, 't', 3, 400, keys)
+    const last = new Map<string, number>()
+    const handled = new Set<string>()
+    let violations = 0
+    const consumer = bus.consumer('t', { group: 'g', heartbeatIntervalMs: 20, autoCommitIntervalMs: 5 })
+    const done = consumer.consume(
+      async ({ partition, offset, key }, { attempt }) => {
+        await turn()
+        if (offset % 50 === 7 && attempt === 1) throw new Error('the first time fails')
+        const chain = `${partition}/${key}`
+        if (offset <= (last.get(chain) ?? -1)) violations++
+        last.set(chain, offset)
+        handled.add(`${partition}/${offset}`)
+      },
+      { concurrency: 8, order: 'key', retry: { backoff: { initialMs: 1, maxMs: 5 } } },
+    )
+    for (let cut = 1; cut <= 5; cut++) {
+      await until(() => handled.size >= cut * 200)
+      proxy.cut()
+    }
+    await until(() => handled.size === 1_200)
+    await consumer.close()
+    await done
+    // Cut connections cost no partition, so that nothing comes twice either.
+    expect(violations).toBe(0)
+    expect(Object.values(await committed(direct!, 'g'))).toEqual([400, 400, 400])
+  })
+})
+
+test('control records between and behind messages are passed, also when nothing follows', async () => {
+  await using session = await startBus()
+  const { bus, broker } = session
+  await bus.admin.createTopic('t', { partitions: 1 })
+  const raw = await RawClient.connect(broker)
+  const producer = new TransactionalProducer(raw, 'pay', 'v1')
+  await producer.init()
+  for (const values of [['a', 'b'], ['c']]) {
+    await producer.write('t', [0], values)
+    await producer.end(true)
+  }
+  raw.close()
+  const seen: (string | null)[] = []
+  for (const order of ['partition', 'key'] as const) {
+    const consumer = bus.consumer('t', { group: `g-${order}`, until: 'end' })
+    await consumer.consume((message) => seen.push(message.text()), { order })
+    expect(await committed(bus, `g-${order}`)).toEqual({ 't/0': 5 })
+  }
+  expect(seen).toEqual(['a', 'b', 'c', 'a', 'b', 'c'])
 })
 
 test('a coordinator that is out of reach is a stall that is told of, and so is its return', async () => {

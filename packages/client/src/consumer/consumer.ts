@@ -115,9 +115,10 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
       cluster: this.#cluster,
       events: this.events,
       group: null,
-      maxBytes: this.#settings.prefetchBytes,
+      fetchSettings: this.#settings,
       verifyChecksums: this.#options.verifyChecksums ?? true,
       limit: this.#remaining,
+      hold: (range, isHeld) => this.#reader?.fetcher.hold(range, isHeld),
       advanced: () => {},
       full: () => this.#reader?.fetcher.interrupt(),
       fail: (error) => this.#fail(error),
@@ -133,6 +134,8 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
       }
     }
     await this.close()
+    // A handler may have failed in the same moment as somebody else closed the consumer.
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   /** Ends the iteration. Handlers that run are told by their signal, and waited for up to `closeTimeoutMs`. */

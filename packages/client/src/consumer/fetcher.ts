@@ -54,6 +54,7 @@ interface Cursor {
   readonly partition: number
   readonly end: number
   position: number
+  isHeld: boolean
   maxBytes: number
   resumeAtMs: number
   failedAttempts: number
@@ -117,6 +118,14 @@ export class Fetcher {
     this.#pump()
   }
 
+  /** While it is held, nothing more is asked for of a range; what is on its way arrives. */
+  hold(range: ReadingRange, isHeld: boolean): void {
+    const cursor = this.#cursors.find((one) => one.range === range)
+    if (cursor === undefined || cursor.isHeld === isHeld) return
+    cursor.isHeld = isHeld
+    if (!isHeld) this.#pump()
+  }
+
   /**
    * The next records; undefined when every partition is read to its end, when the fetcher was closed, or after
    * `interrupt`. What arrived before a failure is given out before the failure is thrown.
@@ -177,6 +186,7 @@ export class Fetcher {
         partition: range.partition,
         end: range.end,
         position: range.start,
+        isHeld: false,
         maxBytes: this.#settings.maxPartitionBytes,
         resumeAtMs: 0,
         failedAttempts: 0,
@@ -198,6 +208,7 @@ export class Fetcher {
     const byLeader = new Map<number, Cursor[]>()
     let wakeAtMs = Number.POSITIVE_INFINITY
     for (const cursor of this.#cursors) {
+      if (cursor.isHeld) continue
       if (cursor.resumeAtMs > nowMs) {
         wakeAtMs = Math.min(wakeAtMs, cursor.resumeAtMs)
         continue

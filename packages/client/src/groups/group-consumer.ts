@@ -197,9 +197,10 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
       cluster: this.#cluster,
       events: this.events,
       group: this.#options.group,
-      maxBytes: this.#fetchSettings.prefetchBytes,
+      fetchSettings: this.#fetchSettings,
       verifyChecksums: this.#options.verifyChecksums ?? true,
       limit: this.#remaining,
+      hold: (range, isHeld) => this.#reader.fetcher.hold(range, isHeld),
       advanced: (range, next) => this.#advanced(range, next),
       full: () => this.#reader.fetcher.interrupt(),
       fail: (error) => this.#fail(error),
@@ -212,6 +213,8 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
       throw await this.#closeAfter(error as StreamBusError)
     }
     await this.close()
+    // A handler may have failed in the same moment as somebody else closed the consumer.
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   /**

@@ -7,7 +7,8 @@ import { positive } from '../options.ts'
 export interface HandlerContext {
   /**
    * Fires when the work is in vain: the consumer closes, the partition went to another member, or
-   * `handlerTimeoutMs` is over. Its reason is a StreamBusError: CLOSED, PARTITIONS_LOST or HANDLER_TIMEOUT.
+   * `handlerTimeoutMs` is over. Its reason is a StreamBusError: CLOSED or what stopped the consumer, PARTITIONS_LOST,
+   * or HANDLER_TIMEOUT.
    */
   readonly signal: AbortSignal
   /** 1 for the first attempt. */

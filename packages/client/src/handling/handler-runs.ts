@@ -5,12 +5,14 @@
  * What may be committed of a partition is what lies before the first message that is not handled, whatever else is
  * handled behind it: after a crash messages come again, and none is left out.
  *
- * Everything is bounded: what arrived and is not decoded by `maxBytes`, decoded messages by `maxAhead` and one batch
- * per partition, handlers by `concurrency`.
+ * Everything is bounded: what arrived and is not decoded, per partition and in all, decoded messages by `maxAhead` and
+ * one batch per partition, handlers by `concurrency`. A partition that is stuck holds up no other: it has one of the
+ * handlers, and nothing more is asked for of it.
  */
 import { backoffMs } from '../backoff.ts'
 import type { Cluster } from '../cluster.ts'
 import type { ConsumerEventEmitter } from '../consumer/consumer-events.ts'
+import type { FetchSettings } from '../consumer/fetch-settings.ts'
 import type { FetchedRecords } from '../consumer/fetcher.ts'
 import type { ReadingRange } from '../consumer/start-position.ts'
 import { StreamBusError, sentenceOf } from '../errors.ts'
@@ -28,11 +30,12 @@ export interface RunsOwner {
   readonly events: ConsumerEventEmitter
   /** Null where messages are read without one. */
   readonly group: string | null
-  /** Undecoded bytes held; more may be added where fewer are. */
-  readonly maxBytes: number
+  readonly fetchSettings: FetchSettings
   readonly verifyChecksums: boolean
   /** How many messages are given to the handler; infinite where there is no limit. */
   readonly limit: number
+  /** While it is held, nothing more of the range is asked for. */
+  hold(range: ReadingRange, isHeld: boolean): void
   /** Every message of the range before the offset is handled. */
   advanced(range: ReadingRange, next: number): void
   /** The last message the limit allows was given to the handler. */
@@ -76,11 +79,12 @@ export class HandlerRuns {
     return this.#remaining <= 0
   }
 
-  /** True when more may be added. */
+  /** True when more may be added: each handler may be stuck with a lane that is full, and others go on. */
   get hasRoom(): boolean {
     let bytes = 0
     for (const lane of this.#lanes.values()) bytes += lane.bytes
-    return bytes < this.#owner.maxBytes
+    const { prefetchBytes } = this.#owner.fetchSettings
+    return bytes < prefetchBytes + this.#settings.concurrency * 2 * this.#maxLaneBytes
   }
 
   /** True when nothing runs, and nothing that was added is still to be handled within the limit. */
@@ -107,13 +111,15 @@ export class HandlerRuns {
       this.#lanes.set(key, lane)
     }
     lane.add(fetched, this.#owner.verifyChecksums)
-    this.#feed(lane)
+    this.#holdOrRelease(lane)
+    void this.#feed(lane)
   }
 
   /** Starts nothing of these until they are resumed. What is not decoded is dropped. */
   pause(partitions: readonly TopicPartition[]): void {
     for (const lane of this.#lanesOf(partitions)) {
       lane.isPaused = true
+      lane.isFull = false
       lane.dropFetched()
     }
     this.wake()
@@ -212,30 +218,39 @@ export class HandlerRuns {
     }
   }
 
-  /** Decodes what is wanted next of a lane. */
-  #feed(lane: PartitionLane): void {
-    if (lane.isFeeding || lane.isLeaving) return
-    lane.isFeeding = true
-    this.#decode(lane)
-      .catch((error: unknown) => this.#owner.fail(error as StreamBusError))
-      .finally(() => {
-        lane.isFeeding = false
-        this.wake()
-      })
+  get #maxLaneBytes(): number {
+    return 2 * this.#owner.fetchSettings.maxPartitionBytes
   }
 
-  async #decode(lane: PartitionLane): Promise<void> {
+  #holdOrRelease(lane: PartitionLane): void {
+    const isFull = lane.bytes >= this.#maxLaneBytes
+    if (isFull === lane.isFull) return
+    lane.isFull = isFull
+    this.#owner.hold(lane.range, isFull)
+  }
+
+  /** Decodes what is wanted next of a lane. Never rejects: what goes wrong fails the consumer. */
+  async #feed(lane: PartitionLane): Promise<void> {
+    if (lane.isFeeding || lane.isLeaving) return
+    lane.isFeeding = true
     const wanted = this.#settings.order === 'partition' ? 1 : maxAhead
-    while (lane.held < wanted && !lane.isLeaving) {
-      const reading = lane.readNext()
-      if (reading === undefined) return
-      const batch = await reading
-      if (lane.isLeaving) return
-      const next = lane.append(batch)
-      if (next !== undefined) this.#owner.advanced(lane.range, next)
-      this.#standInLine(lane)
-      this.#startAll()
+    try {
+      while (lane.held < wanted && !lane.isLeaving) {
+        const reading = lane.readNext()
+        this.#holdOrRelease(lane)
+        if (reading === undefined) break
+        const batch = await reading
+        if (lane.isLeaving) break
+        const next = lane.append(batch)
+        if (next !== undefined) this.#owner.advanced(lane.range, next)
+        this.#standInLine(lane)
+        this.#startAll()
+      }
+    } catch (error) {
+      this.#owner.fail(error as StreamBusError)
     }
+    lane.isFeeding = false
+    this.wake()
   }
 
   #standInLine(lane: PartitionLane): void {
@@ -282,7 +297,7 @@ export class HandlerRuns {
     const current = this.#lanes.get(keyOf(lane.range))
     if (current !== undefined) {
       this.#standInLine(current)
-      this.#feed(current)
+      void this.#feed(current)
     }
     this.#startAll()
     if (this.#waiters.length > 0) this.wake()

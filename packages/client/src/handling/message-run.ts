@@ -34,7 +34,6 @@ export class MessageRun {
   attempt = 0
   /** Start of the attempt; infinite while none runs. */
   startedAtMs = Number.POSITIVE_INFINITY
-  isStalled = false
   #current: Attempt | undefined
   #isEnding = false
   #expire: ((error: StreamBusError) => void) | undefined

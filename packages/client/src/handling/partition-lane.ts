@@ -30,6 +30,8 @@ export class PartitionLane {
   /** How many handlers run. */
   running = 0
   isPaused = false
+  /** Nothing more is asked for while it holds as many bytes as it may. */
+  isFull = false
   /** Nothing more is started; what runs may end and count. */
   isLeaving = false
   /** What still runs does not count any more. */
