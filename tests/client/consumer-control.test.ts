@@ -187,6 +187,29 @@ test('of two seeks at once the later one counts', async () => {
   await close()
 })
 
+test('a seek that comes too late is no failure: the consumer is closed, or the partition is gone', async () => {
+  await using session = await startBus()
+  await fill(session.bus, 1, 20)
+  for (const read of [iterating, handling]) {
+    const { consumer, take, close } = read(session.bus)
+    await take()
+    await Promise.all([consumer.seek({ ...first, offset: 'latest' }), close()])
+  }
+  expect(await session.bus.admin.fetchOffsets('g')).toEqual([])
+})
+
+test('where a place cannot be looked up, the seek says so, and reading goes on as it would without it', async () => {
+  await using session = await startBus({}, { retryTimeoutMs: 1_000 })
+  const { bus } = session
+  await fill(bus, 1, 20)
+  const { consumer, take } = iterating(bus)
+  await take()
+  await bus.admin.deleteTopic('t')
+  const missing = { code: 'UNKNOWN_TOPIC' }
+  expect(await failureOf(consumer.seek({ ...first, offset: 'earliest' }))).toMatchObject(missing)
+  expect(await failureOf(take())).toMatchObject(missing)
+})
+
 test.each(['onAssigned', 'assigned'])('`%s` may seek and pause before anything is read', async (when) => {
   await using session = await startBus()
   const { bus } = session

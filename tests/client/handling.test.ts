@@ -171,8 +171,10 @@ test('after a crash, messages behind one that was not handled come again, and no
   const first: number[] = []
   await withClients(broker.address, 1, async ([crashing]) => {
     const consumer = crashing!.consumer('t', { group: 'g', autoCommitIntervalMs: 1 })
-    let commits = 0
-    consumer.on('committed', () => commits++)
+    let committedTo = 0
+    consumer.on('committed', ({ offsets }) => {
+      committedTo = offsets[0]!.offset
+    })
     const done = consumer.consume(
       async ({ offset }, { signal }) => {
         if (offset !== 3) return first.push(offset)
@@ -181,7 +183,7 @@ test('after a crash, messages behind one that was not handled come again, and no
       },
       { concurrency: 3, order: 'key' },
     )
-    await until(() => first.length === 8 && commits > 0)
+    await until(() => first.length === 8 && committedTo === 3)
     expect(await committed(bus, 'g')).toEqual({ 't/0': 3 })
     const raw = await RawClient.connect(broker)
     const { members } = await bus.admin.describeGroup('g')
@@ -462,6 +464,30 @@ test('close() ends the pause before another attempt', async () => {
   await retrying
   await bus.close()
   await done
+})
+
+test('without autoCommit only commit() commits: what is handled, and nothing behind what is not', async () => {
+  await using session = await startBus()
+  const { bus } = session
+  await fill(bus, 't', 1, 6, ['a', 'b', 'c'])
+  const consumer = bus.consumer('t', { group: 'g', autoCommit: false })
+  const slow = gate()
+  const handled: number[] = []
+  const done = consumer.consume(
+    async ({ offset }) => {
+      if (offset === 1) await slow.opened
+      handled.push(offset)
+    },
+    { concurrency: 2, order: 'key' },
+  )
+  await until(() => handled.length === 4)
+  await consumer.commit()
+  expect(await committed(bus, 'g')).toEqual({ 't/0': 1 })
+  slow.open()
+  await until(() => handled.length === 6)
+  await consumer.close()
+  await done
+  expect(await committed(bus, 'g')).toEqual({ 't/0': 1 })
 })
 
 test('a signal ends the handling with ABORTED, and `limit` after so many messages', async () => {

@@ -101,7 +101,7 @@ export class ConsumerEventEmitter {
 export abstract class ObservableConsumer {
   protected readonly events = new ConsumerEventEmitter()
 
-  /** Calls the listener with each event of that name. */
+  /** Calls the listener with each event of that name. What it throws is an uncaught exception. */
   on<E extends keyof ConsumerEvents>(event: E, listener: ConsumerListener<E>): this {
     this.events.on(event, listener)
     return this

@@ -29,7 +29,8 @@ export interface ConsumerOptions extends FetchOptions {
 let lanes = 0
 
 /**
- * Reads partitions by offset, without a group. Iterate it once, by message or by batch:
+ * Reads partitions by offset, without a group. Iterate it once, by message or by batch, or give it a handler
+ * (`consume`):
  *
  *     for await (const message of bus.consumer('orders', { from: 'earliest', until: 'end' })) { … }
  *

@@ -25,7 +25,7 @@ const lastCommitTimeoutMs = 5_000
 let lanes = 0
 
 /**
- * Reads topics as a member of a group. Iterate it once, by message or by batch:
+ * Reads topics as a member of a group. Iterate it once, by message or by batch, or give it a handler (`consume`):
  *
  *     for await (const message of bus.consumer('orders', { group: 'billing' })) { … }
  *
@@ -245,31 +245,34 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
 
   /**
    * Goes on at another place in a partition this consumer has. Nothing from before is given out once this is called;
-   * what is with a handler ends, is not tried again, and does not count. Resolves when the place is known. The
-   * position is committed as if everything before it was processed. Rejects with INVALID_ARGUMENT for a partition the
-   * consumer does not have, with PARTITIONS_LOST where it loses it meanwhile.
+   * what is with a handler ends, is not tried again, and does not count. Resolves when the place is known, or when the
+   * partition went to another member meanwhile. The position is committed as if everything before it was processed.
+   * Rejects with INVALID_ARGUMENT for a partition the consumer does not have; where the place cannot be looked up,
+   * with the error of that, and reading goes on where it was.
    */
   async seek(target: SeekTarget): Promise<void> {
     checkSeekTarget(target)
     const position = this.#assigned(target)
     const seek = ++position.seeks
+    // A later seek to another place, or a rebalance, may come first.
+    const isMoot = () => position.seeks !== seek || position.state !== 'owned' || this.#closing !== undefined
     this.#stopReading([position])
     this.#runs?.restart(position)
     if (position === this.#hand) this.#dropHand()
     let end = position.range?.end
     position.range = undefined
-    const offset = await soughtOffset(this.#cluster, this.#offsetsLane, target)
-    if (this.#options.until === 'end') end ??= (await this.#ends([position]))[0]
-    // A later seek to another place, or a rebalance, may have come first.
-    if (position.seeks !== seek) return
-    if (position.state !== 'owned') {
-      const { topic, partition } = position
-      const sentence = `Group '${this.#options.group}' gave ${topic}/${partition} to another member during the seek.`
-      throw new StreamBusError('PARTITIONS_LOST', sentence)
+    try {
+      if (this.#options.until === 'end') end ??= (await this.#ends([position]))[0]
+      const offset = await soughtOffset(this.#cluster, this.#offsetsLane, target)
+      if (!isMoot()) position.next = offset
+    } catch (error) {
+      if (!isMoot()) throw error
+    } finally {
+      if (!isMoot()) {
+        this.#readFrom(position, position.next, end ?? Number.POSITIVE_INFINITY)
+        this.#commits.schedule()
+      }
     }
-    position.next = offset
-    this.#readFrom(position, offset, end ?? Number.POSITIVE_INFINITY)
-    this.#commits.schedule()
   }
 
   /** How far this consumer is behind, for each partition it reads. */
