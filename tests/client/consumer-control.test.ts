@@ -1,12 +1,7 @@
 import type { GroupConsumer, Message, SeekTarget, StreamBus } from '@streambus/client'
 import { expect, test } from 'vitest'
+import { gate, until } from './handling-setup.ts'
 import { failureOf, startBus } from './test-bus.ts'
-
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
-
-async function until(isMet: () => boolean): Promise<void> {
-  while (!isMet()) await turn()
-}
 
 /** `count` messages in each partition, the timestamp a thousand times the offset. */
 async function fill(bus: StreamBus, partitions: number, count: number): Promise<void> {
@@ -234,34 +229,28 @@ test('a seek while handlers run: what comes next waits for them, and they count 
   const { bus } = session
   await fill(bus, 1, 10)
   const events: string[] = []
-  let finish = () => {}
-  const consumer = bus.consumer('t', { group: 'g', autoCommitIntervalMs: 1, limit: 5 })
+  const old = gate()
+  const options = { group: 'g', autoCommitIntervalMs: 1, maxWaitMs: 5, limit: 6 }
+  const consumer = bus.consumer('t', options)
   const done = consumer.consume(
     async ({ offset }) => {
       events.push(`begin ${offset}`)
-      // Keys k0 and k1, at the same time.
-      if (events.length <= 2) {
-        await new Promise<void>((resolve) => {
-          const finishOthers = finish
-          finish = () => {
-            finishOthers()
-            resolve()
-          }
-        })
-      }
+      // One of each key, and room for one more.
+      if (offset < 3) await old.opened
       events.push(`end ${offset}`)
     },
-    { concurrency: 2, order: 'key' },
+    { concurrency: 4, order: 'key' },
   )
-  await until(() => events.length === 2)
+  await until(() => events.length === 3)
   await consumer.seek({ ...first, offset: 7 })
   await consumer.seek({ ...first, offset: 6 })
-  await new Promise((resolve) => setTimeout(resolve, 50))
-  expect(events).toEqual(['begin 0', 'begin 1'])
-  finish()
+  // Long enough for the messages of the new place to arrive.
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  expect(events).toEqual(['begin 0', 'begin 1', 'begin 2'])
+  old.open()
   await done
-  expect(events.slice(2, 4)).toEqual(['end 0', 'end 1'])
-  expect(events.filter((one) => one.startsWith('begin')).slice(2)).toEqual(['begin 6', 'begin 7', 'begin 8'])
+  expect(events.slice(3, 6)).toEqual(['end 0', 'end 1', 'end 2'])
+  expect(events.filter((one) => one.startsWith('begin')).slice(3)).toEqual(['begin 6', 'begin 7', 'begin 8'])
   expect(await bus.admin.fetchOffsets('g')).toMatchObject([{ offset: 9 }])
 })
 
