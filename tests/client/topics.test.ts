@@ -1,4 +1,10 @@
-import { type Message, type Serializer, type StreamBusError, serializers } from '@streambus/client'
+import {
+  type Message,
+  readDeadLetter,
+  type Serializer,
+  type StreamBusError,
+  serializers,
+} from '@streambus/client'
 import { type } from 'arktype'
 import * as v from 'valibot'
 import { expect, expectTypeOf, test } from 'vitest'
@@ -167,4 +173,37 @@ test('producers that were asked for without options are one, and another one onc
   await shared.close()
   expect(bus.producer()).not.toBe(shared)
   expect(await bus.producer().send('t', 'x')).toMatchObject({ offset: 0 })
+})
+
+test('a handler gets messages of the type; what is none is set aside at once, or handed over', async () => {
+  await using started = await startBus()
+  const { bus } = started
+  const values = [{ id: 1 }, '{ no JSON', { id: 2 }]
+  await bus.producer().sendBatch(
+    'orders',
+    values.map((value) => ({ value })),
+  )
+  const orders = bus.topic<Order>('orders')
+  const attempts: string[] = []
+  const options = { retry: { attempts: 2, backoff: { initialMs: 1 } }, deadLetter: 'orders.dlq' }
+  await orders.consumer({ group: 'g', until: 'end' }).consume(({ value, key }, { attempt }) => {
+    expectTypeOf(value).toEqualTypeOf<Order | null>()
+    expectTypeOf(key).toEqualTypeOf<string | null>()
+    attempts.push(`${value?.id} attempt ${attempt}`)
+    if (value?.id === 2 && attempt === 1) throw new Error('again')
+  }, options)
+  expect(attempts).toEqual(['1 attempt 1', '2 attempt 1', '2 attempt 2'])
+  const [letter] = await all(bus.consumer('orders.dlq', read))
+  expect(letter!.text()).toBe('{ no JSON')
+  expect(readDeadLetter(letter!)).toMatchObject({ topic: 'orders', offset: 1, attempts: 1 })
+  const failing = orders.consumer(read).consume(() => {})
+  expect(await failureOf(failing)).toMatchObject({
+    code: 'HANDLER_FAILED',
+    cause: { code: 'INVALID_MESSAGE' },
+  })
+  const invalid: number[] = []
+  const seen: (number | undefined)[] = []
+  const onInvalid = (_: StreamBusError, { offset }: Message) => void invalid.push(offset)
+  await orders.consumer({ ...read, onInvalid }).consume(({ value }) => seen.push(value?.id))
+  expect({ invalid, seen }).toEqual({ invalid: [1], seen: [1, 2] })
 })

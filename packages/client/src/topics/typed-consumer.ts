@@ -1,20 +1,22 @@
 import type { Consumer } from '../consumer/consumer.ts'
 import { isStreamBusError, type StreamBusError } from '../errors.ts'
 import type { GroupConsumer } from '../groups/group-consumer.ts'
+import type { HandleOptions, HandlerContext } from '../handling/handle-options.ts'
 import type { Message } from '../message.ts'
 import { type MessageFormat, type TypedMessage, typedMessage } from './typed-message.ts'
 
 export interface InvalidMessageOptions {
   /**
    * What becomes of a message that is not of the topic's type: with this, it is handed over here with the reason and
-   * then passed over; without, reading ends with INVALID_MESSAGE.
+   * then passed over; without, reading ends with INVALID_MESSAGE, and to `consume` it is a message whose handler has
+   * failed.
    */
   onInvalid?: (error: StreamBusError, message: Message) => void | Promise<void>
 }
 
 /**
- * Reads a topic whose keys and values have types. Iterate it once; leaving the loop closes it. All else (commits,
- * the assignment, batches as they lie in the log) is with `source`.
+ * Reads a topic whose keys and values have types. Iterate it once, leaving the loop closes it; or give it a handler.
+ * All else (commits, the assignment, events, batches as they lie in the log) is with `source`.
  */
 export class TypedConsumer<Value, Key, Source extends Consumer | GroupConsumer>
   implements AsyncIterable<TypedMessage<Value, Key>>
@@ -41,6 +43,32 @@ export class TypedConsumer<Value, Key, Source extends Consumer | GroupConsumer>
       },
     }
     return iterator
+  }
+
+  /**
+   * Gives each message to a handler, as `consume` of the source does. A message that is not of the topic's type is not
+   * tried again: it goes to the dead letter topic, where there is one.
+   */
+  consume(
+    handler: (message: TypedMessage<Value, Key>, context: HandlerContext) => unknown,
+    options: HandleOptions = {},
+  ): Promise<void> {
+    const { retry } = options
+    const retryIf = (error: unknown) =>
+      !(isStreamBusError(error) && error.code === 'INVALID_MESSAGE') && (retry?.retryIf?.(error) ?? true)
+    return this.source.consume(
+      async (raw, context) => {
+        let message: TypedMessage<Value, Key>
+        try {
+          message = await typedMessage(this.#format, raw)
+        } catch (error) {
+          if (!isStreamBusError(error) || this.#onInvalid === undefined) throw error
+          return await this.#onInvalid(error, raw)
+        }
+        return await handler(message, context)
+      },
+      retry === undefined ? options : { ...options, retry: { ...retry, retryIf } },
+    )
   }
 
   /** Ends the iteration. With a group: commits what was processed, and leaves it. */
