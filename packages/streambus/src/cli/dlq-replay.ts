@@ -180,7 +180,7 @@ async function replay(
   to: string | undefined,
 ): Promise<void> {
   if (outOfTurn) checkFits(topic, plan, places)
-  await using producer = bus.producer()
+  const producer = bus.producer()
   for (const { partition, targets } of plan.partitions) {
     const place = places[partition] as ReplayPlace
     const [from] = targets.keys()
