@@ -29,6 +29,7 @@ await Promise.all([
     entryPoints: {
       index: join(root, 'packages/streambus/src/index.ts'),
       broker: join(root, 'packages/streambus/src/broker.ts'),
+      testing: join(root, 'packages/streambus/src/testing.ts'),
       cli: join(root, 'packages/streambus/src/cli/main.ts'),
     },
     outdir: join(root, 'packages/streambus/dist'),

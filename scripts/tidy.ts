@@ -20,7 +20,7 @@ const ALLOWED_IMPORTS: Record<string, readonly string[]> = {
 /** Files that nothing imports because a person or a tool starts from them. */
 const ENTRY_POINTS = [
   /^packages\/[^/]+\/src\/index\.ts$/,
-  /^packages\/streambus\/src\/(broker|cli\/main)\.ts$/,
+  /^packages\/streambus\/src\/(broker|testing|cli\/main)\.ts$/,
   /\.(test|d)\.ts$/,
   /^(scripts|sim|bench|interop|tests|examples)\/.*\.ts$/,
   /^peers\/.*\.ts$/,

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { LocalLogStore, type LogStore, MemoryLogStore } from '@streambus/storage'
 import { isInternalTopic } from './coordinator/internal-topics.ts'
-import { SystemScheduler } from './coordinator/scheduler.ts'
 import { Dispatch } from './dispatch.ts'
 import { FetchSessions } from './fetch/fetch-sessions.ts'
 import { GroupCoordinator } from './groups/group-coordinator.ts'
@@ -111,7 +110,7 @@ export class Broker {
     const coordinators = makeCoordinators(resolved, store)
     const services = makeServices(resolved, listener, store, coordinators)
     listener.serve({
-      executor: new Dispatch(makeHandlers(services)),
+      executor: new Dispatch(makeHandlers(services), resolved.interceptor),
       memory: new RequestMemory(resolved.maxInFlightBytes, resolved.maxFrameBytes),
       frameMemory: new FrameMemory(),
       pieces: new ResponsePieces(resolved.maxResponseBufferBytes),
@@ -141,8 +140,16 @@ export class Broker {
   }
 
   /**
+   * Makes the members of a group share out their partitions anew, as a change among them would. Resolves when
+   * that has begun, with Kafka's error code: GROUP_ID_NOT_FOUND where the group has no members.
+   */
+  rebalanceGroup(groupId: string): Promise<number> {
+    return this.#coordinators.groups.rebalance(groupId)
+  }
+
+  /**
    * Stops accepting, answers the requests in flight (long polls at once), closes the connections, at most
-   * after `shutdownTimeoutMs`, then closes the store. Calling it again gives the same promise.
+   * after `shutdownTimeoutMs`, then closes the store unless it is to stay open. Calling it again gives the same promise.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -154,13 +161,13 @@ export class Broker {
   }
 
   async #close(): Promise<void> {
-    const { groups, transactions, scheduler } = this.#coordinators
+    const { groups, transactions } = this.#coordinators
     // Whoever waits for others in a group is answered now, and is no longer a request in flight.
     groups.close()
     transactions.close()
-    scheduler.close()
+    this.#options.scheduler.close()
     await this.#listener.close(this.#options.shutdownTimeoutMs)
-    await this.store.close()
+    if (!this.#options.keepStoreOpen) await this.store.close()
   }
 }
 
@@ -172,15 +179,13 @@ function openStore(options: ResolvedOptions): Promise<LogStore> {
 }
 
 interface Coordinators {
-  readonly scheduler: SystemScheduler
   readonly producerIds: ProducerIds
   readonly groups: GroupCoordinator
   readonly transactions: TransactionCoordinator
 }
 
 function makeCoordinators(options: ResolvedOptions, store: LogStore): Coordinators {
-  const { log } = options
-  const scheduler = new SystemScheduler(options.clock)
+  const { log, scheduler } = options
   const producerIds = new ProducerIds(store)
   const groups = new GroupCoordinator({ store, scheduler, options: options.groups, log, newId: randomUUID })
   const transactions = new TransactionCoordinator({
@@ -191,7 +196,7 @@ function makeCoordinators(options: ResolvedOptions, store: LogStore): Coordinato
     offsets: groups,
     log,
   })
-  return { scheduler, producerIds, groups, transactions }
+  return { producerIds, groups, transactions }
 }
 
 function makeServices(
@@ -209,6 +214,7 @@ function makeServices(
     listening,
     log: options.log,
     clock: options.clock,
+    scheduler: options.scheduler,
     topicSettings,
     brokerSettings: new BrokerSettings(options, listening, store, topicSettings),
     topicChanges: new TopicChanges(),

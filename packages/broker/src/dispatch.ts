@@ -14,6 +14,7 @@ import {
   type RequestExecutor,
   type Requester,
 } from './network/connection.ts'
+import { intercepted, type RequestInterceptor } from './request-interceptor.ts'
 
 const API_VERSIONS_KEY = 18
 /** API key, version and correlation id begin every request. */
@@ -25,9 +26,11 @@ export class Dispatch implements RequestExecutor {
   readonly #apiVersions: Handler
 
   /** @param handlers every API but ApiVersions, which tells of them. */
-  constructor(handlers: readonly Handler[]) {
+  constructor(handlers: readonly Handler[], interceptor?: RequestInterceptor) {
     this.#apiVersions = apiVersionsHandler(handlers)
-    for (const handler of [...handlers, this.#apiVersions]) this.#byKey[handler.api.key] = handler
+    for (const handler of [...handlers, this.#apiVersions]) {
+      this.#byKey[handler.api.key] = interceptor === undefined ? handler : intercepted(handler, interceptor)
+    }
   }
 
   mayOverlap(frame: Uint8Array): boolean {

@@ -1,7 +1,9 @@
 import type { LogStore } from '@streambus/storage'
 import { BrokerError } from './broker-error.ts'
+import { type OwnedScheduler, SystemScheduler } from './coordinator/scheduler.ts'
 import { type GroupOptions, type ResolvedGroupOptions, resolveGroupOptions } from './groups/group-options.ts'
 import { type Logger, silentLogger } from './logger.ts'
+import type { RequestInterceptor } from './request-interceptor.ts'
 import { MAX_PARTITIONS_PER_TOPIC } from './topics/partition-count.ts'
 import {
   type ResolvedTransactionOptions,
@@ -38,6 +40,8 @@ export interface BrokerOptions {
   truncateDamaged?: boolean
   /** A store to use instead of one opened from `dataDir`. The broker closes it when it closes. */
   store?: LogStore
+  /** Leaves `store` open when the broker closes, for a broker that goes on with it. Default false. */
+  keepStoreOpen?: boolean
   /** Address that clients are told to connect to. Default: the one the broker listens on. */
   advertise?: HostAndPort
   /** Whether asking for a missing topic creates it. Default true. */
@@ -72,8 +76,16 @@ export interface BrokerOptions {
   groups?: GroupOptions
   /** Default: silent. */
   log?: Logger
-  /** Milliseconds since the Unix epoch. Default Date.now. */
+  /** Milliseconds since the Unix epoch. Default: that of `scheduler`, or else Date.now. */
   clock?: () => number
+  /**
+   * The time that groups and transactions go by: their timeouts and whatever they do now and then. The broker
+   * closes it when it closes. Long polls, idle connections and `shutdownTimeoutMs` go by the time of the
+   * process. Default: timers of the process.
+   */
+  scheduler?: OwnedScheduler
+  /** Stands between requests and what answers them. Default: nothing does. */
+  interceptor?: RequestInterceptor
 }
 
 /** The options with every default filled in. */
@@ -85,6 +97,7 @@ export interface ResolvedOptions {
   readonly cacheBytes: number
   readonly truncateDamaged: boolean
   readonly store: LogStore | undefined
+  readonly keepStoreOpen: boolean
   readonly advertise: Readonly<HostAndPort> | undefined
   readonly autoCreateTopics: boolean
   readonly defaultPartitions: number
@@ -100,6 +113,8 @@ export interface ResolvedOptions {
   readonly groups: ResolvedGroupOptions
   readonly log: Logger
   readonly clock: () => number
+  readonly scheduler: OwnedScheduler
+  readonly interceptor: RequestInterceptor | undefined
 }
 
 /** Fills in the defaults. Throws BrokerError INVALID_OPTION naming the option and what it may be. */
@@ -124,13 +139,17 @@ export function resolveOptions(options: BrokerOptions): ResolvedOptions {
   if (options.store !== undefined && options.dataDir !== undefined) {
     throw new BrokerError('INVALID_OPTION', 'Options store and dataDir exclude each other: give one of them.')
   }
-  const { advertise } = options
+  if (options.keepStoreOpen === true && options.store === undefined) {
+    throw new BrokerError('INVALID_OPTION', 'Option keepStoreOpen is about a store: give one with it.')
+  }
+  const { advertise, scheduler } = options
   if (advertise !== undefined && !(advertise.host !== '' && advertise.port > 0 && advertise.port < 65_536)) {
     throw new BrokerError(
       'INVALID_OPTION',
       'Option advertise must have a host and a port from 1 to 65535 that clients can reach.',
     )
   }
+  const clock = options.clock ?? (scheduler === undefined ? Date.now : () => scheduler.nowMs())
   return {
     host: options.host ?? '127.0.0.1',
     port: integer('port', 9092, 0, 65_535),
@@ -139,6 +158,7 @@ export function resolveOptions(options: BrokerOptions): ResolvedOptions {
     cacheBytes: integer('cacheBytes', 64 * MEBIBYTE, 4 * MEBIBYTE, 4096 * MEBIBYTE),
     truncateDamaged: options.truncateDamaged ?? false,
     store: options.store,
+    keepStoreOpen: options.keepStoreOpen ?? false,
     advertise,
     autoCreateTopics: options.autoCreateTopics ?? true,
     defaultPartitions: integer('defaultPartitions', 1, 1, MAX_PARTITIONS_PER_TOPIC),
@@ -158,6 +178,8 @@ export function resolveOptions(options: BrokerOptions): ResolvedOptions {
     shutdownTimeoutMs: integer('shutdownTimeoutMs', 10_000, 0, 2 ** 31 - 1),
     groups: resolveGroupOptions(options.groups ?? {}, options.dataDir === undefined),
     log: options.log ?? silentLogger,
-    clock: options.clock ?? Date.now,
+    clock,
+    scheduler: scheduler ?? new SystemScheduler(clock),
+    interceptor: options.interceptor,
   }
 }

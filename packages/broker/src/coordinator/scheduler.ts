@@ -14,11 +14,17 @@ export interface Scheduled {
   cancel(): void
 }
 
+/** A scheduler of one owner, which ends with it. */
+export interface OwnedScheduler extends Scheduler {
+  /** Cancels everything that is still to come; what is scheduled after this never runs. */
+  close(): void
+}
+
 /** The longest delay a Node timer takes; longer ones would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** The time of this process. */
-export class SystemScheduler implements Scheduler {
+export class SystemScheduler implements OwnedScheduler {
   readonly #clock: () => number
   readonly #timers = new Set<NodeJS.Timeout>()
   #closed = false
@@ -49,7 +55,6 @@ export class SystemScheduler implements Scheduler {
     }
   }
 
-  /** Cancels everything that is still to come; what is scheduled after this never runs. */
   close(): void {
     this.#closed = true
     for (const timer of this.#timers) clearTimeout(timer)

@@ -17,6 +17,7 @@ import { ClassicGroup } from './classic/classic-group.ts'
 import { heartbeatGroup } from './classic/heartbeat.ts'
 import { joinGroup } from './classic/join.ts'
 import { leaveGroup } from './classic/leave.ts'
+import { rebalance } from './classic/rebalance.ts'
 import { syncGroup } from './classic/sync.ts'
 import {
   heartbeatConsumerGroup,
@@ -54,6 +55,9 @@ import {
 import { Reply } from './reply.ts'
 
 export type GroupCoordinatorOptions = GroupShardsOptions
+
+/** Why a group rebalances, in the log. */
+const REQUESTED = 'it was asked to'
 
 /**
  * The group coordinator: who is in which group, and how far each has come.
@@ -346,6 +350,28 @@ export class GroupCoordinator {
     try {
       const group = this.#shards.find(groupId)
       return group instanceof ClassicGroup ? describeGroup(group) : ErrorCode.GROUP_ID_NOT_FOUND
+    } catch (error) {
+      return errorCodeOf(error)
+    }
+  }
+
+  /**
+   * Begins a rebalance without a change among the members. Returns the error code: GROUP_ID_NOT_FOUND also where
+   * there are no members.
+   */
+  async rebalance(groupId: string): Promise<number> {
+    try {
+      return await this.#shards.inTurn(
+        groupId,
+        async (shard) => {
+          const group = shard.group(groupId)
+          if (group instanceof ConsumerGroup && !group.isEmpty) await group.rebalance()
+          else if (group instanceof ClassicGroup && group.memberCount > 0) await rebalance(group, REQUESTED)
+          else return ErrorCode.GROUP_ID_NOT_FOUND
+          return ErrorCode.NONE
+        },
+        () => ErrorCode.GROUP_ID_NOT_FOUND,
+      )
     } catch (error) {
       return errorCodeOf(error)
     }

@@ -40,6 +40,10 @@ export interface Requester {
    * the connection or the broker closes; undefined when it must not wait and should be answered now.
    */
   startWaiting(): AbortSignal | undefined
+  /** True when there is nobody any more to answer to. */
+  readonly isClosed: boolean
+  /** Ends the connection at once; what was asked on it is not answered. */
+  close(): void
 }
 
 /** What all connections of a broker share. */
@@ -149,6 +153,10 @@ export class Connection implements Requester, RequestMemoryHolder, ResponseHolde
   /** True while the client waits for the broker, not the broker for the client. */
   get isExecuting(): boolean {
     return this.#executions.length > 0
+  }
+
+  get isClosed(): boolean {
+    return this.#closed
   }
 
   startWaiting(): AbortSignal | undefined {

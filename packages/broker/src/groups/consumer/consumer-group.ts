@@ -134,6 +134,14 @@ export class ConsumerGroup implements Group {
     await this.commit(draft)
   }
 
+  /** Raises the epoch: the next heartbeat makes a new target assignment. Throws StorageError, and nothing changed. */
+  async rebalance(): Promise<void> {
+    await this.loadRegexes()
+    const draft = new Draft(this.#state)
+    refreshGroup(draft, this.decisionContext(), true)
+    await this.commit(draft)
+  }
+
   describe(): ConsumerGroupDescription {
     return describeConsumerGroup(this.id, this.#state, this.context)
   }

@@ -101,6 +101,8 @@ export class Network {
       peer: `${client}:1`,
       localAddress: 'broker',
       startWaiting: () => this.#startWaiting(),
+      isClosed: false,
+      close: () => undefined,
     }
     const parts = await server(frame, requester)
     // The process died at the very moment: nobody hears of it.

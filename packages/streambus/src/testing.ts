@@ -1,0 +1,7 @@
+export { type EventuallyOptions, eventually } from './testing/eventually.ts'
+export type { Delay, Faults, FaultTarget, Refusal } from './testing/faults.ts'
+export type { ProducedMessage } from './testing/produced.ts'
+export type { RefusableApi } from './testing/refusals.ts'
+export type { MessageSnapshot, SnapshotOptions, TopicSnapshot } from './testing/snapshot.ts'
+export { startTestBroker, type TestBroker, type TestBrokerOptions } from './testing/test-broker.ts'
+export type { VirtualClock } from './testing/virtual-clock.ts'
