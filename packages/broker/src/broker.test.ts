@@ -142,3 +142,50 @@ test('close cuts off what is not done in time', async () => {
   await expect(answer).rejects.toThrow('closed')
   stalling.letGo()
 })
+
+test('an interceptor sees requests before their handlers, and may answer them or change their bodies', async () => {
+  const seen: string[] = []
+  await using broker = await Broker.start({
+    port: 0,
+    interceptor: ({ api, version, clientId, body }, handle) => {
+      seen.push(`${api.name} ${version} of ${clientId}`)
+      if (api.name !== 'Metadata') return handle(body)
+      if (seen.length === 1) return { brokers: [], topics: [], clusterId: 'not a broker' }
+      return handle({ ...(body as object), topics: [] })
+    },
+  })
+  const client = await RawClient.connect(broker)
+  expect((await client.request(metadata, 9, { topics: null })).clusterId).toBe('not a broker')
+  await createTopic(client, 't')
+  const { topics, clusterId } = await client.request(metadata, 9, { topics: null })
+  expect({ topics, clusterId }).toEqual({ topics: [], clusterId: broker.clusterId })
+  expect(seen).toEqual([
+    'Metadata 9 of raw-client',
+    'CreateTopics 7 of raw-client',
+    'Metadata 9 of raw-client',
+  ])
+  client.close()
+})
+
+test('a store that is kept open is there for the next broker', async () => {
+  const store = await MemoryLogStore.open()
+  {
+    await using broker = await Broker.start({ port: 0, store, keepStoreOpen: true })
+    const client = await RawClient.connect(broker)
+    await createTopic(client, 'words')
+    await produceBatch(client, 'words', batchOf(['kept']))
+    client.close()
+  }
+  {
+    await using broker = await Broker.start({ port: 0, store })
+    const client = await RawClient.connect(broker)
+    expect(valuesOf((await fetchPartition(client, 'words', 0)).records)).toEqual([
+      { offset: 0, value: 'kept' },
+    ])
+    client.close()
+  }
+  await expect(store.allocateProducerIds(1)).rejects.toMatchObject({ code: 'CLOSED' })
+  await expect(Broker.start({ port: 0, keepStoreOpen: true })).rejects.toMatchObject({
+    code: 'INVALID_OPTION',
+  })
+})

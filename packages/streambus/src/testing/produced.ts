@@ -1,4 +1,4 @@
-import type { Message, StreamBus } from '@streambus/client'
+import { type Message, type StreamBus, StreamBusError } from '@streambus/client'
 
 /** A message of a topic as a test wants to look at it. */
 export interface ProducedMessage {
@@ -18,13 +18,24 @@ export interface ProducedMessage {
   json<T = unknown>(): T | null
 }
 
-/** Every message that the topic holds, by partition and offset. Rejects with UNKNOWN_TOPIC. */
-export async function readToEnd(bus: StreamBus, topic: string): Promise<ProducedMessage[]> {
+export interface TopicContent {
+  readonly partitionCount: number
+  /** By partition and offset. */
+  readonly messages: readonly ProducedMessage[]
+}
+
+/** Everything that the topic holds. Rejects with UNKNOWN_TOPIC. */
+export async function readToEnd(bus: StreamBus, topic: string): Promise<TopicContent> {
+  // Asks about all topics, so that what the client knows of this one is of now, and so that one that is missing
+  // is not waited for: whoever was to create it has done so, or not.
+  const found = (await bus.admin.listTopics({ internal: true })).find(({ name }) => name === topic)
+  if (found === undefined) throw new StreamBusError('UNKNOWN_TOPIC', `There is no topic '${topic}'.`)
   const messages: ProducedMessage[] = []
   for await (const message of bus.consumer(topic, { from: 'earliest', until: 'end' })) {
     messages.push(produced(message))
   }
-  return messages.sort((a, b) => a.partition - b.partition || a.offset - b.offset)
+  messages.sort((a, b) => a.partition - b.partition || a.offset - b.offset)
+  return { partitionCount: found.partitions.length, messages }
 }
 
 function produced(message: Message): ProducedMessage {

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import type { ProducedMessage } from './produced.ts'
+import type { TopicContent } from './produced.ts'
 
 export interface SnapshotOptions {
   /** Adds the time of each message, which differs from run to run unless the test sets it. Default false. */
@@ -25,8 +25,7 @@ export interface TopicSnapshot {
 
 export function snapshotOf(
   topic: string,
-  partitionCount: number,
-  messages: readonly ProducedMessage[],
+  { partitionCount, messages }: TopicContent,
   { timestamps = false }: SnapshotOptions,
 ): TopicSnapshot {
   const partitions: MessageSnapshot[][] = Array.from({ length: partitionCount }, () => [])

@@ -177,8 +177,8 @@ export class TestBroker {
    * Every message that the topic holds at this moment, by partition and offset, also those of transactions that
    * are not committed. Rejects with UNKNOWN_TOPIC.
    */
-  async produced(topic: string): Promise<ProducedMessage[]> {
-    return await readToEnd(await this.#ownClient(), topic)
+  async produced(topic: string): Promise<readonly ProducedMessage[]> {
+    return (await readToEnd(await this.#ownClient(), topic)).messages
   }
 
   /**
@@ -186,9 +186,7 @@ export class TestBroker {
    * lists. Rejects with UNKNOWN_TOPIC.
    */
   async snapshot(topic: string, options: SnapshotOptions = {}): Promise<TopicSnapshot> {
-    const bus = await this.#ownClient()
-    const [messages, partitions] = await Promise.all([readToEnd(bus, topic), bus.admin.partitionsOf(topic)])
-    return snapshotOf(topic, partitions, messages, options)
+    return snapshotOf(topic, await readToEnd(await this.#ownClient(), topic), options)
   }
 
   /**
