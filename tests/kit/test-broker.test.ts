@@ -129,6 +129,17 @@ test('with the broker its clients are closed, and then it can be used no more', 
   })
 })
 
+test('who connects while the broker is closed or started again gets an answer', async () => {
+  const broker = await startTestBroker()
+  const restarting = broker.restart()
+  await (await broker.connect()).producer().send('t', 'v')
+  await restarting
+  const connecting = expect(broker.connect()).rejects.toMatchObject({ code: 'CLOSED' })
+  const reading = expect(broker.produced('t')).rejects.toMatchObject({ code: 'CLOSED' })
+  await broker.close()
+  await Promise.all([connecting, reading])
+})
+
 test('a process that closed its broker ends by itself, and has printed nothing', () => {
   const script = `
     import { startTestBroker } from 'streambus/testing'

@@ -25,7 +25,10 @@ export interface Delay extends FaultTarget {
   times?: number
 }
 
-/** What goes wrong on demand, at the broker's end of real connections. */
+/**
+ * What goes wrong on demand, at the broker's end of real connections. Delays and refusals concern requests that
+ * come after the call: a long poll that the broker is waiting in already is answered as ever.
+ */
 export interface Faults {
   /**
    * Closes connections, now, with whatever is being asked on them; clients may connect again. Returns how many

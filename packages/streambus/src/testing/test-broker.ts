@@ -158,7 +158,14 @@ export class TestBroker {
   /** A client of it, which is closed with it. Tries again sooner than others do. */
   async connect(options: Omit<ConnectOptions, 'brokers'> = {}): Promise<StreamBus> {
     this.#assertOpen()
-    const bus = await connect({ ...FAST_CLIENT, ...options, brokers: this.address })
+    // A client tries each address once: not while nobody listens there.
+    await this.#restarting
+    const bus = await connect({ ...FAST_CLIENT, ...options, brokers: this.address }).catch((error) => {
+      this.#assertOpen()
+      throw error
+    })
+    if (this.#closing !== undefined) await bus.close()
+    this.#assertOpen()
     this.#clients.add(bus)
     return bus
   }
@@ -264,13 +271,14 @@ export class TestBroker {
   async #close(): Promise<void> {
     await this.#restarting
     this.#faults.close()
-    const own = await this.#own?.catch(() => undefined)
-    const clients = own === undefined ? [...this.#clients] : [...this.#clients, own]
-    const closed = await Promise.allSettled(clients.map((client) => client.close()))
+    const closed = await Promise.allSettled([...this.#clients].map((client) => client.close()))
     this.#clients.clear()
-    await this.#broker.close()
-    await this.#parts.store?.close()
-    await this.#parts.removeFolder()
+    try {
+      await this.#broker.close()
+    } finally {
+      await this.#parts.store?.close()
+      await this.#parts.removeFolder()
+    }
     const failed = closed.find((one) => one.status === 'rejected')
     if (failed !== undefined) throw failed.reason
   }
@@ -278,12 +286,10 @@ export class TestBroker {
   /** A client that no fault concerns. */
   #ownClient(): Promise<StreamBus> {
     this.#assertOpen()
-    this.#own ??= connect({ ...FAST_CLIENT, clientId: OWN_CLIENT_ID, brokers: this.address }).catch(
-      (error) => {
-        this.#own = undefined
-        throw error
-      },
-    )
+    this.#own ??= this.connect({ clientId: OWN_CLIENT_ID }).catch((error) => {
+      this.#own = undefined
+      throw error
+    })
     return this.#own
   }
 
