@@ -384,6 +384,8 @@ export class Membership {
 
   #scheduleHeartbeat(delayMs: number): void {
     clearTimeout(this.#heartbeatTimer)
+    // A member that leaves may get its assignment before the answer to its farewell.
+    if (this.#ended) return
     this.#heartbeatTimer = setTimeout(() => void this.#heartbeat(), delayMs)
   }
 

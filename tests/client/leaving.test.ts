@@ -1,0 +1,27 @@
+import { execFileSync } from 'node:child_process'
+import { test } from 'vitest'
+
+test('a member that leaves while it joins leaves no timer behind: its process ends', () => {
+  const script = `
+    import { eventually, startTestBroker } from 'streambus/testing'
+    const broker = await startTestBroker({ clock: 'virtual' })
+    await broker.createTopic('t')
+    const bus = await broker.connect()
+    const { admin } = await broker.connect()
+    broker.faults.delay({ api: 'SyncGroup', delayMs: 1_000 })
+    broker.faults.delay({ api: 'LeaveGroup', delayMs: 60_000 })
+    const consumer = bus.consumer('t', { group: 'g', heartbeatIntervalMs: 600_000 })
+    const reading = consumer[Symbol.asyncIterator]().next()
+    await eventually(async () => (await admin.describeGroup('g')).state === 'CompletingRebalance')
+    const leaving = consumer.close()
+    // It gets its assignment while it waits for the answer to its farewell.
+    await broker.clock.advance(1_000)
+    await Promise.all([leaving, reading])
+    await broker.close()
+  `
+  execFileSync(
+    process.execPath,
+    ['--import', 'tsx', '--conditions=streambus-source', '--input-type=module', '-e', script],
+    { stdio: 'pipe', timeout: 50_000 },
+  )
+})
