@@ -44,17 +44,11 @@ try {
   mkdirSync(packages)
   await npm(process.cwd(), ['pack', '--workspaces', '--pack-destination', packages])
   const tarballs = readdirSync(packages).map((name) => join(packages, name))
-  await Promise.all(
-    EXAMPLES.map(async ({ name }) => {
-      cpSync(join('examples', name), join(folder, name), { recursive: true })
-      await npm(join(folder, name), ['install', '--no-audit', '--no-fund', '--prefer-offline', ...tarballs])
-    }),
-  )
-  for (const { name, reporting, complaint } of EXAMPLES) {
-    const reason = await outcomeOf(name, reporting, complaint)
-    console.log(
-      `${reason === undefined ? 'pass' : 'FAIL'}  ${name}${reason === undefined ? '' : `: ${reason}`}`,
-    )
+  // Most of the time goes into waiting for the registry.
+  const outcomes = await Promise.all(EXAMPLES.map((example) => outcomeOf(example, tarballs)))
+  for (const [index, { name }] of EXAMPLES.entries()) {
+    const reason = outcomes[index]
+    console.log(reason === undefined ? `pass  ${name}` : `FAIL  ${name}: ${reason}`)
     if (reason !== undefined) failed++
   }
 } finally {
@@ -63,14 +57,15 @@ try {
 console.log(`${EXAMPLES.length - failed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1
 
-async function outcomeOf(
-  name: string,
-  reporting: readonly string[],
-  complaint: Example['complaint'],
-): Promise<string | undefined> {
+/** Why it fails; undefined where it passes. */
+async function outcomeOf(example: Example, tarballs: readonly string[]): Promise<string | undefined> {
+  const { name, reporting, complaint } = example
+  const source = join('examples', name)
+  const copy = join(folder, name)
   try {
-    const printed = await npm(join(folder, name), ['test', ...reporting])
-    return complaint(printed, testsIn(join('examples', name)))
+    cpSync(source, copy, { recursive: true })
+    await npm(copy, ['install', '--no-audit', '--no-fund', '--prefer-offline', ...tarballs])
+    return complaint(await npm(copy, ['test', ...reporting]), testsIn(source))
   } catch (error) {
     const { stdout, stderr } = error as { stdout?: string; stderr?: string }
     return `${(error as Error).message}\n${stdout ?? ''}${stderr ?? ''}`
