@@ -38,8 +38,7 @@ export class BlockCache {
     const within = position % BLOCK_BYTES
     if (block === undefined || within >= block.validBytes) return null
     const end = Math.min(within + byteLength, block.validBytes)
-    this.#used.delete(block)
-    this.#used.add(block)
+    this.#touch(block)
     if (end > BLOCK_BYTES / 2) this.#readAhead(file, block.number + 1)
     return block.memory.subarray(within, end)
   }
@@ -94,6 +93,9 @@ export class BlockCache {
       const { committedEnd } = file
       const read = await file.readBlocks(memory, position)
       block.validBytes = Math.max(0, Math.min(read, committedEnd - position))
+      // The slot given back below may start a load that pushes a block out before whoever waits for this one
+      // has copied anything: it must not be the oldest, whatever was used while it was read.
+      this.#touch(block)
     } catch (error) {
       this.#drop(block)
       throw error
@@ -102,6 +104,12 @@ export class BlockCache {
       file.release()
       this.#slots.give()
     }
+  }
+
+  /** Makes the block the last one to be pushed out. */
+  #touch(block: Block): void {
+    this.#used.delete(block)
+    this.#used.add(block)
   }
 
   #find(file: LogFile, position: number): Block | undefined {
