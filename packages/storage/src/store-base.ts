@@ -176,6 +176,11 @@ export abstract class StoreBase implements LogStore {
     })
   }
 
+  /** Resolves when the change under way, if there is one, is made or refused. After `close` no other begins. */
+  protected async changesMade(): Promise<void> {
+    await this.#changes
+  }
+
   protected log(id: LogId): LogHead {
     const log = this.storeState.logs.get(id)
     if (log === undefined) throw new StorageError('UNKNOWN_LOG', `log ${id} does not exist`)

@@ -126,6 +126,24 @@ describe('LocalLogStore on a failing disk', () => {
     expect(fileSystem.openHandles).toBe(0)
   })
 
+  for (const seed of [9, 10, 11, 12]) {
+    it(`closes when the change under way is made, and not in the middle of it (seed ${seed})`, async () => {
+      const { fileSystem, store, log } = await withTopic(seed, { indexCacheBytes: 0 })
+      for (let index = 0; index < 12; index++) await appendOne(store, log, batchOfSize(8000, `v${index};`))
+      await store.maintain({ maxBytes: 0 })
+      // To know what it frees, the change reads the index of a full file first.
+      const advanced = store.advanceStart(log, 2)
+      while (fileSystem.pendingCount === 0) await Promise.resolve()
+      const refused = codeOf(store.close().then(() => store.advanceStart(log, 3)))
+      expect(await advanced).toBe(2)
+      expect(await refused).toBe('CLOSED')
+      expect(fileSystem.openHandles).toBe(0)
+      const again = await open(fileSystem)
+      expect(await again.state([log])).toMatchObject([{ logStartOffset: 2, highWatermark: 12 }])
+      await again.close()
+    })
+  }
+
   it('refuses a change larger than the log takes, and goes on', async () => {
     const { store, log } = await withTopic(8)
     const configs = { note: 'x'.repeat(store.maxBatchBytes) }

@@ -429,6 +429,9 @@ export class LocalLogStore extends StoreBase {
   async #close(): Promise<void> {
     this.waiters.close()
     try {
+      // One may read an index before it writes its event, which must not come after the file is closed: its
+      // descriptor may be another file's by then.
+      await this.changesMade()
       await this.#commit.idle()
       await this.#background
       await this.#supply.close()
