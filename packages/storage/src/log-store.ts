@@ -206,8 +206,7 @@ export interface MaintenanceBudget {
 /**
  * Why storage refused. INVALID_TXN_STATE: a batch outside of a transaction, of a producer that has one open on
  * the log. TRANSACTION_COORDINATOR_FENCED: a marker whose coordinator epoch is below that of the producer's last
- * one.
- * `inDoubt` says whether the outcome is unknown: true means the write may or may not
+ * one. CORRUPT_BATCH: the records of a batch had to be looked at and cannot be read. `inDoubt` says whether the outcome is unknown: true means the write may or may not
  * survive a restart, false means it certainly will not.
  */
 export type StorageErrorCode =
@@ -224,6 +223,7 @@ export type StorageErrorCode =
   | 'DISK_FULL'
   | 'WRITER_FAILED'
   | 'READ_FAILED'
+  | 'CORRUPT_BATCH'
   | 'CLOSED'
   | 'DATA_LOCKED'
   | 'DATA_NOT_WRITABLE'
@@ -286,7 +286,8 @@ export interface LogStore {
 
   /**
    * The first record whose timestamp is at least `timestampMs`; with `'max'`, the record with the largest
-   * timestamp. Null where there is none. Markers are no records.
+   * timestamp. Null where there is none. Markers are no records. Rejects with CORRUPT_BATCH where the batch
+   * that should hold it cannot be decompressed.
    */
   offsetForTime(id: LogId, timestampMs: number | 'max'): Promise<OffsetAndTimestamp | null>
 

@@ -1,4 +1,11 @@
-import { ErrorCode, encodeRecordBatch, listOffsets } from '@streambus/protocol'
+import {
+  batchCrc,
+  batchHeader,
+  ErrorCode,
+  encodeRecordBatch,
+  listOffsets,
+  loadCodec,
+} from '@streambus/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Broker } from '../broker.ts'
 import { RawClient } from '../testing/raw-client.ts'
@@ -86,4 +93,18 @@ test('unknown partitions, other leader epochs and partitions named twice', async
     ErrorCode.INVALID_REQUEST,
     ErrorCode.INVALID_REQUEST,
   ])
+})
+
+test('a batch that cannot be decompressed is an error of lookups by time that need it, and of nothing else', async () => {
+  await loadCodec('gzip')
+  const broken = encodeRecordBatch([{ value: 'x', timestamp: startMs + 50 }], { compression: 'gzip' })
+  broken.fill(0, 61)
+  new DataView(broken.buffer, broken.byteOffset).setUint32(17, batchCrc(broken, 0, broken.byteLength))
+  expect(batchHeader.maxTimestamp(broken, 0)).toBe(startMs + 50)
+  expect(await produceBatch(client, 'words', broken)).toMatchObject({ errorCode: 0, baseOffset: 5n })
+
+  expect(await ask(startMs + 40)).toMatchObject({ errorCode: ErrorCode.CORRUPT_MESSAGE })
+  expect(await ask(-3)).toMatchObject({ errorCode: ErrorCode.CORRUPT_MESSAGE })
+  expect(await ask(startMs + 15)).toMatchObject({ errorCode: 0, offset: 2n })
+  expect(await ask(-1)).toMatchObject({ errorCode: 0, offset: 6n })
 })
