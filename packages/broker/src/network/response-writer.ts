@@ -27,7 +27,7 @@ export class ResponseWriter implements TurnEndTask {
   #recordParts = 0
   /** Bytes read so far of the records at the front of the queue. */
   #recordBytesRead = 0
-  /** Bytes beside the records in what is being streamed. */
+  /** Bytes beside the records in what waits to be written. */
   #plainBytes = 0
   #scheduled = false
   #streaming = false
@@ -64,11 +64,12 @@ export class ResponseWriter implements TurnEndTask {
   }
 
   /**
-   * True while the socket takes no more, or records wait to be sent: no further request of this connection
-   * should be started, so that it holds the records of one answer at a time.
+   * True while the socket takes no more, or records or a full write wait to be sent: no further request of this
+   * connection should be started, so that it holds one large answer at a time, however many it asks for in
+   * one turn.
    */
   get isCongested(): boolean {
-    return this.#isBusy || this.#recordParts > 0
+    return this.#isBusy || this.#recordParts > 0 || this.#plainBytes >= MAX_WRITE_BYTES
   }
 
   get #isBusy(): boolean {
@@ -87,8 +88,11 @@ export class ResponseWriter implements TurnEndTask {
     }
     for (const part of parts) {
       this.#parts.push(part)
-      if (!(part instanceof Uint8Array)) this.#recordParts++
+      if (part instanceof Uint8Array) this.#plainBytes += part.byteLength
+      else this.#recordParts++
     }
+    // From now on and not from when it is written: many may be answered before the first write of the turn.
+    if (this.#plainBytes >= COUNTED_RESPONSE_BYTES) this.#unsent.hold(this.#holder, this.#plainBytes)
     if (this.#scheduled || this.#isBusy) return
     this.#scheduled = true
     this.#turnEnd.schedule(this)
@@ -107,6 +111,7 @@ export class ResponseWriter implements TurnEndTask {
     const parts = this.#parts as Uint8Array[]
     const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
     this.#parts = []
+    this.#plainBytes = 0
     let position = 0
     while (position < bytes.byteLength) {
       const start = position
@@ -114,10 +119,14 @@ export class ResponseWriter implements TurnEndTask {
       if (this.#socket.write(position - start < bytes.byteLength ? bytes.subarray(start, position) : bytes))
         continue
       this.#awaitingDrain = true
-      if (position < bytes.byteLength) this.#parts = [bytes.subarray(position)]
+      if (position < bytes.byteLength) {
+        this.#parts = [bytes.subarray(position)]
+        this.#plainBytes = bytes.byteLength - position
+      }
       this.#unsent.hold(this.#holder, bytes.byteLength - start)
       return
     }
+    this.#unsent.release(this.#holder)
     this.#onReady()
   }
 
@@ -130,10 +139,7 @@ export class ResponseWriter implements TurnEndTask {
   }
 
   async #stream(): Promise<void> {
-    let plainBytes = 0
-    for (const part of this.#parts) if (part instanceof Uint8Array) plainBytes += part.byteLength
-    this.#plainBytes = plainBytes
-    const isCounted = plainBytes >= COUNTED_RESPONSE_BYTES
+    const isCounted = this.#plainBytes >= COUNTED_RESPONSE_BYTES
     while (this.#parts.length > 0) {
       const borrowed = this.#pieces.borrow()
       const piece = borrowed instanceof Promise ? await borrowed : borrowed

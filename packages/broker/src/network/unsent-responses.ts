@@ -24,6 +24,7 @@ export class UnsentResponses {
   readonly #waiting = new Set<ResponseHolder>()
   #heldBytes = 0
   #check: NodeJS.Timeout | undefined
+  #callScheduled = false
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
@@ -33,7 +34,7 @@ export class UnsentResponses {
     return this.#heldBytes
   }
 
-  /** The holder has written something and has this much left, which its client has to take first. */
+  /** The holder has this much to write, which its client has to take first. */
   hold(holder: ResponseHolder, bytes: number): void {
     this.#forget(holder)
     this.#held.set(holder, { bytes, sinceMs: performance.now() })
@@ -68,13 +69,23 @@ export class UnsentResponses {
     this.#held.delete(holder)
   }
 
+  /** One in a turn: what it starts is counted when the answer is made, and until then there seems to be room. */
   #callWaiting(): void {
+    if (this.#callScheduled) return
     for (const holder of this.#waiting) {
       if (this.#heldBytes > this.#maxBytes) return
       this.#waiting.delete(holder)
       holder.resumeForResponses()
+      break
     }
-    if (this.#waiting.size > 0) return
+    if (this.#waiting.size > 0) {
+      this.#callScheduled = true
+      setImmediate(() => {
+        this.#callScheduled = false
+        this.#callWaiting()
+      })
+      return
+    }
     clearInterval(this.#check)
     this.#check = undefined
   }

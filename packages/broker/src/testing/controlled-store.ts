@@ -4,6 +4,7 @@ interface Overrides {
   waitForAppend?: LogStore['waitForAppend']
   append?: LogStore['append']
   read?: LogStore['read']
+  state?: LogStore['state']
   close?: LogStore['close']
 }
 
