@@ -331,6 +331,25 @@ test('consumers that never read hold one piece of memory each and are served whe
   good.close()
 })
 
+test('when consumers that never read hold all there is, they make room for those who read', async () => {
+  const log = new CapturedLog()
+  await using broker = await Broker.start({ port: 0, log, maxResponseBufferBytes: 1024 * 1024 })
+  const good = await RawClient.connect(broker)
+  await createTopic(good, 'words')
+  for (let i = 0; i < 10; i++) await produceBatch(good, 'words', batchOf(['x'.repeat(1_000_000)]))
+  const request = fetchRequest('words', [{ partition: 0, fetchOffset: 0, maxBytes: 50_000_000 }])
+  const stuck = await Promise.all(Array.from({ length: 90 }, () => RawClient.connect(broker)))
+  for (const client of stuck) {
+    client.socket.pause()
+    client.send(fetch, 12, request)
+  }
+  await log.has(/memory for responses is full and it has stopped reading/)
+  for (let offset = 0; offset < 10; offset++) {
+    expect(valuesOf((await fetchPartition(good, 'words', offset)).records)).toHaveLength(1)
+  }
+  for (const client of [good, ...stuck]) client.close()
+})
+
 test('records that cannot be read while they are sent close the connection', async () => {
   const log = new CapturedLog()
   let closed = 0

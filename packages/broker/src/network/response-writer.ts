@@ -148,6 +148,7 @@ export class ResponseWriter implements TurnEndTask {
         const filled = await this.#fill(piece)
         if (this.#closed) return
         if (isCounted) this.#unsent.hold(this.#holder, this.#plainBytes)
+        this.#pieces.sent(piece, this.#holder)
         await this.#write(piece.subarray(0, filled))
       } finally {
         this.#pieces.giveBack(piece)

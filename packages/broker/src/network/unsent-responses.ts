@@ -14,8 +14,8 @@ export interface ResponseHolder {
 /** Below this a response is not worth counting: the socket's own buffer has as much. */
 export const COUNTED_RESPONSE_BYTES = 16 * 1024
 /** A reader that takes nothing for so long while others wait has stalled. */
-const STALLED_AFTER_MS = 500
-const CHECK_INTERVAL_MS = 100
+export const STALLED_AFTER_MS = 500
+export const CHECK_INTERVAL_MS = 100
 
 export class UnsentResponses {
   readonly #maxBytes: number
