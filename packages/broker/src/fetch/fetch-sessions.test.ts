@@ -88,3 +88,23 @@ test('a session that forgets all its partitions ends', () => {
   expect(end).toMatchObject({ sessionId: 0, partitions: [] })
   expect(sessions.size).toBe(0)
 })
+
+test('no session keeps names that no topic can have', () => {
+  const sessions = new FetchSessions(10)
+  const asking = (topic: string, sessionId = 0, epoch = 0): FetchRequest => {
+    const { topics, ...rest } = request(sessionId, epoch, [0])
+    return { ...rest, topics: topics.map((one) => ({ ...one, topic })) }
+  }
+  const endless = 'x'.repeat(32_000)
+  const alone = opened(sessions.open(asking(endless), false))
+  expect(alone.sessionId).toBe(0)
+  expect(alone.partitions).toMatchObject([{ topic: endless, partition: 0 }])
+  expect(sessions.partitionCount).toBe(0)
+
+  const { sessionId } = opened(sessions.open(asking('words'), false))
+  expect(sessionId).toBeGreaterThan(0)
+  expect(sessions.open(asking(endless, sessionId, 1), false)).toEqual({
+    errorCode: ErrorCode.FETCH_SESSION_ID_NOT_FOUND,
+  })
+  expect(sessions.partitionCount).toBe(0)
+})

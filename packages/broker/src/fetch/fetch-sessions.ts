@@ -1,12 +1,15 @@
 import { randomInt } from 'node:crypto'
 import { ErrorCode, type FetchRequest } from '@streambus/protocol'
+import { MAX_NAME_LENGTH } from '../topics/topic-name.ts'
 
 /**
  * Incremental fetch sessions (KIP-227): a consumer of many partitions names them once, then sends only what
  * changes and is answered only what changed.
  *
  * Sessions are kept in memory and bounded in number and in partitions; the one unused for longest makes room.
- * Its consumer is answered FETCH_SESSION_ID_NOT_FOUND and starts another, which costs it one full request.
+ * Its consumer is answered FETCH_SESSION_ID_NOT_FOUND and starts another, which costs it one full request. A name
+ * longer than any topic's could be a hundred times as large as what is counted for its partition: whoever asks
+ * for one is answered without a session.
  */
 
 /** What a fetch wants of one partition. */
@@ -88,7 +91,9 @@ export class FetchSessions {
     if (sessionEpoch === INITIAL_EPOCH || sessionEpoch === FINAL_EPOCH) {
       if (sessionId !== NO_SESSION) this.#remove(sessionId)
       const wanted = wantedPartitions(request, usesTopicIds)
-      if (sessionEpoch === FINAL_EPOCH || wanted.length === 0) return sessionless(wanted)
+      if (sessionEpoch === FINAL_EPOCH || wanted.length === 0 || hasEndlessName(request)) {
+        return sessionless(wanted)
+      }
       const session = this.#create(wanted, usesTopicIds)
       return session === undefined ? sessionless(wanted) : full(session)
     }
@@ -96,6 +101,10 @@ export class FetchSessions {
     if (session === undefined) return { errorCode: ErrorCode.FETCH_SESSION_ID_NOT_FOUND }
     if (session.nextEpoch !== sessionEpoch) return { errorCode: ErrorCode.INVALID_FETCH_SESSION_EPOCH }
     if (session.usesTopicIds !== usesTopicIds) return { errorCode: ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR }
+    if (hasEndlessName(request)) {
+      this.#remove(sessionId)
+      return { errorCode: ErrorCode.FETCH_SESSION_ID_NOT_FOUND }
+    }
     this.#update(session, request)
     if (session.partitions.size === 0) {
       this.#remove(sessionId)
@@ -222,6 +231,10 @@ function remember(session: Session, partition: SessionPartition, news: Partition
   const key = keyOf(partition.topic, partition.partition)
   // It may have been forgotten by a later request of the session while this one was waiting.
   if (session.partitions.delete(key)) session.partitions.set(key, partition)
+}
+
+function hasEndlessName({ topics }: FetchRequest): boolean {
+  return topics.some(({ topic }) => topic.length > MAX_NAME_LENGTH)
 }
 
 /** Each partition once, as it was named last. */

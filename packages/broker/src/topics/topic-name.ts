@@ -1,4 +1,4 @@
-const MAX_NAME_LENGTH = 249
+export const MAX_NAME_LENGTH = 249
 const LEGAL_NAME = /^[a-zA-Z0-9._-]+$/
 
 /** A name that a client gave, for messages: a string of the protocol can be longer than a message may be. */
