@@ -291,7 +291,10 @@ export interface LogStore {
    */
   offsetForTime(id: LogId, timestampMs: number | 'max'): Promise<OffsetAndTimestamp | null>
 
-  /** Records before `to` are gone for ever. Returns the new log start; never moves back. */
+  /**
+   * Records before `to` are gone for ever; their space is given back in the background. Returns the new log
+   * start; never moves back.
+   */
   advanceStart(id: LogId, to: Offset): Promise<Offset>
 
   /**
@@ -305,7 +308,7 @@ export interface LogStore {
   /** A range no caller of any process was or will be given. */
   allocateProducerIds(count: number): Promise<ProducerIdRange>
 
-  /** One bounded step of background work: gives back the space of deleted topics. */
+  /** One bounded step of background work: gives back the space of deleted records. */
   maintain(budget: MaintenanceBudget): Promise<void>
 
   /** Makes everything acknowledged durable and leaves a clean mark, so that the next start is fast. */

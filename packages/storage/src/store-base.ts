@@ -60,6 +60,8 @@ export abstract class StoreBase implements LogStore {
   protected abstract commitEvent(event: StoreEvent): Promise<void>
   /** Called after logs were deleted, so that the engine can give their space back. */
   protected abstract logsDeleted(ids: readonly LogId[]): void
+  /** Called after the start of a log moved, likewise. */
+  protected abstract startAdvanced(log: LogHead): void
   /** Bytes of the log's batches between its start and `to` that end at or before `to`. */
   protected abstract bytesBefore(log: LogHead, to: Offset): Promise<number>
   /** Throws CLOSED after `close`. */
@@ -141,6 +143,7 @@ export abstract class StoreBase implements LogStore {
       if (to > log.startOffset) {
         const freedBytes = await this.bytesBefore(log, to)
         await this.commitEvent({ type: 'log-start-advanced', logId: id, to, freedBytes })
+        this.startAdvanced(log)
         // Where a transaction that began before is still open, the last stable offset moved with the start.
         this.waiters.wake(id, this.storeState.logs.get(id))
       }

@@ -479,7 +479,15 @@ export class LocalLogStore extends StoreBase {
   }
 
   protected logsDeleted(): void {
-    this.#inBackground('free the space of deleted topics', () =>
+    this.#freeSpace()
+  }
+
+  protected startAdvanced(): void {
+    this.#freeSpace()
+  }
+
+  #freeSpace(): void {
+    this.#inBackground('free the space of deleted records', () =>
       this.#removeDeadFiles(Number.POSITIVE_INFINITY),
     )
   }
@@ -489,7 +497,7 @@ export class LocalLogStore extends StoreBase {
   }
 
   #fileFull(full: WritableLogFile, next: LogFile): void {
-    const logs = this.#index.seal(next, (logId) => this.storeState.logs.get(logId)!.highWatermark)
+    const logs = this.#index.seal(next, (logId) => this.storeState.logs.get(logId)!)
     this.#currentFile = next
     this.#fullFiles.push(full.file)
     if (this.durability === 'os') this.#unsynced.add(full)

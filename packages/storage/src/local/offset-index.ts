@@ -72,23 +72,25 @@ export class OffsetIndex {
 
   /**
    * The file being written is full: its batches by log, for its index file, and the next one begins. The
-   * ranges stay in memory until `persisted`.
+   * ranges stay in memory until `persisted`. A log whose start has passed all it has in the file needs none.
    */
-  seal(next: LogFile, endOffsetOf: (logId: LogId) => Offset): IndexedLog[] {
+  seal(next: LogFile, headOf: (logId: LogId) => LogHead): IndexedLog[] {
     const logs: IndexedLog[] = []
     for (const [logId, range] of this.#active) {
       logs.push({
         logId,
         firstOffset: range.fields[0]!,
-        endOffset: endOffsetOf(logId),
+        endOffset: headOf(logId).highWatermark,
         maxTimestampMs: range.maxTimestampMs,
         sizeBytes: range.sizeBytes,
         batches: Float64Array.from(range.fields),
       })
     }
     logs.sort((a, b) => a.logId - b.logId)
-    for (const log of logs)
+    for (const log of logs) {
+      if (log.endOffset <= headOf(log.logId).startOffset) continue
       this.#addSealed(log.logId, { file: this.#activeFile, directory: pending(log), batches: log.batches })
+    }
     this.#activeFile = next
     this.#active = new Map()
     return logs

@@ -261,7 +261,7 @@ class Recovery {
   }
 
   async #seal(index: OffsetIndex, file: LogFile, next: LogFile): Promise<void> {
-    const logs = index.seal(next, (logId) => this.#state.logs.get(logId)!.nextOffset)
+    const logs = index.seal(next, (logId) => this.#state.logs.get(logId)!)
     this.#indexes.push({ file, bytes: encodeIndex(file.number, logs), isOptional: true })
     this.#fullFiles.push(file)
     await file.pause()

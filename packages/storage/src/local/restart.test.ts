@@ -216,6 +216,30 @@ describe('LocalLogStore after a restart', () => {
     expect(await count()).toBe(1)
   })
 
+  it('gives the files of records before the start back when nothing else asks for it', async () => {
+    const store = await open(folder, SMALL)
+    const { logs } = await store.createTopic({ name: 'words', partitions: 1 })
+    await fill(store, logs, 60)
+    await store.advanceStart(logs[0]!, 60)
+    await store.close()
+    const names = await readdir(join(folder, 'log'))
+    expect(names.filter((name) => name.endsWith('.log')).length).toBeLessThanOrEqual(2)
+  })
+
+  it('gives a file back that was full only after its records were gone', async () => {
+    const store = await open(folder, SMALL)
+    const { logs } = await store.createTopic({ name: 'words', partitions: 2 })
+    const [early, late] = [logs[0]!, logs[1]!]
+    await fill(store, [early], 3)
+    await store.advanceStart(early, 3)
+    await fill(store, [late], 40)
+    await store.advanceStart(late, 40)
+    await store.close()
+    const names = await readdir(join(folder, 'log'))
+    expect(names.filter((name) => name.endsWith('.log')).length).toBeLessThanOrEqual(2)
+    expect(names).not.toContain('00000000000000000001.log')
+  })
+
   it('builds missing and damaged indexes again', async () => {
     const store = await open(folder, SMALL)
     const { logs } = await store.createTopic({ name: 'words', partitions: 2 })

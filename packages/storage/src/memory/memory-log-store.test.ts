@@ -15,7 +15,6 @@ describe('MemoryLogStore', () => {
     expect(full?.error).toMatchObject({ code: 'DISK_FULL', inDoubt: false })
     expect((await valuesOf(store, log))[0]).toMatch(/^a/)
     await store.advanceStart(log, 1)
-    await store.maintain()
     expect((await appendOne(store, log, batchOfSize(600, 'c'))).baseOffset).toBe(1)
     await store.deleteTopic(id)
     const again = await store.createTopic({ name: 'words', partitions: 1 })

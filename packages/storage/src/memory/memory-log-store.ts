@@ -173,14 +173,8 @@ export class MemoryLogStore extends StoreBase {
     return best
   }
 
-  async maintain(): Promise<void> {
-    for (const [logId, batches] of this.#batches) {
-      const log = this.storeState.logs.get(logId)
-      if (log === undefined) continue
-      const firstLive = indexOfOffset(batches, log.startOffset)
-      for (const batch of batches.splice(0, firstLive)) this.#usedBytes -= batch.bytes.byteLength
-    }
-  }
+  /** There is nothing to do: what is gone has given its memory back at once. */
+  async maintain(): Promise<void> {}
 
   async close(): Promise<void> {
     this.#closed = true
@@ -196,6 +190,13 @@ export class MemoryLogStore extends StoreBase {
       for (const batch of this.#batches.get(id) ?? []) this.#usedBytes -= batch.bytes.byteLength
       this.#batches.delete(id)
     }
+  }
+
+  protected startAdvanced({ id, startOffset }: LogHead): void {
+    const batches = this.#batches.get(id)
+    if (batches === undefined) return
+    const gone = batches.splice(0, indexOfOffset(batches, startOffset))
+    for (const { bytes } of gone) this.#usedBytes -= bytes.byteLength
   }
 
   protected async bytesBefore(log: LogHead, to: Offset): Promise<number> {
