@@ -3,6 +3,7 @@ import type { LogId } from '../log-store.ts'
 import { appendOne, batchOf, batchOfSize, codeOf, valuesOf } from '../testing/batches.ts'
 import { SeededRandom } from '../testing/seeded-random.ts'
 import { SimulatedFileSystem } from '../testing/simulated-file-system.ts'
+import type { OpenOptions, StorageFile } from './file-system.ts'
 import { LocalLogStore, type LocalLogStoreOptions } from './local-log-store.ts'
 
 const SMALL = { cacheBytes: 64 * 1024, fileBytes: 32 * 1024 } as const
@@ -19,6 +20,16 @@ async function withTopic(seed: number, options: Partial<LocalLogStoreOptions> = 
   const store = await open(fileSystem, options)
   const { id, logs } = await store.createTopic({ name: 'words', partitions: 1 })
   return { fileSystem, store, id, log: logs[0]! }
+}
+
+/** The process may not have more files open. */
+class FewFiles extends SimulatedFileSystem {
+  isOut = false
+
+  override open(path: string, options: OpenOptions): Promise<StorageFile> {
+    if (!this.isOut) return super.open(path, options)
+    return Promise.reject(Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' }))
+  }
 }
 
 function produced(sequence: number): Uint8Array {
@@ -76,6 +87,47 @@ describe('LocalLogStore on a failing disk', () => {
     expect(await valuesOf(again, log)).toHaveLength(count + 5)
     await again.close()
     expect(fileSystem.openHandles).toBe(0)
+  })
+
+  it('refuses appends while no file can be opened for the next ones, and goes on when one can', async () => {
+    const fileSystem = new FewFiles(new SeededRandom(13))
+    const store = await open(fileSystem, { prepareFiles: 'never' })
+    const { logs } = await store.createTopic({ name: 'words', partitions: 1 })
+    const log = logs[0]!
+    fileSystem.isOut = true
+    let count = 0
+    for (;;) {
+      const [result] = await store.append([{ logId: log, bytes: batchOfSize(5000, `v${count};`) }])
+      if (result?.error !== null) {
+        expect(result?.error).toMatchObject({ code: 'DISK_FULL', inDoubt: false })
+        break
+      }
+      count++
+    }
+    fileSystem.isOut = false
+    expect((await appendOne(store, log, batchOf(['after']))).baseOffset).toBe(count)
+    await store.close()
+    const again = await open(fileSystem)
+    expect(await valuesOf(again, log)).toHaveLength(count + 1)
+    await again.close()
+  })
+
+  it('starts with a quota used up as it does on a full disk: what is there can be read', async () => {
+    const { fileSystem, store, log } = await withTopic(14)
+    await appendOne(store, log, batchOf(['a']))
+    await store.close()
+    const overQuota = fileSystem.restart(false)
+    const openFile = overQuota.open.bind(overQuota)
+    overQuota.open = async (path, options) => {
+      const file = await openFile(path, options)
+      const write = () => Promise.reject(Object.assign(new Error('EDQUOT: quota'), { code: 'EDQUOT' }))
+      return { ...file, write }
+    }
+    const again = await open(overQuota)
+    expect(await valuesOf(again, log)).toEqual(['a'])
+    const [refused] = await again.append([{ logId: log, bytes: batchOf(['b']) }])
+    expect(refused?.error).toMatchObject({ code: 'DISK_FULL', inDoubt: false })
+    await again.close()
   })
 
   for (const seed of [3, 4, 5, 6]) {

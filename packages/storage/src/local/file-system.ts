@@ -48,8 +48,11 @@ export interface FileSystem {
 /** Alignment that direct I/O needs of memory, positions and lengths. */
 export const DIRECT_ALIGNMENT_BYTES = 4096
 
-/** A full disk, a full quota, a file as large as the filesystem allows: there may be room again later. */
-const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+/**
+ * A full disk, a full quota, a file as large as the filesystem allows, as many files open as the process or the
+ * system may have: nothing is lost, and there may be room again later.
+ */
+const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'ENFILE'])
 
 export function isNoRoom(error: unknown): boolean {
   return NO_ROOM.has(errorCodeOf(error) ?? '')

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { alignedMemory } from './aligned-memory.ts'
-import { errorCodeOf, type FileSystem, type StorageFile } from './file-system.ts'
+import { errorCodeOf, type FileSystem, isNoRoom, type StorageFile } from './file-system.ts'
 import { BLOCK_BYTES, FILE_HEADER_BYTES, writeFileHeader } from './log-format.ts'
 
 /**
@@ -171,7 +171,7 @@ export class LogFileFactory {
         .write(alignedMemory(BLOCK_BYTES), 0)
         .catch((error: unknown) => {
           // It was the room that was missing, not the permission: what is there can be read all the same.
-          if (errorCodeOf(error) !== 'ENOSPC') throw error
+          if (!isNoRoom(error)) throw error
         })
         .finally(() => handle.close())
       this.direct = true
