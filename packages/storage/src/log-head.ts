@@ -13,6 +13,7 @@ import {
   entryAfter,
   judge,
   PRODUCER_EXPIRY_MS,
+  ProducerBudget,
   type ProducerEntry,
   ProducerTable,
   type ProducerVerdict,
@@ -57,13 +58,15 @@ export class LogHead {
   ownerEpoch = 0
   readonly leaderEpoch = 0
   deleted = false
-  readonly producers = new ProducerTable()
+  readonly producers: ProducerTable
   /** Null until the log's first transaction. */
   #transactions: TransactionTable | null = null
 
-  constructor(id: LogId, topicId: TopicId) {
+  /** @param budget shared by the logs of a store */
+  constructor(id: LogId, topicId: TopicId, budget = new ProducerBudget()) {
     this.id = id
     this.topicId = topicId
+    this.producers = new ProducerTable(budget)
   }
 
   /** Where the earliest open transaction begins, but not below the start; the high watermark without one. */
@@ -167,12 +170,15 @@ export class LogHead {
 
   /** Whether the producer may be forgotten: it wrote nothing for long, and no transaction of it is open. */
   producerIsExpired(producerId: number, entry: ProducerEntry, nowMs: number): boolean {
+    return entry.lastTimestampMs < nowMs - PRODUCER_EXPIRY_MS && !this.#hasTransaction(producerId, entry)
+  }
+
+  #hasTransaction(producerId: number, entry: ProducerEntry): boolean {
     return (
-      entry.lastTimestampMs < nowMs - PRODUCER_EXPIRY_MS &&
-      entry.transactionFirstOffset === null &&
+      entry.transactionFirstOffset !== null ||
       // Its end may be on its way to disk. Should that fail, or the next start replay it, the producer's state
       // says where the transaction began.
-      this.#transactions?.isOpen(producerId) !== true
+      this.#transactions?.isOpen(producerId) === true
     )
   }
 
@@ -206,6 +212,9 @@ export class LogHead {
     const { producerId, marker } = produced
     const openSince = known === undefined ? null : known.transactionFirstOffset
     this.producers.set(producerId, entryAfter(known, produced, baseOffset, lastOffset, nowMs))
+    if (known === undefined) {
+      this.producers.makeRoom((other, entry) => other !== producerId && !this.#hasTransaction(other, entry))
+    }
     if (marker !== null) {
       // A marker that a coordinator wrote again after a restart: it takes an offset, and that is all.
       if (openSince === null) return null

@@ -177,7 +177,8 @@ export interface Ownership {
 
 /**
  * What the log knows of one idempotent producer (KIP-98). A producer that wrote nothing for a day is forgotten
- * (Kafka's producer.id.expiration.ms), unless it has a transaction open.
+ * (Kafka's producer.id.expiration.ms), unless it has a transaction open; earlier where a store is to remember
+ * more producers than it can, those that have been silent for longest first.
  */
 export interface ProducerState {
   readonly producerId: number

@@ -16,6 +16,12 @@ const WINDOW_BATCHES = 5
 /** A producer that wrote nothing for a day is forgotten (Kafka's producer.id.expiration.ms). */
 export const PRODUCER_EXPIRY_MS = 24 * 3600 * 1000
 
+/**
+ * Producers that the logs of one store remember together, each some 400 to 900 bytes. Any number may come in a
+ * day: a batch names its producer itself, and a request holds many.
+ */
+const MAX_PRODUCERS = 200_000
+
 export interface ProducedBatch {
   readonly firstSequence: number
   readonly lastSequence: number
@@ -42,6 +48,7 @@ export type ProducerVerdict =
   | { readonly kind: 'outside-transaction'; readonly firstOffset: Offset }
   | { readonly kind: 'stale-coordinator'; readonly currentEpoch: number }
 
+const LOOKED_AT_FOR_ROOM = 8
 const ACCEPT: ProducerVerdict = { kind: 'accept' }
 const NO_BATCHES: readonly ProducedBatch[] = []
 
@@ -129,8 +136,24 @@ function windowWith(earlier: readonly ProducedBatch[], produced: ProducedBatch):
   return [earlier[1]!, earlier[2]!, earlier[3]!, earlier[4]!, produced]
 }
 
+/** How many producers the logs of a store remember, and may. */
+export class ProducerBudget {
+  readonly maxProducers: number
+  producers = 0
+
+  constructor(maxProducers = MAX_PRODUCERS) {
+    this.maxProducers = maxProducers
+  }
+}
+
 export class ProducerTable {
+  /** Who was looked at when room was made comes last, else who came last. */
   readonly #entries = new Map<number, ProducerEntry>()
+  #budget: ProducerBudget
+
+  constructor(budget: ProducerBudget) {
+    this.#budget = budget
+  }
 
   get(producerId: number): ProducerEntry | undefined {
     return this.#entries.get(producerId)
@@ -142,8 +165,42 @@ export class ProducerTable {
 
   /** Undefined forgets the producer. */
   set(producerId: number, entry: ProducerEntry | undefined): void {
+    const before = this.#entries.size
     if (entry === undefined) this.#entries.delete(producerId)
     else this.#entries.set(producerId, entry)
+    this.#budget.producers += this.#entries.size - before
+  }
+
+  /**
+   * Where the store remembers too many producers, forgets one of this log: of a few, the one that has been
+   * silent for longest. Those of whom `mayForget` is false are kept.
+   */
+  makeRoom(mayForget: (producerId: number, entry: ProducerEntry) => boolean): void {
+    if (this.#budget.producers <= this.#budget.maxProducers) return
+    const looked: [number, ProducerEntry][] = []
+    for (const entry of this.#entries) {
+      looked.push(entry)
+      if (looked.length === LOOKED_AT_FOR_ROOM) break
+    }
+    let silent: number | null = null
+    let sinceMs = Number.POSITIVE_INFINITY
+    for (const [producerId, entry] of looked) {
+      if (entry.lastTimestampMs >= sinceMs || !mayForget(producerId, entry)) continue
+      silent = producerId
+      sinceMs = entry.lastTimestampMs
+    }
+    for (const [producerId, entry] of looked) {
+      this.#entries.delete(producerId)
+      if (producerId === silent) this.#budget.producers--
+      else this.#entries.set(producerId, entry)
+    }
+  }
+
+  /** The log is gone: what is still undone in it counts no more. */
+  forgetAll(): void {
+    this.#budget.producers -= this.#entries.size
+    this.#entries.clear()
+    this.#budget = new ProducerBudget()
   }
 
   states(): ProducerState[] {

@@ -1,5 +1,6 @@
 import { LogHead } from './log-head.ts'
 import type { LogId, Offset, Topic, TopicCatalog, TopicId } from './log-store.ts'
+import { ProducerBudget } from './producer-table.ts'
 
 /**
  * The facts of a store that are not records: topics, log starts, owners, producer ids. Each change is an
@@ -68,6 +69,11 @@ export class StoreState {
   /** Log ids below this one have been given out, also to logs that are deleted. */
   nextLogId = 1
   nextProducerId = 1
+  readonly #producerBudget: ProducerBudget
+
+  constructor(producerBudget = new ProducerBudget()) {
+    this.#producerBudget = producerBudget
+  }
 
   apply(event: StoreEvent): void {
     switch (event.type) {
@@ -95,8 +101,10 @@ export class StoreState {
         this.topics.remove(topic)
         for (const logId of topic.logs) {
           const log = this.logs.get(logId)
-          if (log !== undefined) log.deleted = true
           this.logs.delete(logId)
+          if (log === undefined) continue
+          log.deleted = true
+          log.producers.forgetAll()
         }
         return
       }
@@ -118,7 +126,7 @@ export class StoreState {
 
   #addLogs(ids: readonly LogId[], topicId: TopicId): void {
     for (const id of ids) {
-      this.logs.set(id, new LogHead(id, topicId))
+      this.logs.set(id, new LogHead(id, topicId, this.#producerBudget))
       this.nextLogId = Math.max(this.nextLogId, id + 1)
     }
   }
