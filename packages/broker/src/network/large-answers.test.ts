@@ -1,10 +1,11 @@
-import { encodeRequest, metadata } from '@streambus/protocol'
+import { encodeRequest, metadata, produce } from '@streambus/protocol'
 import { MemoryLogStore } from '@streambus/storage'
 import { expect, test } from 'vitest'
 import { Broker } from '../broker.ts'
+import { CapturedLog } from '../testing/captured-log.ts'
 import { withOverrides } from '../testing/controlled-store.ts'
 import { RawClient } from '../testing/raw-client.ts'
-import { createTopic } from '../testing/requests.ts'
+import { createTopic, produceRequest } from '../testing/requests.ts'
 import { until } from '../testing/until.ts'
 
 const MEBIBYTE = 1024 * 1024
@@ -65,4 +66,20 @@ test('large answers to many clients that ask at once are bounded before the firs
   expect(answers.mostInOneTurn * answers.byteLength).toBeLessThan(2 * MEBIBYTE)
   for (const one of [client, ...clients]) one.close()
   await broker.close()
+})
+
+test('large answers to producers, who wait for nobody, are bounded by closing the largest', async () => {
+  const log = new CapturedLog()
+  await using broker = await Broker.start({ port: 0, log, maxResponseBufferBytes: MEBIBYTE })
+  // Refused in 70 bytes for each partition, 10 bytes of the request.
+  const partitions = Array.from({ length: 100_000 }, (_, index) => ({ index, records: null }))
+  const refused = produceRequest('none', partitions, { acks: 7 })
+  const clients = await Promise.all(Array.from({ length: 8 }, () => RawClient.connect(broker)))
+  for (const client of clients) {
+    client.socket.pause()
+    client.send(produce, 9, refused)
+  }
+  await log.has(/memory for responses is full/)
+  await until(() => broker.connectionCount < 3)
+  for (const client of clients) client.close()
 })

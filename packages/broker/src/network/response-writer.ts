@@ -93,7 +93,7 @@ export class ResponseWriter implements TurnEndTask {
     }
     // From now on and not from when it is written: many may be answered before the first write of the turn.
     if (this.#plainBytes >= COUNTED_RESPONSE_BYTES) this.#unsent.hold(this.#holder, this.#plainBytes)
-    if (this.#scheduled || this.#isBusy) return
+    if (this.#scheduled || this.#isBusy || this.#closed) return
     this.#scheduled = true
     this.#turnEnd.schedule(this)
   }
@@ -148,6 +148,7 @@ export class ResponseWriter implements TurnEndTask {
         const filled = await this.#fill(piece)
         if (this.#closed) return
         if (isCounted) this.#unsent.hold(this.#holder, this.#plainBytes)
+        if (this.#closed) return
         this.#pieces.sent(piece, this.#holder)
         await this.#write(piece.subarray(0, filled))
       } finally {

@@ -4,6 +4,10 @@
  *
  * Above the bound, requests that can have large answers are not started. When that lasts, the connections
  * that have taken nothing for some time are closed, so that nobody can keep the others waiting by not reading.
+ *
+ * Requests to produce are started all the same: producers must not wait for somebody else's client to read. Their
+ * answers are small unless somebody makes them large. Where they come to twice the bound, beside the largest, the
+ * connection with the largest is closed.
  */
 export interface ResponseHolder {
   /** There is room again. */
@@ -39,6 +43,7 @@ export class UnsentResponses {
     this.#forget(holder)
     this.#held.set(holder, { bytes, sinceMs: performance.now() })
     this.#heldBytes += bytes
+    if (this.#heldBytes > 2 * this.#maxBytes) this.#closeLargest()
   }
 
   /** The client has taken it all, or is gone. */
@@ -88,6 +93,15 @@ export class UnsentResponses {
     }
     clearInterval(this.#check)
     this.#check = undefined
+  }
+
+  #closeLargest(): void {
+    let largest: { readonly holder: ResponseHolder; readonly bytes: number } | undefined
+    for (const [holder, { bytes }] of this.#held) {
+      if (largest === undefined || bytes > largest.bytes) largest = { holder, bytes }
+    }
+    if (largest === undefined || this.#heldBytes - largest.bytes <= 2 * this.#maxBytes) return
+    largest.holder.closeForUnreadResponse(largest.bytes)
   }
 
   #closeStalled(): void {
