@@ -4,6 +4,7 @@ import {
   type ListTransactionsResponseInput,
   listTransactions,
 } from '@streambus/protocol'
+import { expressionSize } from '../expression-size.ts'
 import type { BrokerServices, Handler } from '../handler.ts'
 import { NO_TIME, TRANSACTION_STATES } from '../transactions/transaction.ts'
 
@@ -14,6 +15,8 @@ import { NO_TIME, TRANSACTION_STATES } from '../transactions/transaction.ts'
  * (KIP-1152).
  */
 const MAX_PATTERN_LENGTH = 1000
+/** Of `expressionSize`. */
+const MAX_PATTERN_SIZE = 1000
 
 const STATE_NAMES: ReadonlySet<string> = new Set(TRANSACTION_STATES)
 
@@ -55,7 +58,7 @@ export function listTransactionsHandler({
 /** Undefined for what is no expression. Takes time linear in the length of an id, whatever the expression. */
 async function idFilter(pattern: string | null): Promise<((id: string) => boolean) | undefined> {
   if (pattern === null || pattern === '') return () => true
-  if (pattern.length > MAX_PATTERN_LENGTH) return undefined
+  if (pattern.length > MAX_PATTERN_LENGTH || expressionSize(pattern) > MAX_PATTERN_SIZE) return undefined
   const { RE2JS, RE2JSException } = await import('re2js')
   try {
     const compiled = RE2JS.compile(pattern)

@@ -71,7 +71,7 @@ describe('administration', () => {
       unknownStateFilters: ['Nonsense'],
       transactionStates: [{ transactionalId: 'payments', transactionState: 'Empty' }],
     })
-    for (const pattern of ['(', '(?=a)', 'a'.repeat(1001)]) {
+    for (const pattern of ['(', '(?=a)', 'a'.repeat(1001), `(?:${'a?'.repeat(400)}){1000}`]) {
       const request = { stateFilters: [], producerIdFilters: [], transactionalIdPattern: pattern }
       const { errorCode } = await client.request(listTransactions, 2, request)
       expect(errorCode).toBe(ErrorCode.INVALID_REGULAR_EXPRESSION)

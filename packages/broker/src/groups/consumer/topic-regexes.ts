@@ -1,9 +1,12 @@
 import { ErrorCode } from '@streambus/protocol'
 import type { TopicCatalog } from '@streambus/storage'
 import { isInternalTopic } from '../../coordinator/internal-topics.ts'
+import { expressionSize } from '../../expression-size.ts'
 import { GroupRefusal } from '../group-refusal.ts'
 
 const MAX_REGEX_LENGTH = 1000
+/** Of `expressionSize`: as much as the longest expression can have without a count. */
+const MAX_REGEX_SIZE = 1000
 /** Expressions kept compiled; the one unused for longest makes room. */
 const MAX_COMPILED = 1000
 
@@ -82,6 +85,13 @@ export class TopicRegexes {
       throw new GroupRefusal(
         ErrorCode.INVALID_REGULAR_EXPRESSION,
         `SubscribedTopicRegex has ${regex.length} characters; it may have ${MAX_REGEX_LENGTH}.`,
+      )
+    }
+    const size = expressionSize(regex)
+    if (size > MAX_REGEX_SIZE) {
+      throw new GroupRefusal(
+        ErrorCode.INVALID_REGULAR_EXPRESSION,
+        `SubscribedTopicRegex '${regex}' has ${size} parts when its counts are written out; it may have ${MAX_REGEX_SIZE}.`,
       )
     }
     try {
