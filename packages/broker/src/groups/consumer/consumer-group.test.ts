@@ -295,6 +295,53 @@ describe('static members', () => {
     })
   })
 
+  test('a static member whose answer to its join got lost joins again with its own id', async () => {
+    await join('m1')
+    const again = await join('m1')
+    expect(again).toMatchObject({ errorCode: 0, memberId: 'm1', memberEpoch: 1 })
+    expect(assigned(again, fixture.topics)).toHaveLength(4)
+    expect(fixture.group.durable.groupEpoch).toBe(1)
+  })
+
+  test('a static member that was fenced joins again with its own id, having given everything up', async () => {
+    await join('m1')
+    await fixture.join('m2', ['a'])
+    await fixture.heartbeat({ memberId: 'm1', memberEpoch: 1, instanceId: 'i1' })
+    const fenced = await fixture.heartbeat({ memberId: 'm1', memberEpoch: 7, instanceId: 'i1' })
+    expect(fenced).toMatchObject({ errorCode: ErrorCode.FENCED_MEMBER_EPOCH })
+    const again = await join('m1')
+    expect(again).toMatchObject({ errorCode: 0, memberEpoch: 2 })
+    expect(assigned(again, fixture.topics)).toEqual(['a-0', 'a-1'])
+    const other = await fixture.heartbeat({ memberId: 'm2', memberEpoch: 2 })
+    expect(assigned(other, fixture.topics)).toEqual(['a-2', 'a-3'])
+    expect(fixture.replay().durable).toEqual(fixture.group.durable)
+  })
+
+  test('a heartbeat that waits together with the leave after it does not bring the member back', async () => {
+    await join('m1')
+    await fixture.join('m2', ['a'])
+    const [, left] = await fixture.group.heartbeat([
+      heartbeat({ memberId: 'm1', memberEpoch: 1, instanceId: 'i1', topicPartitions: tps(0, 1) }),
+      heartbeat({ memberId: 'm1', memberEpoch: -2, instanceId: 'i1' }),
+    ])
+    expect(left).toMatchObject({ errorCode: 0, memberEpoch: -2 })
+    expect(member('m1').memberEpoch).toBe(-2)
+    expect(await join('m3')).toMatchObject({ errorCode: 0, memberEpoch: 2 })
+  })
+
+  test('a static member that leaves while it gives partitions up is not put out for them', async () => {
+    await fixture.join('m1', ['a'], { instanceId: 'i1', rebalanceTimeoutMs: 10_000 })
+    await fixture.join('m2', ['a'])
+    const revoking = await fixture.heartbeat({ memberId: 'm1', memberEpoch: 1, instanceId: 'i1' })
+    expect(assigned(revoking, fixture.topics)).toEqual(['a-0', 'a-1'])
+    await fixture.heartbeat({ memberId: 'm1', memberEpoch: -2, instanceId: 'i1' })
+    const other = await fixture.heartbeat({ memberId: 'm2', memberEpoch: 2 })
+    expect(assigned(other, fixture.topics)).toEqual(['a-2', 'a-3'])
+    await fixture.time.pass(11_000)
+    expect(assigned(await join('m3'), fixture.topics)).toEqual(['a-0', 'a-1'])
+    expect(fixture.group.durable.groupEpoch).toBe(2)
+  })
+
   test('what nobody comes back for is given to others when the session ends', async () => {
     await join('m1')
     await fixture.heartbeat({ memberId: 'm1', memberEpoch: -2, instanceId: 'i1' })

@@ -17,6 +17,7 @@ import {
   JOIN_EPOCH,
   type Member,
   type MemberMetadata,
+  MemberState,
   STATIC_LEAVE_EPOCH,
 } from './member.ts'
 import {
@@ -128,7 +129,12 @@ function leave(draft: Draft, { memberId, memberEpoch, instanceId }: ConsumerGrou
     return { changesSubscriptions: true }
   }
   // It has stopped, so that it has given up what it was to give up; what it was assigned waits for it.
-  const value = { ...member, memberEpoch: STATIC_LEAVE_EPOCH, pendingRevocation: NO_PARTITIONS }
+  const value = {
+    ...member,
+    memberEpoch: STATIC_LEAVE_EPOCH,
+    state: MemberState.STABLE,
+    pendingRevocation: NO_PARTITIONS,
+  }
   draft.write({ kind: 'current', memberId: member.memberId, value })
   return { changesSubscriptions: false }
 }
@@ -178,8 +184,9 @@ function takeStep(
   context: HeartbeatContext,
 ): HeartbeatAnswer {
   const { memberId } = before
-  // A later heartbeat may have taken it out of the group again.
-  if (!draft.state.members.has(memberId)) {
+  // A later heartbeat may have taken it out of the group again, for good or for a while.
+  const epochNow = draft.state.members.get(memberId)?.memberEpoch
+  if (epochNow === undefined || epochNow === STATIC_LEAVE_EPOCH) {
     return refusedHeartbeat(ErrorCode.UNKNOWN_MEMBER_ID, `Member ${memberId} has left the group.`)
   }
   const member = reconcileMember(draft, memberId, request.topicPartitions, context.topics)

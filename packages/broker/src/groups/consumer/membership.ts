@@ -69,6 +69,9 @@ export function memberOfHeartbeat(
   const holder = instanceId === null ? undefined : state.staticMember(instanceId)
   if (holder === undefined) return { member: joiningMember(state, memberId, maxMembers), holder }
   if (holder.classic === null && holder.memberEpoch !== STATIC_LEAVE_EPOCH) {
+    // The member itself: the answer to its join got lost, or it was fenced and has given everything up. Members
+    // keep their ids, and UNRELEASED_INSTANCE_ID would be the end of it.
+    if (holder.memberId === memberId) return { member: holder, holder: undefined }
     throw new GroupRefusal(
       ErrorCode.UNRELEASED_INSTANCE_ID,
       `Member ${memberId} cannot join with instance id ${instanceId}: member ${holder.memberId} has it.`,
