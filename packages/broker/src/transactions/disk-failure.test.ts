@@ -2,11 +2,18 @@ import { batchHeader, ErrorCode, writeTxnMarkers } from '@streambus/protocol'
 import { MemoryLogStore, StorageError } from '@streambus/storage'
 import { describe, expect, test } from 'vitest'
 import { Broker } from '../broker.ts'
+import { GroupCoordinator } from '../groups/group-coordinator.ts'
+import { resolveGroupOptions } from '../groups/group-options.ts'
+import { VirtualScheduler } from '../groups/testing/virtual-scheduler.ts'
+import { silentLogger } from '../logger.ts'
+import { ProducerIds } from '../producer-ids.ts'
 import { withOverrides } from '../testing/controlled-store.ts'
 import { RawClient } from '../testing/raw-client.ts'
 import { createTopic } from '../testing/requests.ts'
 import { TransactionalProducer } from '../testing/transactional-producer.ts'
 import { readPartition } from '../testing/transactional-reader.ts'
+import { TransactionCoordinator } from './transaction-coordinator.ts'
+import { resolveTransactionOptions } from './transaction-options.ts'
 
 const { NONE, CONCURRENT_TRANSACTIONS } = ErrorCode
 
@@ -95,5 +102,40 @@ describe('when the disk does not take it', () => {
     await producer.write('words', [0], ['b'])
     expect(await producer.end(true)).toBe(NONE)
     asking.close()
+  })
+
+  test('markers that find no room for hours are there when there is some', async () => {
+    const memory = await MemoryLogStore.open()
+    let markersFail = true
+    const store = withOverrides(memory, {
+      append: (batches) =>
+        markersFail && batches.some(({ bytes }) => batchHeader.isControl(bytes, 0))
+          ? Promise.resolve(batches.map(() => ({ error: new StorageError('DISK_FULL', 'no room') })))
+          : memory.append(batches),
+    })
+    await store.createTopic({ name: 'words', partitions: 1 })
+    const time = new VirtualScheduler()
+    const services = { store, scheduler: time, log: silentLogger }
+    const offsets = new GroupCoordinator({
+      ...services,
+      options: resolveGroupOptions({}, true),
+      newId: () => 'm',
+    })
+    const coordinator = new TransactionCoordinator({
+      ...services,
+      options: resolveTransactionOptions({}),
+      producerIds: new ProducerIds(store),
+      offsets,
+    })
+    const producer = await coordinator.initProducer('orders', 60_000, null)
+    await coordinator.addPartitions('orders', producer, [{ topic: 'words', partition: 0 }], 2)
+    const ended = await coordinator.endTransaction('orders', producer, true, 2)
+    expect(ended).toMatchObject({ errorCode: CONCURRENT_TRANSACTIONS })
+    await time.pass(4 * 3_600_000)
+    markersFail = false
+    await time.pass(60_000)
+    expect(coordinator.describe('orders')).toMatchObject({ state: 'CompleteCommit' })
+    coordinator.close()
+    await store.close()
   })
 })

@@ -46,8 +46,6 @@ export interface ProducerAnswer extends Producer {
   readonly errorCode: number
 }
 
-/** About eight minutes. What is not completed then is completed by the next start. */
-const MAX_COMPLETION_ATTEMPTS = 25
 /** A log line says that there is no room for more, at most this often. */
 const SAY_FULL_EVERY_MS = 60_000
 
@@ -377,7 +375,8 @@ export class TransactionCoordinator {
 
   /**
    * Writes the markers, tells, then makes the completion durable: what the caller is told is true from the
-   * markers on, and its next request waits for its turn. What fails is tried again later.
+   * markers on, and its next request waits for its turn. What fails is tried again later, for as long as it takes:
+   * until then nobody can use the id, and readers of its partitions get no further.
    */
   async #complete(
     shard: Shard,
@@ -397,10 +396,6 @@ export class TransactionCoordinator {
     if (isMarked && (await this.#registry.save(shard, ended)) === ErrorCode.NONE) return
     if (this.#registry.isClosed || shard.status !== 'ready') return
     const fields = { transactionalId, state: prepared.state, attempt, error: failures[0] }
-    if (attempt === MAX_COMPLETION_ATTEMPTS) {
-      this.#log.error(fields, 'a transaction could not be completed: the next start of the broker does it')
-      return
-    }
     this.#log.warn(fields, 'a transaction could not be completed yet, and is tried again')
     this.#registry.after(retryDelayMs(attempt), () => this.#completeInTurn(transactionalId, attempt + 1))
   }
