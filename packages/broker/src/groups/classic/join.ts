@@ -42,7 +42,7 @@ export function joinGroup(
 ): Outcome {
   const { memberId, protocolType } = request
   const refuse = (errorCode: number): void => reply.send(joinFailure(memberId, errorCode))
-  if (!hasPlaceFor(group, memberId)) {
+  if (!hasPlaceFor(group, request)) {
     const wasMember = group.member(memberId) !== undefined
     group.remove(memberId)
     reply.send(joinFailure('', ErrorCode.GROUP_MAX_SIZE_REACHED))
@@ -56,27 +56,36 @@ export function joinGroup(
 }
 
 /** Whether the group is not full. Who is in it stays in it, unless it is slower than others in a group too large. */
-function hasPlaceFor(group: ClassicGroup, memberId: string): boolean {
+function hasPlaceFor(group: ClassicGroup, request: JoinGroupRequest): boolean {
+  const { memberId } = request
+  const known = knownMember(group, request)
   const { maxMembers } = group.context.options
   const pendingOthers = group.pendingMemberCount - (group.isPendingMember(memberId) ? 1 : 0)
   switch (group.state) {
     case 'Empty':
       return pendingOthers < maxMembers
     case 'PreparingRebalance':
-      if (group.member(memberId)?.awaitingJoin !== undefined) return true
+      if (known?.awaitingJoin !== undefined) return true
       // Those who have joined count, so that the last to come are out when the limit has been lowered.
       return group.awaitingJoinCount + pendingOthers < maxMembers
     default:
-      return group.member(memberId) !== undefined || group.memberCount + pendingOthers < maxMembers
+      return known !== undefined || group.memberCount + pendingOthers < maxMembers
   }
 }
 
-function hasMemoryFor(
+/** The member that sends the request, or the static one whose place it takes. */
+function knownMember(
   group: ClassicGroup,
-  { memberId, groupInstanceId, protocols }: JoinGroupRequest,
-  { clientId }: GroupClient,
-): boolean {
-  const known = group.member(memberId)
+  { memberId, groupInstanceId }: JoinGroupRequest,
+): ClassicMember | undefined {
+  return memberId === '' && groupInstanceId !== null
+    ? group.staticMember(groupInstanceId)
+    : group.member(memberId)
+}
+
+function hasMemoryFor(group: ClassicGroup, request: JoinGroupRequest, { clientId }: GroupClient): boolean {
+  const { groupInstanceId, protocols } = request
+  const known = knownMember(group, request)
   const bytes =
     known === undefined
       ? protocolBytes(protocols) + MEMBER_OVERHEAD_BYTES + clientId.length + (groupInstanceId?.length ?? 0)

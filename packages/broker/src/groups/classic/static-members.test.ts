@@ -3,6 +3,7 @@ import { MemoryLogStore, StorageError } from '@streambus/storage'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Broker } from '../../broker.ts'
 import { withOverrides } from '../../testing/controlled-store.ts'
+import { CoordinatorFixture } from '../testing/coordinator-fixture.ts'
 import { TestMember } from '../testing/test-member.ts'
 
 let broker: Broker
@@ -178,4 +179,31 @@ test('an instance id with a member id that was given to nobody is fenced', async
   const request = { memberId: 'stranger', groupInstanceId: 'one' }
   expect(await stranger.join(request)).toMatchObject({ errorCode: ErrorCode.FENCED_INSTANCE_ID })
   expect(await one.heartbeat()).toBe(0)
+})
+
+test('a full group has a place for a static member that comes back', async () => {
+  const full = await CoordinatorFixture.open({ maxMembers: 2 })
+  try {
+    const joining = ['one', 'two'].map((groupInstanceId) => full.join('', { groupInstanceId }))
+    await full.time.pass(0)
+    const [first, second] = await Promise.all(joining)
+    const { generationId } = first!
+    const syncing = [first!, second!].map(({ memberId }) =>
+      full.sync(memberId, generationId!, { [second!.memberId]: 'all' }),
+    )
+    await Promise.all(syncing)
+    expect(await full.join('', { groupInstanceId: 'two' })).toMatchObject({ errorCode: 0, generationId })
+    expect(await full.join('', { groupInstanceId: 'three' })).toMatchObject({
+      errorCode: ErrorCode.GROUP_MAX_SIZE_REACHED,
+    })
+    // And while the others wait for it.
+    const leader = full.memberIds[0]!
+    const rebalancing = full.join(leader, { groupInstanceId: 'one' })
+    const back = full.join('', { groupInstanceId: 'two' })
+    await full.time.pass(0)
+    expect(await rebalancing).toMatchObject({ errorCode: 0 })
+    expect(await back).toMatchObject({ errorCode: 0, generationId: generationId! + 1 })
+  } finally {
+    await full.close()
+  }
 })
