@@ -58,11 +58,46 @@ test('assignments count, too', async () => {
   const joining = fixture.join(id!)
   await fixture.time.pass(0)
   await joining
-  await fixture.sync(id!, 2, { [id!]: 'x'.repeat(9500) })
+  await fixture.sync(id!, 2, { [id!]: 'x'.repeat(7000) })
   const { memberId } = await fixture.join('', { apiVersion: 4 })
   expect(await fixture.join(memberId, { protocols: protocolsOf(1000) })).toMatchObject({
     errorCode: ErrorCode.GROUP_MAX_SIZE_REACHED,
   })
+})
+
+test('a group of one member takes no more memory with its assignment than a group may', async () => {
+  fixture = await CoordinatorFixture.open({ maxGroupBytes: 10_000 })
+  const [id] = await fixture.stableGroup(1)
+  const joining = fixture.join(id!)
+  await fixture.time.pass(0)
+  await joining
+  expect(await fixture.sync(id!, 2, { [id!]: 'x'.repeat(10_000) })).toMatchObject({
+    errorCode: ErrorCode.UNKNOWN_SERVER_ERROR,
+  })
+  expect(fixture.state).toBe('PreparingRebalance')
+  // It has what the generation before gave it, and can go on.
+  const again = fixture.join(id!)
+  await fixture.time.pass(0)
+  expect(await again).toMatchObject({ errorCode: 0, generationId: 3 })
+  expect(await fixture.sync(id!, 3, { [id!]: 'all' })).toMatchObject({ errorCode: 0 })
+})
+
+test('the assignments of all groups together take no more memory than they may', async () => {
+  fixture = await CoordinatorFixture.open({ maxMembershipBytes: 20_000 })
+  const groups = ['a', 'b', 'c']
+  const joining = groups.map((groupId) => fixture.join('', { groupId, apiVersion: 3 }))
+  await fixture.time.pass(0)
+  const joined = await Promise.all(joining)
+  const syncing = groups.map((groupId, at) => {
+    const { memberId } = joined[at]!
+    return fixture.sync(memberId, 1, { [memberId]: 'x'.repeat(6000) }, groupId)
+  })
+  await fixture.time.pass(0)
+  expect((await Promise.all(syncing)).map(({ errorCode }) => errorCode)).toEqual([
+    0,
+    0,
+    ErrorCode.COORDINATOR_NOT_AVAILABLE,
+  ])
 })
 
 test('an assignment that is too large for the log reaches nobody', async () => {

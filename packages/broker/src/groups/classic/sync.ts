@@ -46,10 +46,20 @@ async function assign(group: ClassicGroup, { assignments }: SyncGroupRequest): P
   const { context } = group
   const byMember = new Map<string, Uint8Array>()
   for (const { memberId, assignment } of assignments) {
-    // Copies: the memory of the request is used again. For strangers nothing is kept.
-    if (group.member(memberId) !== undefined) byMember.set(memberId, Uint8Array.from(assignment))
+    // For strangers nothing is kept.
+    if (group.member(memberId) !== undefined) byMember.set(memberId, assignment)
   }
+  const growth = growthBy(group, byMember)
+  const noRoom = refuseMemory(group, growth)
+  if (noRoom !== ErrorCode.NONE) {
+    abandonSync(group, noRoom)
+    return prepareRebalance(group, 'there is no memory for the assignments')
+  }
+  // Copies: the memory of the request is used again.
+  for (const [memberId, assignment] of byMember) byMember.set(memberId, Uint8Array.from(assignment))
   const metadata = group.metadata((member) => byMember.get(member.id) ?? NO_BYTES)
+  // Until they are the group's own, so that others do not take the same room meanwhile.
+  context.memory.change(growth)
   try {
     await context.append([groupMetadata(group.id, metadata)])
   } catch (error) {
@@ -57,6 +67,8 @@ async function assign(group: ClassicGroup, { assignments }: SyncGroupRequest): P
     context.log.warn({ group: group.id, error: error.message }, 'could not write the assignments of a group')
     abandonSync(group, errorCodeOf(error))
     return prepareRebalance(group, 'the assignments could not be written')
+  } finally {
+    context.memory.change(-growth)
   }
   group.recorded(metadata)
   for (const member of group.members()) {
@@ -64,4 +76,23 @@ async function assign(group: ClassicGroup, { assignments }: SyncGroupRequest): P
     if (group.answerSync(member, assigned(group, member))) resumeSession(group, member)
   }
   group.transitionTo('Stable')
+}
+
+/** By how many bytes the assignments are larger than those there are; 0 where they are not. */
+function growthBy(group: ClassicGroup, byMember: ReadonlyMap<string, Uint8Array>): number {
+  let growth = 0
+  for (const { id, assignment } of group.members()) {
+    growth += (byMember.get(id)?.byteLength ?? 0) - assignment.byteLength
+  }
+  return Math.max(growth, 0)
+}
+
+/**
+ * NONE, or why the group may not grow by so many bytes. As with assignments that the log cannot take, no retry
+ * makes a group smaller that is too large by itself; where others take the memory, it may be free later.
+ */
+function refuseMemory({ context, byteLength }: ClassicGroup, growth: number): number {
+  if (growth === 0) return ErrorCode.NONE
+  if (byteLength + growth > context.options.maxGroupBytes) return ErrorCode.UNKNOWN_SERVER_ERROR
+  return context.memory.hasRoomFor(growth) ? ErrorCode.NONE : ErrorCode.COORDINATOR_NOT_AVAILABLE
 }

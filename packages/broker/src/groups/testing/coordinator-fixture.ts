@@ -84,10 +84,15 @@ export class CoordinatorFixture {
     return this.join(memberId, request)
   }
 
-  sync(memberId: string, generationId: number, assignments: Readonly<Record<string, string>> = {}) {
+  sync(
+    memberId: string,
+    generationId: number,
+    assignments: Readonly<Record<string, string>> = {},
+    groupId = GROUP,
+  ) {
     return this.coordinator.sync(
       {
-        groupId: GROUP,
+        groupId,
         generationId,
         memberId,
         groupInstanceId: null,
