@@ -12,6 +12,7 @@ import { RawClient } from '../testing/raw-client.ts'
 import { createTopic } from '../testing/requests.ts'
 import { TransactionalProducer } from '../testing/transactional-producer.ts'
 import { readPartition } from '../testing/transactional-reader.ts'
+import { LAST_PRODUCER_EPOCH } from './transaction.ts'
 import { TransactionCoordinator } from './transaction-coordinator.ts'
 import { resolveTransactionOptions } from './transaction-options.ts'
 
@@ -101,6 +102,47 @@ describe('when the disk does not take it', () => {
     expect(await readPartition(asking, 'words', 0)).toMatchObject({ committed: ['a'] })
     await producer.write('words', [0], ['b'])
     expect(await producer.end(true)).toBe(NONE)
+    asking.close()
+  })
+
+  test.each([
+    ['the next epoch', 5],
+    ['a new producer id', LAST_PRODUCER_EPOCH],
+  ])('who was given %s with the end waits while the completion cannot be written', async (_, epoch) => {
+    const memory = await MemoryLogStore.open()
+    let failsAfterMarkers = true
+    let isMarked = false
+    const store = withOverrides(memory, {
+      append: (batches) => {
+        if (isMarked && failsAfterMarkers) {
+          return Promise.resolve(batches.map(() => ({ error: new StorageError('DISK_FULL', 'no room') })))
+        }
+        isMarked ||= batches.some(({ bytes }) => batchHeader.isControl(bytes, 0))
+        return memory.append(batches)
+      },
+    })
+    await using half = await Broker.start({ port: 0, store })
+    const asking = await RawClient.connect(half)
+    await createTopic(asking, 'words')
+    const producer = new TransactionalProducer(asking, 'orders', 'v2')
+    await producer.init()
+    while (producer.producer.producerEpoch < epoch) {
+      // An empty abort takes the epoch on, and no more.
+      expect(await producer.end(false)).toBe(NONE)
+    }
+    await producer.write('words', [0], ['a'])
+    expect(await producer.end(true)).toBe(NONE)
+    expect(producer.producer.producerEpoch).toBe(epoch === LAST_PRODUCER_EPOCH ? 0 : epoch + 1)
+    expect(await producer.add('words', [0])).toEqual([CONCURRENT_TRANSACTIONS])
+    expect(await producer.send('words', [0], ['b'])).toEqual([ErrorCode.NOT_ENOUGH_REPLICAS])
+    expect(await producer.end(false)).toBe(CONCURRENT_TRANSACTIONS)
+    const young = new TransactionalProducer(asking, 'orders', 'v2')
+    expect(await young.init(60_000, producer.producer)).toBe(CONCURRENT_TRANSACTIONS)
+    failsAfterMarkers = false
+    while ((await producer.end(false)) !== NONE) expect(isMarked).toBe(true)
+    await producer.write('words', [0], ['c'])
+    expect(await producer.end(true)).toBe(NONE)
+    expect(await readPartition(asking, 'words', 0)).toMatchObject({ committed: ['a', 'c'] })
     asking.close()
   })
 

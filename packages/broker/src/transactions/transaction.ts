@@ -96,6 +96,17 @@ export function holdsEpoch(transaction: Transaction, producerEpoch: number): boo
   return transaction.producerEpoch === producerEpoch && producerEpoch <= LAST_PRODUCER_EPOCH
 }
 
+/**
+ * The producer that goes on once the transaction is completed. It may know already: it hears of the end when the
+ * markers are written, and the record of the completion comes after that.
+ */
+export function isPromisedTo(transaction: Transaction, { producerId, producerEpoch }: Producer): boolean {
+  if (!isPrepared(transaction)) return false
+  return transaction.nextProducerId === NO_PRODUCER_ID
+    ? isHeldBy(transaction, { producerId, producerEpoch })
+    : transaction.nextProducerId === producerId && producerEpoch === 0
+}
+
 /** The producer that held this id before, and may not have heard of the change. */
 export function wasHeldBy(transaction: Transaction, { producerId, producerEpoch }: Producer): boolean {
   const { previousProducerId } = transaction

@@ -245,7 +245,24 @@ describe('EndTxn of clients of KIP-890', () => {
     const prepared = next(end(transaction('Ongoing'), holder(), true, 2))
     expect(prepared).toMatchObject({ state: 'PrepareCommit', producerEpoch: 5, previousProducerId: 7 })
     expect(completed(prepared, NOW)).toMatchObject({ state: 'CompleteCommit', producerEpoch: 5 })
-    expect(end(prepared, holder(5), true, 2)).toEqual(answer(PRODUCER_FENCED))
+    expect(end(prepared, holder(6), true, 2)).toEqual(answer(PRODUCER_FENCED))
+  })
+
+  test.each([
+    ['the next epoch', 4, holder(5)],
+    ['a new producer id', LAST_PRODUCER_EPOCH, { producerId: FRESH, producerEpoch: 0 }],
+  ])('who was given %s with the end waits until that is complete', (_, producerEpoch, promised) => {
+    const prepared = next(end(transaction('Ongoing', { producerEpoch }), holder(producerEpoch), true, 2))
+    const partition = { topic: 'words', partition: 0 }
+    const adding = { partitions: [partition], clientVersion: 2, nowMs: NOW, maxPartitions: 9 } as const
+    expect(addPartitions(prepared, { ...promised, ...adding })).toEqual(answer(CONCURRENT_TRANSACTIONS))
+    const verdict = verifyPartition(prepared, promised.producerId, promised.producerEpoch, 'words', 0)
+    expect(verdict).toBe(CONCURRENT_TRANSACTIONS)
+    expect(end(prepared, promised, false, 2)).toEqual(answer(CONCURRENT_TRANSACTIONS))
+    expect(init(prepared, promised)).toEqual(answer(CONCURRENT_TRANSACTIONS))
+    const other = { ...promised, producerEpoch: promised.producerEpoch + 1 }
+    expect(end(prepared, other, false, 2).kind).toBe('answer')
+    expect(end(prepared, other, false, 2)).not.toEqual(answer(CONCURRENT_TRANSACTIONS))
   })
 
   test('used up epochs: markers with the very last, then a new producer id; its retry is recognised', () => {

@@ -4,6 +4,7 @@ import {
   holdsEpoch,
   isHeldBy,
   isPrepared,
+  isPromisedTo,
   LAST_PRODUCER_EPOCH,
   NO_PRODUCER_ID,
   NO_TIME,
@@ -55,6 +56,7 @@ export function initProducer(current: Transaction | undefined, request: InitProd
     return freshProducerId === null ? NEEDS_PRODUCER_ID : emptied(undefined, request, freshProducerId, 0)
   }
   const isRetry = expected !== null && wasHeldBy(current, expected)
+  if (expected !== null && isPromisedTo(current, expected)) return CONCURRENT
   if (expected !== null && expected.producerId !== current.producerId && !isRetry) return FENCED
   switch (current.state) {
     case 'PrepareCommit':
@@ -116,7 +118,9 @@ export function addPartitions(
   current: Transaction | undefined,
   request: AddPartitions,
 ): Exclude<Decision, NeedsProducerId> {
-  if (current === undefined || current.producerId !== request.producerId) return UNKNOWN_MAPPING
+  if (current === undefined) return UNKNOWN_MAPPING
+  if (isPromisedTo(current, request)) return CONCURRENT
+  if (current.producerId !== request.producerId) return UNKNOWN_MAPPING
   if (!holdsEpoch(current, request.producerEpoch)) return FENCED
   if (isPrepared(current)) return CONCURRENT
   const isOngoing = current.state === 'Ongoing'
@@ -146,9 +150,9 @@ export function verifyPartition(
   topic: string,
   partition: number,
 ): number {
-  if (current === undefined || current.producerId !== producerId) {
-    return ErrorCode.INVALID_PRODUCER_ID_MAPPING
-  }
+  if (current === undefined) return ErrorCode.INVALID_PRODUCER_ID_MAPPING
+  if (isPromisedTo(current, { producerId, producerEpoch })) return ErrorCode.CONCURRENT_TRANSACTIONS
+  if (current.producerId !== producerId) return ErrorCode.INVALID_PRODUCER_ID_MAPPING
   if (!holdsEpoch(current, producerEpoch)) return ErrorCode.INVALID_PRODUCER_EPOCH
   if (isPrepared(current)) return ErrorCode.CONCURRENT_TRANSACTIONS
   return current.partitions.has(topic, partition) ? ErrorCode.NONE : ErrorCode.TRANSACTION_ABORTABLE
@@ -191,13 +195,14 @@ function endKeepingEpoch(current: Transaction, request: EndTransaction): Decisio
 function endWithNewEpoch(current: Transaction, request: EndTransaction): Decision {
   const hasEnded = current.state !== 'Empty' && current.state !== 'Ongoing'
   const isRetry = hasEnded && wasHeldBy(current, request)
+  if (isPromisedTo(current, request)) return CONCURRENT
   if (current.producerId !== request.producerId && !isRetry) return UNKNOWN_MAPPING
   if (isRetry) {
     const wasCommitted = current.state === 'PrepareCommit' || current.state === 'CompleteCommit'
     if (request.committed !== wasCommitted) return WRONG_STATE
     return isPrepared(current) ? CONCURRENT : DONE
   }
-  if (!isHeldBy(current, request) || isPrepared(current)) return FENCED
+  if (!isHeldBy(current, request)) return FENCED
   if (current.state !== 'Ongoing' && request.committed) return WRONG_STATE
   if (current.producerEpoch >= LAST_PRODUCER_EPOCH && request.freshProducerId === null) {
     return NEEDS_PRODUCER_ID
