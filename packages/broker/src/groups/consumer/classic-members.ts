@@ -182,12 +182,14 @@ function supports(
   protocols: readonly ClassicProtocol[],
 ): boolean {
   if (protocolType !== CONSUMER_PROTOCOL_TYPE) return false
-  return protocols.some(({ name }) => {
-    for (const { classic } of members.values()) {
-      if (classic !== null && !classic.supportedProtocols.some((other) => other.name === name)) return false
-    }
-    return true
-  })
+  // In one pass over what each of them knows: a member may know tens of thousands.
+  let common = new Set(protocols.map(({ name }) => name))
+  for (const { classic } of members.values()) {
+    if (classic === null) continue
+    const known = classic.supportedProtocols.filter(({ name }) => common.has(name))
+    common = new Set(known.map(({ name }) => name))
+  }
+  return common.size > 0
 }
 
 function classicMember(

@@ -57,6 +57,8 @@ export class ConsumerGroup implements Group {
   /** The version of the topic catalog that the last decision looked at. */
   #topicsVersion = -1
   #chargedBytes = 0
+  /** Computed when somebody asks. */
+  #subscribed: { readonly state: ConsumerGroupState; readonly topics: ReadonlySet<string> } | undefined
 
   constructor(id: string, context: ConsumerGroupContext, offsets = new GroupOffsets(context.offsetMemory)) {
     this.id = id
@@ -88,6 +90,7 @@ export class ConsumerGroup implements Group {
   /** Takes over a record that is durable, while the log is read. */
   apply(record: ConsumerGroupRecord): void {
     this.#state.apply(record)
+    this.#subscribed = undefined
     this.#charge()
   }
 
@@ -147,11 +150,10 @@ export class ConsumerGroup implements Group {
   }
 
   isSubscribedTo(topic: string): boolean {
-    for (const { subscribedTopicNames, subscribedTopicRegex } of this.#state.members.values()) {
-      if (subscribedTopicNames.includes(topic)) return true
-      if (this.#state.regexes.get(subscribedTopicRegex)?.topics.includes(topic) === true) return true
+    if (this.#subscribed?.state !== this.#state) {
+      this.#subscribed = { state: this.#state, topics: subscribedTopics(this.#state) }
     }
-    return false
+    return this.#subscribed.topics.has(topic)
   }
 
   refuseCommit(committer: Committer, topics: readonly CommittedPartitions[]): number {
@@ -329,6 +331,19 @@ const REASONS: Record<Deadline, string> = {
   revocation: 'it did not give its partitions up in time',
   join: 'it did not join again in time',
   sync: 'it did not ask for its assignment in time',
+}
+
+function subscribedTopics({ members, regexes }: ConsumerGroupState): ReadonlySet<string> {
+  const topics = new Set<string>()
+  const expressions = new Set<string>()
+  for (const { subscribedTopicNames, subscribedTopicRegex } of members.values()) {
+    for (const topic of subscribedTopicNames) topics.add(topic)
+    expressions.add(subscribedTopicRegex)
+  }
+  for (const expression of expressions) {
+    for (const topic of regexes.get(expression)?.topics ?? []) topics.add(topic)
+  }
+  return topics
 }
 
 function refuseEpoch({ memberEpoch, classic }: Member, received: number): number {
