@@ -317,6 +317,20 @@ describe('static members', () => {
     expect(fixture.replay().durable).toEqual(fixture.group.durable)
   })
 
+  test('a member cannot take the place of another beside its own', async () => {
+    await join('m1')
+    await fixture.join('m2', ['a'], { instanceId: 'i2' })
+    await fixture.heartbeat({ memberId: 'm1', memberEpoch: 1, instanceId: 'i1', topicPartitions: tps(0, 1) })
+    await fixture.heartbeat({ memberId: 'm2', memberEpoch: 2, instanceId: 'i2' })
+    await fixture.heartbeat({ memberId: 'm1', memberEpoch: -2, instanceId: 'i1' })
+    const both = await join('m2')
+    expect(both).toMatchObject({ errorCode: ErrorCode.INVALID_REQUEST })
+    expect(both.errorMessage).toMatch(/m2 .* i1/)
+    const own = await fixture.join('m2', ['a'], { instanceId: 'i2' })
+    expect(assigned(own, fixture.topics)).toEqual(['a-2', 'a-3'])
+    expect(assigned(await join('m3'), fixture.topics)).toEqual(['a-0', 'a-1'])
+  })
+
   test('a heartbeat that waits together with the leave after it does not bring the member back', async () => {
     await join('m1')
     await fixture.join('m2', ['a'])

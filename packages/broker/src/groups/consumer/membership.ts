@@ -77,6 +77,13 @@ export function memberOfHeartbeat(
       `Member ${memberId} cannot join with instance id ${instanceId}: member ${holder.memberId} has it.`,
     )
   }
+  if (holder.memberId !== memberId && state.members.has(memberId)) {
+    // What it has itself would be nobody's then.
+    throw new GroupRefusal(
+      ErrorCode.INVALID_REQUEST,
+      `Member ${memberId} is in the group already, and cannot be the member with instance id ${instanceId} as well.`,
+    )
+  }
   return { member: successorOf(holder, memberId), holder }
 }
 
