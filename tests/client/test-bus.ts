@@ -20,13 +20,17 @@ export async function startBus(
 }
 
 /** The same with a network in between that fails on demand; all traffic goes through it. */
-export async function startFlakyBus(clientOptions: ConnectOptions = {}): Promise<{
+export async function startFlakyBus(
+  clientOptions: ConnectOptions = {},
+  setUp: (proxy: FlakyProxy) => void = () => {},
+): Promise<{
   broker: Broker
   bus: StreamBus
   proxy: FlakyProxy
   [Symbol.asyncDispose](): Promise<void>
 }> {
   const proxy = await FlakyProxy.listen()
+  setUp(proxy)
   const broker = await Broker.start({ port: 0, advertise: { host: proxy.host, port: proxy.port } })
   proxy.forwardTo(broker.host, broker.port)
   const bus = await connect({

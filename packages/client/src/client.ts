@@ -1,11 +1,16 @@
 import { Admin } from './admin.ts'
 import { Cluster } from './cluster.ts'
 import { Consumer, type ConsumerOptions } from './consumer/consumer.ts'
+import { StreamBusError } from './errors.ts'
 import { Coordinators } from './groups/coordinators.ts'
 import { GroupConsumer } from './groups/group-consumer.ts'
 import type { GroupConsumerOptions } from './groups/group-consumer-options.ts'
 import { type ConnectOptions, clientSettings } from './options.ts'
 import { Producer, type ProducerOptions } from './producer/producer.ts'
+import {
+  TransactionalProducer,
+  type TransactionalProducerOptions,
+} from './transactions/transactional-producer.ts'
 
 /**
  * Connects to a cluster: StreamBus, Apache Kafka 2.8 or later, or Redpanda.
@@ -39,7 +44,7 @@ export class StreamBus {
   readonly #cluster: Cluster
   readonly #coordinators: Coordinators
   readonly #admin: Admin
-  readonly #producers = new Set<Producer>()
+  readonly #producers = new Set<Producer | TransactionalProducer>()
   readonly #groupConsumers = new Set<GroupConsumer>()
 
   constructor(cluster: Cluster) {
@@ -48,9 +53,18 @@ export class StreamBus {
     this.#admin = new Admin(cluster, this.#coordinators)
   }
 
-  /** A producer of its own buffer and order. */
-  producer(options: ProducerOptions = {}): Producer {
-    const producer = new Producer(this.#cluster, options)
+  /** A producer of its own buffer and order. With a `transactionalId`, one that sends in transactions. */
+  producer(options: TransactionalProducerOptions): TransactionalProducer
+  producer(options?: ProducerOptions): Producer
+  producer(options: ProducerOptions | TransactionalProducerOptions = {}): Producer | TransactionalProducer {
+    if ('transactionTimeoutMs' in options && !('transactionalId' in options)) {
+      const message = 'transactionTimeoutMs has no meaning without a transactionalId.'
+      throw new StreamBusError('INVALID_ARGUMENT', message)
+    }
+    const producer =
+      'transactionalId' in options
+        ? new TransactionalProducer(this.#cluster, this.#coordinators, options)
+        : new Producer(this.#cluster, options)
     this.#producers.add(producer)
     return producer
   }

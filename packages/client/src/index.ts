@@ -15,8 +15,8 @@ export { errorTable, isStreamBusError, StreamBusError, type StreamBusErrorCode }
 export type { GroupDescription, GroupListing, GroupMember } from './groups/group-admin.ts'
 export { GroupConsumer } from './groups/group-consumer.ts'
 export type { AssignorName, GroupConsumerOptions } from './groups/group-consumer-options.ts'
-export type { CommittedOffset, OffsetToCommit } from './groups/group-offsets.ts'
-export type { FoundOffset, OffsetQuery, TopicPartition } from './list-offsets.ts'
+export type { CommittedOffset, CommittingMember, OffsetToCommit } from './groups/group-offsets.ts'
+export type { FoundOffset, Isolation, OffsetQuery, TopicPartition } from './list-offsets.ts'
 export {
   type HeaderInput,
   Message,
@@ -30,8 +30,14 @@ export {
 export { type BrokerAddress, type ConnectOptions, type Logger, parseBrokers } from './options.ts'
 export { murmur2, partitionOfKey } from './producer/murmur2.ts'
 export { Producer, type ProducerOptions } from './producer/producer.ts'
+export type { OffsetOwner, Transaction } from './transactions/transaction.ts'
 export type {
   ProducerDescription,
   TransactionDescription,
   TransactionListing,
 } from './transactions/transaction-admin.ts'
+export {
+  TransactionalProducer,
+  type TransactionalProducerOptions,
+  type TransactionOptions,
+} from './transactions/transactional-producer.ts'

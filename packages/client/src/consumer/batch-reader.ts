@@ -1,10 +1,11 @@
 import { batchesIn, batchHeader, decodeRecords, loadCodec } from '@streambus/protocol'
 import { isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
 import { Message, type MessageBatch } from '../message.ts'
+import { AbortedTransactions } from './aborted-transactions.ts'
 import type { FetchedRecords, Fetcher } from './fetcher.ts'
 import type { ReadingRange } from './start-position.ts'
 
-/** A batch as it was read, which may hold no message: control records, compaction, offsets not asked for. */
+/** A batch as it was read, which may hold no message: control records, aborted ones, compaction, offsets not asked for. */
 export interface ReadBatch extends MessageBatch {
   readonly range: ReadingRange
   /** Where to go on once the messages are processed: behind the batch, also where its end holds no message. */
@@ -16,7 +17,11 @@ export class BatchReader {
   readonly fetcher: Fetcher
   readonly #verifyChecksums: boolean
   #records:
-    | { fetched: FetchedRecords; batches: Iterator<{ position: number; byteLength: number }> }
+    | {
+        fetched: FetchedRecords
+        batches: Iterator<{ position: number; byteLength: number }>
+        aborted: AbortedTransactions
+      }
     | undefined
 
   constructor(fetcher: Fetcher, verifyChecksums: boolean) {
@@ -30,12 +35,12 @@ export class BatchReader {
       if (this.#records === undefined) {
         const fetched = await this.fetcher.next()
         if (fetched === undefined) return undefined
-        this.#records = { fetched, batches: batchesIn(fetched.bytes) }
+        const aborted = new AbortedTransactions(fetched.aborted)
+        this.#records = { fetched, batches: batchesIn(fetched.bytes), aborted }
       }
-      const { fetched, batches } = this.#records
+      const { fetched, batches, aborted } = this.#records
       const next = batches.next()
-      if (!next.done)
-        return await this.#read(fetched, next.value.position, next.value.byteLength, maxMessages)
+      if (!next.done) return await this.#read(fetched, next.value, aborted, maxMessages)
       this.#records = undefined
     }
   }
@@ -48,16 +53,19 @@ export class BatchReader {
 
   async #read(
     fetched: FetchedRecords,
-    position: number,
-    byteLength: number,
+    { position, byteLength }: { position: number; byteLength: number },
+    aborted: AbortedTransactions,
     maxMessages: number,
   ): Promise<ReadBatch> {
     const { range, topic, partition, bytes, end, highWatermark } = fetched
     const firstOffset = batchHeader.baseOffset(bytes, position)
     try {
-      const codec = batchHeader.codec(bytes, position)
-      if (codec !== 0) await loadCodec(codec)
-      const messages = this.#decode(fetched, position, byteLength, maxMessages)
+      let messages: Message[] = []
+      if (!aborted.hides(bytes, position) && !batchHeader.isControl(bytes, position)) {
+        const codec = batchHeader.codec(bytes, position)
+        if (codec !== 0) await loadCodec(codec)
+        messages = this.#decode(fetched, position, byteLength, maxMessages)
+      }
       const last = messages.length === maxMessages ? messages.at(-1) : undefined
       const nextOffset =
         last === undefined ? firstOffset + batchHeader.lastOffsetDelta(bytes, position) : last.offset
@@ -79,7 +87,6 @@ export class BatchReader {
     maxMessages: number,
   ): Message[] {
     const messages: Message[] = []
-    if (batchHeader.isControl(bytes, position)) return messages
     const records = decodeRecords(bytes.subarray(position, position + length), {
       verifyCrc: this.#verifyChecksums,
     })

@@ -6,7 +6,7 @@ import { type FetchSettings, fetchSettings } from '../consumer/fetch-settings.ts
 import { Fetcher, type OutOfRange } from '../consumer/fetcher.ts'
 import { checkStartPosition, readingRanges } from '../consumer/start-position.ts'
 import { abortedError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
-import { findOffsets, type TopicPartition } from '../list-offsets.ts'
+import { findOffsets, type Isolation, type TopicPartition } from '../list-offsets.ts'
 import type { Message, MessageBatch } from '../message.ts'
 import { positive } from '../options.ts'
 import type { Coordinators } from './coordinators.ts'
@@ -38,6 +38,7 @@ export class GroupConsumer implements AsyncIterable<Message> {
   readonly #topics: readonly string[]
   readonly #options: GroupConsumerOptions
   readonly #autoCommitIntervalMs: number
+  readonly #isolation: Isolation
   readonly #lane = `group ${++lanes}`
   readonly #offsetsLane = `${this.#lane} offsets`
   readonly #positions = new Positions()
@@ -78,7 +79,9 @@ export class GroupConsumer implements AsyncIterable<Message> {
       options.limit === undefined ? Number.POSITIVE_INFINITY : positive('limit', options.limit)
     const interval = options.autoCommitIntervalMs ?? 5_000
     this.#autoCommitIntervalMs = interval === 0 ? 0 : positive('autoCommitIntervalMs', interval)
-    this.#reader = new BatchReader(this.#fetcher(fetchSettings(options)), options.verifyChecksums ?? true)
+    const settings = fetchSettings(options)
+    this.#isolation = settings.isolation
+    this.#reader = new BatchReader(this.#fetcher(settings), options.verifyChecksums ?? true)
     this.#membership = new Membership(
       cluster,
       coordinators,
@@ -286,7 +289,14 @@ export class GroupConsumer implements AsyncIterable<Message> {
     }
     const known = added.filter((one) => one.committed !== null)
     const unknown = added.filter((one) => one.committed === null)
-    const starts = await readingRanges(this.#cluster, this.#offsetsLane, unknown, from, until === 'end')
+    const starts = await readingRanges(
+      this.#cluster,
+      this.#offsetsLane,
+      unknown,
+      from,
+      until === 'end',
+      this.#isolation,
+    )
     const ends = until === 'end' ? await this.#ends(known) : []
     const ranges = [
       ...starts,
@@ -313,13 +323,22 @@ export class GroupConsumer implements AsyncIterable<Message> {
 
   async #ends(partitions: readonly TopicPartition[]): Promise<number[]> {
     const questions = partitions.map(({ topic, partition }) => ({ topic, partition, at: 'latest' as const }))
-    return (await findOffsets(this.#cluster, this.#offsetsLane, questions)).map(({ offset }) => offset ?? 0)
+    const isolation = this.#isolation
+    const found = await findOffsets(this.#cluster, this.#offsetsLane, questions, { isolation })
+    return found.map(({ offset }) => offset ?? 0)
   }
 
   /** The log does not reach back to the committed offset, or was made anew and does not reach so far. */
   async #afterOutOfRange(place: OutOfRange): Promise<number | undefined> {
     const { from = 'earliest' } = this.#options
-    const [range] = await readingRanges(this.#cluster, this.#offsetsLane, [place], from, false)
+    const [range] = await readingRanges(
+      this.#cluster,
+      this.#offsetsLane,
+      [place],
+      from,
+      false,
+      this.#isolation,
+    )
     const { topic, partition, position, earliest, latest } = place
     if (range === undefined || range.start < earliest || range.start > latest) return undefined
     this.#cluster.settings.logger.warn(
