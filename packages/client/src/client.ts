@@ -7,6 +7,8 @@ import { GroupConsumer } from './groups/group-consumer.ts'
 import type { GroupConsumerOptions } from './groups/group-consumer-options.ts'
 import { type ConnectOptions, clientSettings } from './options.ts'
 import { Producer, type ProducerOptions } from './producer/producer.ts'
+import type { ProcessHandler, ProcessOptions } from './transactions/process-options.ts'
+import { Processor } from './transactions/processor.ts'
 import {
   TransactionalProducer,
   type TransactionalProducerOptions,
@@ -46,6 +48,7 @@ export class StreamBus {
   readonly #admin: Admin
   readonly #producers = new Set<Producer | TransactionalProducer>()
   readonly #groupConsumers = new Set<GroupConsumer>()
+  readonly #processors = new Set<Processor>()
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster
@@ -87,6 +90,25 @@ export class StreamBus {
     return consumer
   }
 
+  /**
+   * Processes messages exactly once: reads topics as a member of a group, and sends what the handler makes of each
+   * message in the transaction that commits its offset. Begins at once, and goes on until it is closed.
+   *
+   *     const worker = bus.process({ from: 'orders', to: 'invoices', group: 'billing' }, (message) => ({
+   *       key: message.key,
+   *       value: invoiceOf(message.json()),
+   *     }))
+   *
+   * What the handler does elsewhere is not part of the transaction: after an abort its messages come again.
+   */
+  process(options: ProcessOptions, handler: ProcessHandler): Processor {
+    const processor = new Processor(this.#cluster, this.#coordinators, options, handler, () =>
+      this.#processors.delete(processor),
+    )
+    this.#processors.add(processor)
+    return processor
+  }
+
   get admin(): Admin {
     return this.#admin
   }
@@ -100,11 +122,12 @@ export class StreamBus {
   }
 
   /**
-   * Members leave their groups with what they processed committed, producers deliver what they hold; then every
-   * connection is closed. Rejects, when that is done, where a last commit failed.
+   * Members leave their groups with what they processed committed, producers deliver what they hold, open transactions
+   * are aborted; then every connection is closed. Rejects, when that is done, where a last commit failed.
    */
   async close(): Promise<void> {
-    const left = await Promise.allSettled([...this.#groupConsumers].map((consumer) => consumer.close()))
+    const members = [...this.#processors, ...this.#groupConsumers]
+    const left = await Promise.allSettled(members.map((member) => member.close()))
     await Promise.all([...this.#producers].map((producer) => producer.close()))
     this.#producers.clear()
     this.#cluster.close()

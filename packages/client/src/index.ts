@@ -30,6 +30,13 @@ export {
 export { type BrokerAddress, type ConnectOptions, type Logger, parseBrokers } from './options.ts'
 export { murmur2, partitionOfKey } from './producer/murmur2.ts'
 export { Producer, type ProducerOptions } from './producer/producer.ts'
+export type {
+  ProcessedMessage,
+  ProcessHandler,
+  ProcessOptions,
+  ProcessResult,
+} from './transactions/process-options.ts'
+export { Processor } from './transactions/processor.ts'
 export type { OffsetOwner, Transaction } from './transactions/transaction.ts'
 export type {
   ProducerDescription,

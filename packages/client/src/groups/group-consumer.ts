@@ -4,14 +4,14 @@ import { iterateBatches } from '../consumer/batch-iteration.ts'
 import { BatchReader } from '../consumer/batch-reader.ts'
 import { type FetchSettings, fetchSettings } from '../consumer/fetch-settings.ts'
 import { Fetcher, type OutOfRange } from '../consumer/fetcher.ts'
-import { checkStartPosition, readingRanges } from '../consumer/start-position.ts'
+import { checkStartPosition, type ReadingRange, readingRanges } from '../consumer/start-position.ts'
 import { abortedError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
 import { findOffsets, type Isolation, type TopicPartition } from '../list-offsets.ts'
 import type { Message, MessageBatch } from '../message.ts'
 import { positive } from '../options.ts'
 import type { Coordinators } from './coordinators.ts'
 import { type GroupConsumerOptions, membershipSettings } from './group-consumer-options.ts'
-import { commitOffsets, fetchCommitted } from './group-offsets.ts'
+import { type CommittingMember, commitOffsets, fetchCommitted } from './group-offsets.ts'
 import { Membership, type MembershipListener } from './membership.ts'
 import { isUncommitted, type Position, Positions } from './positions.ts'
 
@@ -46,6 +46,7 @@ export class GroupConsumer implements AsyncIterable<Message> {
   readonly #membership: Membership
   readonly #unsubscribe: () => void
   readonly #onClosed: () => void
+  readonly #beforeRevoke: () => Promise<void>
   #remaining: number
   /** Where the message or batch that the caller holds lies, and where to go on once it is processed. */
   #hand: Position | undefined
@@ -59,13 +60,16 @@ export class GroupConsumer implements AsyncIterable<Message> {
   #opened = false
   #closing: Promise<void> | undefined
 
+  /** @param beforeRevoke called, and waited for, before partitions are given up in good order */
   constructor(
     cluster: Cluster,
     coordinators: Coordinators,
     topics: string | readonly string[],
     options: GroupConsumerOptions,
     onClosed: () => void,
+    beforeRevoke: () => Promise<void> = async () => {},
   ) {
+    this.#beforeRevoke = beforeRevoke
     checkStartPosition(options.from ?? 'earliest')
     if (options.until !== undefined && options.until !== 'end') {
       throw new StreamBusError('INVALID_ARGUMENT', `until can only be 'end', not ${String(options.until)}.`)
@@ -94,6 +98,15 @@ export class GroupConsumer implements AsyncIterable<Message> {
       this.#fail(new StreamBusError('CLOSED', 'The client was closed while the consumer was reading.'))
     })
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  get group(): string {
+    return this.#options.group
+  }
+
+  /** As whom it commits at this moment; for `sendOffsets` of a transaction. The generation is -1 while it is no member. */
+  get member(): CommittingMember {
+    return this.#membership.member
   }
 
   /** The partitions the group has given to this consumer. */
@@ -161,6 +174,30 @@ export class GroupConsumer implements AsyncIterable<Message> {
         `Group '${this.#options.group}' gave ${lost.topic}/${lost.partition} to another member before its offset was committed.`,
       )
     }
+  }
+
+  /**
+   * Whether the message is the one given out last, and of a partition that is neither lost nor about to be given up.
+   *
+   * @internal
+   */
+  isInHand({ topic, partition }: TopicPartition): boolean {
+    const hand = this.#hand
+    return hand?.state === 'owned' && hand.topic === topic && hand.partition === partition
+  }
+
+  /**
+   * Goes back to what the group has on record: all that was given out since then comes again. Where it rejects,
+   * nothing is given out before it is called again.
+   *
+   * @internal
+   */
+  async rewind(): Promise<void> {
+    const partitions = this.#positions.all.filter(({ state }) => state === 'owned')
+    this.#stopReading(partitions)
+    this.#positions.remove(partitions)
+    this.#dropHand()
+    this.#reader.fetcher.add(await this.#begin(partitions))
   }
 
   /** Ends the iteration: commits what was processed, and leaves the group. Rejects where the commit failed. */
@@ -276,6 +313,15 @@ export class GroupConsumer implements AsyncIterable<Message> {
 
   async #assign(partitions: readonly TopicPartition[]): Promise<void> {
     this.#settled = false
+    const current = await this.#begin(partitions)
+    if (this.#closing !== undefined) return
+    this.#options.onAssigned?.(current.map(({ topic, partition }) => ({ topic, partition })))
+    this.#reader.fetcher.add(current)
+    this.#scheduleCommit()
+  }
+
+  /** Finds out where to read these partitions from. Those taken away meanwhile are left out. */
+  async #begin(partitions: readonly TopicPartition[]): Promise<ReadingRange[]> {
     const { group, from = 'earliest', until } = this.#options
     const added = this.#positions.add(partitions)
     const committed = new Map(
@@ -307,18 +353,13 @@ export class GroupConsumer implements AsyncIterable<Message> {
         end: ends[index] ?? Number.POSITIVE_INFINITY,
       })),
     ]
-    if (this.#closing !== undefined) return
-    // What was taken away while this was found out is left alone.
-    const current = ranges.filter((range) => {
+    return ranges.filter((range) => {
       const position = this.#positions.get(range)
       if (position === undefined || !added.includes(position) || position.state !== 'owned') return false
       position.range = range
       position.next = range.start
       return true
     })
-    this.#options.onAssigned?.(current.map(({ topic, partition }) => ({ topic, partition })))
-    this.#reader.fetcher.add(current)
-    this.#scheduleCommit()
   }
 
   async #ends(partitions: readonly TopicPartition[]): Promise<number[]> {
@@ -354,6 +395,7 @@ export class GroupConsumer implements AsyncIterable<Message> {
     if (partitions.length === 0) return
     const leaving = this.#positions.hold(partitions)
     this.#stopReading(partitions)
+    await this.#beforeRevoke()
     await this.#handIsNot(leaving)
     if (this.#options.autoCommit !== false) await this.#commit(leaving)
     this.#giveUp(partitions, false)
@@ -447,6 +489,7 @@ export class GroupConsumer implements AsyncIterable<Message> {
     clearTimeout(this.#commitTimer)
     const { fetcher } = this.#reader
     fetcher.interrupt()
+    await this.#beforeRevoke()
     this.#dropHand()
     try {
       const fenced = this.#failure?.code === 'MEMBER_FENCED' || this.#cluster.isClosed

@@ -18,6 +18,8 @@ export interface OffsetOwner {
 
 /** What happens in a transaction: all of it counts, or nothing. */
 export interface Transaction {
+  /** Why it can only be aborted; undefined as long as it can be committed. */
+  readonly failure: StreamBusError | undefined
   /**
    * Sends one message as a part of the transaction. It need not be awaited: the commit waits for it, and where it
    * fails the transaction does.
