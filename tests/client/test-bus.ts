@@ -23,6 +23,7 @@ export async function startBus(
 export async function startFlakyBus(
   clientOptions: ConnectOptions = {},
   setUp: (proxy: FlakyProxy) => void = () => {},
+  brokerOptions: BrokerOptions = {},
 ): Promise<{
   broker: Broker
   bus: StreamBus
@@ -31,7 +32,8 @@ export async function startFlakyBus(
 }> {
   const proxy = await FlakyProxy.listen()
   setUp(proxy)
-  const broker = await Broker.start({ port: 0, advertise: { host: proxy.host, port: proxy.port } })
+  const advertise = { host: proxy.host, port: proxy.port }
+  const broker = await Broker.start({ port: 0, advertise, ...brokerOptions })
   proxy.forwardTo(broker.host, broker.port)
   const bus = await connect({
     brokers: proxy.address,
