@@ -53,6 +53,7 @@ async function startOn(dataDir: string, proxy: FlakyProxy): Promise<Broker> {
     dataDir,
     advertise: { host: proxy.host, port: proxy.port },
     transactions: { abortTimedOutIntervalMs: 100 },
+    groups: { initialRebalanceDelayMs: 0 },
   })
   proxy.forwardTo(broker.host, broker.port)
   return broker
@@ -62,7 +63,12 @@ async function startOn(dataDir: string, proxy: FlakyProxy): Promise<Broker> {
 async function startWorker(proxy: FlakyProxy): Promise<{ client: StreamBus; worker: Processor }> {
   const client = await connectThrough(proxy)
   const options = { from: 'in', to: 'out', group: 'g', heartbeatIntervalMs: 100, sessionTimeoutMs: 6_000 }
-  const worker = client.process({ ...options, maxTransactionMessages: 50, maxTransactionMs: 50 }, handle)
+  // What is not delivered while the broker is away aborts the transaction.
+  const producer = { deliveryTimeoutMs: 100 }
+  const worker = client.process(
+    { ...options, producer, maxTransactionMessages: 50, maxTransactionMs: 50 },
+    handle,
+  )
   return { client, worker }
 }
 
@@ -81,6 +87,15 @@ async function handle(message: Message) {
   return { key: message.key, value: message.text() }
 }
 
+/** Cuts connections at random, half of the time after bytes were lost in one direction. */
+async function cut(proxy: FlakyProxy, random: SeededRandom): Promise<void> {
+  const side = (['client', 'broker', undefined] as const)[random.below(3)]
+  if (side !== undefined) proxy.loseTowards(side)
+  await pause(random.below(20))
+  proxy.cut()
+  if (side !== undefined) proxy.passTowards(side)
+}
+
 test.each([1, 2] as const)(
   'two workers over a network that fails and a broker that restarts put out what came in, exactly (v%i)',
   async (version) => {
@@ -92,26 +107,28 @@ test.each([1, 2] as const)(
     await source.admin.createTopic('in', { partitions })
     await source.admin.createTopic('out', { partitions })
     const workers = [await startWorker(proxy), await startWorker(proxy)]
+    const gone: Processor[] = []
+    const processed = () => [...gone, ...workers.map(({ worker }) => worker)].map((one) => one.processed)
+    const aborted = () =>
+      [...gone, ...workers.map(({ worker }) => worker)].map((one) => one.transactionsAborted)
+    const total = () => processed().reduce((sum, count) => sum + count, 0)
     const producer = source.producer({ maxBatchBytes: 2_000 })
     const input: string[] = []
     const sent: Promise<unknown>[] = []
-    for (let step = 0; step < 60; step++) {
-      for (let index = 0; index < 40; index++) {
+    for (let step = 0; step < 30; step++) {
+      for (let index = 0; index < 100; index++) {
         const value = `${input.length}`
         input.push(value)
         sent.push(producer.send('in', value, { key: value }))
       }
-      await pause(15)
-      if (step % 20 === 10) await server.restart(random.below(200))
-      else if (step % 4 === 3) {
-        const side = random.below(2) === 0 ? 'client' : 'broker'
-        proxy.loseTowards(side)
-        await pause(random.below(30))
-        proxy.cut()
-        proxy.passTowards(side)
-      }
-      if (step === 30) {
+      // The workers are at it while the next thing goes wrong.
+      const before = total()
+      for (let waits = 0; total() === before && waits < 400; waits++) await pause(5)
+      if (step % 10 === 5) await server.restart(100 + random.below(300))
+      else await cut(proxy, random)
+      if (step === 12) {
         // One leaves in good order, the other stays, and one comes.
+        gone.push(workers[0]!.worker)
         await workers[0]!.client.close()
         workers[0] = await startWorker(proxy)
       }
@@ -119,16 +136,17 @@ test.each([1, 2] as const)(
     await Promise.all(sent)
     const failed = workers.map(({ worker }) => worker.finished.then(() => 'ended'))
     const output = collect(source.consumer('out', { limit: input.length }))
-    const first = await Promise.race([output.then(() => 'all'), ...failed])
-    expect(first).toBe('all')
+    expect(await Promise.race([output.then(() => 'all'), ...failed])).toBe('all')
     await Promise.all(workers.map(({ client }) => client.close()))
     await using direct = await connect(server.broker.address)
     const committed = (await collect(direct.consumer('out', { until: 'end' }))).map(
       (message) => message.text()!,
     )
-    const numeric = (a: string, b: string) => Number(a) - Number(b)
-    expect(committed.toSorted(numeric)).toEqual(input)
+    expect(committed.toSorted((a, b) => Number(a) - Number(b))).toEqual(input)
     const offsets = await direct.admin.fetchOffsets('g')
     expect(offsets.reduce((sum, { offset }) => sum + offset, 0)).toBe(input.length)
+    expect(aborted().some((count) => count > 0)).toBe(true)
+    // All three had their part in it.
+    expect(processed().every((count) => count > 0)).toBe(true)
   },
 )

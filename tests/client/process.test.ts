@@ -1,5 +1,7 @@
 import { connect, type Message, type StreamBus } from '@streambus/client'
+import { leaveGroup } from '@streambus/protocol'
 import { expect, test } from 'vitest'
+import { RawClient } from '../../packages/broker/src/testing/raw-client.ts'
 import { collect, failureOf, startBus, startFlakyBus } from './test-bus.ts'
 import { limitTransactions } from './transaction-versions.ts'
 
@@ -227,3 +229,86 @@ test('options that cannot be are refused at once, and a message for no topic sto
   expect(await failureOf(worker.finished)).toMatchObject({ code: 'INVALID_ARGUMENT' })
   expect(await bus.admin.fetchOffsets('g')).toEqual([])
 })
+
+test('what cannot be delivered in time is processed again', async () => {
+  await using session = await startFlakyBus({ requestTimeoutMs: 300 })
+  const { bus, broker, proxy } = session
+  await using direct = await connect(broker.address)
+  await direct.producer().sendBatch(
+    'in',
+    numbers(6).map((value) => ({ value })),
+  )
+  await direct.admin.createTopic('out')
+  let calls = 0
+  const options = { from: 'in', to: 'out', group: 'g', producer: { deliveryTimeoutMs: 200 } }
+  await using worker = bus.process({ ...options, maxTransactionMessages: 4 }, (message) => {
+    // In the middle of the second transaction.
+    if (++calls === 6) {
+      proxy.loseTowards('broker')
+      setTimeout(() => {
+        proxy.cut()
+        proxy.passTowards('broker')
+      }, 500)
+    }
+    return { value: message.text() }
+  })
+  await arrived(direct, 'out', 6)
+  await worker.close()
+  expect(await committed(direct, 'out')).toEqual(numbers(6))
+  expect(worker.transactionsAborted).toBeGreaterThan(0)
+  expect(worker.processed).toBe(6)
+  expect(calls).toBeGreaterThan(6)
+})
+
+test.each([
+  { noticed: 'at once', heartbeatIntervalMs: 20 },
+  { noticed: 'by its commit', heartbeatIntervalMs: 3_000 },
+])(
+  'what a worker processed that was put out of its group does not count, and it goes on: noticed $noticed',
+  async ({ heartbeatIntervalMs }) => {
+    await using session = await startBus()
+    const { bus, broker } = session
+    await bus.admin.createTopic('in', { partitions: 2 })
+    const send = (values: readonly string[]) =>
+      bus.producer().sendBatch(
+        'in',
+        values.map((value, index) => ({ value, partition: index % 2 })),
+      )
+    await send(numbers(10))
+    const options = { from: 'in', to: 'out', group: 'g' }
+    let called!: () => void
+    let release!: () => void
+    const calling = new Promise<void>((resolve) => {
+      called = resolve
+    })
+    const released = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    await using slow = bus.process({ ...options, heartbeatIntervalMs }, async (message) => {
+      called()
+      await released
+      return { value: message.text() }
+    })
+    await calling
+    const [member] = (await bus.admin.describeGroup('g')).members
+    const raw = await RawClient.connect(broker)
+    await raw.request(leaveGroup, 3, { groupId: 'g', members: [{ memberId: member!.memberId }] })
+    raw.close()
+    await using other = bus.process({ ...options, heartbeatIntervalMs: 20 }, (message) => ({
+      value: message.text(),
+    }))
+    while (other.processed === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    expect(slow.processed).toBe(0)
+    release()
+    await arrived(bus, 'out', 10)
+    while ((await bus.admin.describeGroup('g')).members.length < 2) await new Promise((r) => setTimeout(r, 5))
+    while (slow.assignment.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    await send(numbers(20).slice(10))
+    await arrived(bus, 'out', 20)
+    await slow.close()
+    await other.close()
+    expect((await committed(bus, 'out')).sort()).toEqual(numbers(20).sort())
+    expect(slow.transactionsAborted).toBe(1)
+    expect(slow.processed).toBeGreaterThan(0)
+  },
+)

@@ -187,6 +187,18 @@ export class GroupConsumer implements AsyncIterable<Message> {
   }
 
   /**
+   * The coordinator refused offsets that a transaction was to commit: where it has put out this member, all it owned
+   * in that generation is lost.
+   *
+   * @internal
+   */
+  commitRefused(generation: number, { brokerError }: StreamBusError): void {
+    if (brokerError === 'UNKNOWN_MEMBER_ID' || brokerError === 'ILLEGAL_GENERATION') {
+      this.#membership.lost(generation, brokerError)
+    }
+  }
+
+  /**
    * Goes back to what the group has on record: all that was given out since then comes again. Where it rejects,
    * nothing is given out before it is called again.
    *

@@ -174,7 +174,9 @@ export class Processor {
         const failedForMs = performance.now() - failingSinceMs
         const isTooLong = failures > minAttempts && failedForMs > this.#cluster.settings.retryTimeoutMs
         if (this.#failure !== undefined) throw this.#failure.error
-        if (isTooLong || this.#stopping.signal.aborted || !this.#isPassing(failure)) throw failure
+        if (isTooLong || !this.#isPassing(failure)) throw failure
+        // Others process the messages: nothing is lost.
+        if (this.#stopping.signal.aborted) return
         this.#cluster.settings.logger.warn(`${sentenceOf(failure)} Its messages are processed again.`)
       }
     }
@@ -233,7 +235,13 @@ export class Processor {
       const message = `Group '${this.#options.group}' gave partitions to another member while their messages were processed.`
       throw new StreamBusError('PARTITIONS_LOST', message)
     }
-    await tx.sendOffsets(this.#consumer, batch.offsets)
+    const { generation } = this.#consumer.member
+    try {
+      await tx.sendOffsets(this.#consumer, batch.offsets)
+    } catch (error) {
+      this.#consumer.commitRefused(generation, error as StreamBusError)
+      throw error
+    }
   }
 
   async #handle(message: Message, tx: Transaction): Promise<ProcessResult> {

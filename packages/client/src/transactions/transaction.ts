@@ -170,6 +170,11 @@ export class OpenTransaction implements Transaction, SendingTransaction {
       throw new StreamBusError('INVALID_ARGUMENT', message)
     }
     if (offsets.length === 0) return
+    // Without a generation the coordinator would take it for somebody who is no member, and check nothing.
+    if (owner.member !== undefined && owner.member.generation < 0) {
+      const message = `The consumer is not a member of group '${owner.group}' at the moment: its partitions are lost.`
+      throw new StreamBusError('PARTITIONS_LOST', message)
+    }
     this.begun = true
     const member = owner.member ?? outsider
     const { signal } = this.#giveUp
