@@ -116,6 +116,12 @@ test.each(versions)(
     expect(failure).toMatchObject({ code: 'PARTITIONS_LOST' })
     expect(await committed(bus, 'out')).toEqual([])
     expect(await bus.admin.fetchOffsets('g')).toEqual([])
+    // A consumer that is between two generations: for the coordinator it would be anybody.
+    const nobody = { group: 'g', member: { generation: -1, memberId: '', instanceId: null } }
+    const offsets = [{ topic: 'in', partition: 0, offset: 1 }]
+    expect(await failureOf(producer.transaction((tx) => tx.sendOffsets(nobody, offsets)))).toMatchObject({
+      code: 'PARTITIONS_LOST',
+    })
     await producer.transaction((tx) => tx.send('out', 'y'))
     expect(await committed(bus, 'out')).toEqual(['y'])
   },
