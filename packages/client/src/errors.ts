@@ -178,7 +178,8 @@ export const errorTable = {
   },
   TRANSACTION_IN_DOUBT: {
     retriable: false,
-    meaning: 'No answer to the commit came within retryTimeoutMs: the transaction is committed, or aborted.',
+    meaning:
+      'The commit was sent, and no answer told how it ended: the transaction is committed, or aborted.',
     remedy: 'Read with read_committed what became of it before it is run again.',
   },
   PRODUCER_FENCED: {
@@ -283,6 +284,7 @@ const codeByBrokerError: Readonly<Record<string, StreamBusErrorCode>> = {
   TRANSACTIONAL_ID_NOT_FOUND: 'UNKNOWN_TRANSACTION',
   CONCURRENT_TRANSACTIONS: 'TRANSACTION_BUSY',
   TRANSACTION_ABORTABLE: 'TRANSACTION_ABORTED',
+  INVALID_TXN_STATE: 'TRANSACTION_ABORTED',
   PRODUCER_FENCED: 'PRODUCER_FENCED',
   INVALID_PRODUCER_EPOCH: 'PRODUCER_FENCED',
   TOPIC_AUTHORIZATION_FAILED: 'NOT_AUTHORIZED',

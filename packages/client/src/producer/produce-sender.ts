@@ -6,7 +6,7 @@
  * that is at the end of the same turn of the event loop, under heavy load batches fill while requests are out.
  */
 import { encodeRecordBatch, type ProduceResponse, produce } from '@streambus/protocol'
-import { backoffMs } from '../backoff.ts'
+import { backoffMs, busyBackoff } from '../backoff.ts'
 import type { Cluster } from '../cluster.ts'
 import type { Connection } from '../connection.ts'
 import { brokerError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
@@ -429,6 +429,10 @@ export class ProduceSender {
       this.#finish(queue, batch, this.#late(queue))
       return
     }
+    if (error.code === 'TRANSACTION_BUSY') {
+      this.#delay(queue, busyBackoff)
+      return
+    }
     this.#delay(queue)
     if (outOfOrder) {
       if (!queue.waitsForEarlier(batch)) queue.endSequence()
@@ -441,8 +445,8 @@ export class ProduceSender {
     return this.#transactional?.current?.failure !== undefined
   }
 
-  #delay(queue: PartitionQueue): void {
-    queue.resumeAtMs = performance.now() + backoffMs(queue.failedAttempts++, this.#cluster.settings.backoff)
+  #delay(queue: PartitionQueue, backoff = this.#cluster.settings.backoff): void {
+    queue.resumeAtMs = performance.now() + backoffMs(queue.failedAttempts++, backoff)
     this.#ready.add(queue)
     this.#scheduleAt(queue.resumeAtMs)
   }

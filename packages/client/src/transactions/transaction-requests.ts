@@ -228,7 +228,7 @@ export class TransactionRequests {
       if (!committed || !inDoubt) throw error
       throw new StreamBusError(
         'TRANSACTION_IN_DOUBT',
-        `Whether the transaction of '${transactionalId}' was committed is not known: the commit was sent, and its answer did not come.`,
+        `Whether the transaction of '${transactionalId}' was committed is not known: the commit was sent, and no answer told how it ended.`,
         { cause: error },
       )
     }

@@ -91,7 +91,7 @@ export class TransactionalProducer {
    *
    * Transactions of one producer run one after the other, in the order of the calls; one that waits inside of
    * another for ever waits for itself. Rejects with PRODUCER_FENCED, which ends the producer for good; with
-   * TRANSACTION_IN_DOUBT where the commit was sent and no answer came within `retryTimeoutMs`; or with what made the
+   * TRANSACTION_IN_DOUBT where the commit was sent and no answer told how it ended within `retryTimeoutMs`; or with what made the
    * transaction fail.
    */
   transaction<T>(run: (tx: Transaction) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
