@@ -351,6 +351,29 @@ test('closing the client aborts the open transaction; further ones fail', async 
   expect(await committed(bus, 't')).toEqual([])
 })
 
+test('closing does not wait until what a broker that is away holds up could be delivered', async () => {
+  await using session = await startVersion(2, { retryTimeoutMs: 300, connectTimeoutMs: 100 })
+  const { bus, proxy } = session
+  const producer = bus.producer({ transactionalId: 'p' })
+  let returned!: () => void
+  const returning = new Promise<void>((resolve) => {
+    returned = resolve
+  })
+  const waiting = failureOf(
+    producer.transaction(async (tx) => {
+      await tx.send('t', 'delivered')
+      proxy.refusing = true
+      proxy.cut()
+      void tx.send('t', 'held up')
+      returned()
+    }),
+  )
+  await returning
+  await pause(20)
+  await producer.close()
+  expect(await waiting).toMatchObject({ code: 'CLOSED' })
+})
+
 test('what is sent when the transaction is over is refused, and a transaction without messages costs nothing', async () => {
   await using session = await startBus()
   const { bus } = session

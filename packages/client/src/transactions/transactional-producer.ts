@@ -139,7 +139,7 @@ export class TransactionalProducer {
     try {
       const running = (async () => run(open))()
       const result = await Promise.race([running, open.interrupted])
-      await open.settle()
+      await Promise.race([open.settle(), open.interrupted])
       await this.#commit(open)
       return result
     } catch (error) {
@@ -174,7 +174,9 @@ export class TransactionalProducer {
     await open.abandon(reason)
     if (!open.begun || this.#fenced !== undefined) return
     try {
-      const options = this.#closing.signal.aborted ? { timeoutMs: lastAbortTimeoutMs } : {}
+      const { retryTimeoutMs } = this.#cluster.settings
+      const timeoutMs = Math.min(lastAbortTimeoutMs, retryTimeoutMs)
+      const options = this.#closing.signal.aborted ? { timeoutMs } : {}
       const session = await this.#requests.end(open.identity, false, options)
       this.#become(session)
       // In version 1 sequence numbers may have been given to what was never written: they begin anew with an epoch.
