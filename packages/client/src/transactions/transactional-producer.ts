@@ -89,8 +89,8 @@ export class TransactionalProducer {
    *       await tx.sendOffsets(consumer, [{ topic: 'orders', partition: 0, offset: 7 }])
    *     })
    *
-   * Transactions of one producer run one after the other, in the order of the calls; one that waits inside of
-   * another for ever waits for itself. Rejects with PRODUCER_FENCED, which ends the producer for good; with
+   * Transactions of one producer run one after the other, in the order of the calls, so that a callback must not wait
+   * for another transaction of its producer. Rejects with PRODUCER_FENCED, which ends the producer for good; with
    * TRANSACTION_IN_DOUBT where the commit was sent and no answer told how it ended within `retryTimeoutMs`; or with what made the
    * transaction fail.
    */
