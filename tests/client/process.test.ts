@@ -173,14 +173,14 @@ test('a worker whose transaction took too long processes its messages again', as
   const { bus } = session
   await bus.producer().send('in', 'slow')
   let calls = 0
-  const options = { transactionTimeoutMs: 200, maxTransactionMs: 50, until: 'end' } as const
+  const options = { transactionTimeoutMs: 1_000, maxTransactionMs: 50, until: 'end' } as const
   const worker = bus.process({ from: 'in', group: 'g', ...options }, async (message, tx) => {
     await tx.send('out', `${message.text()} ${++calls}`)
     while (calls === 1 && (await bus.admin.listTransactions())[0]?.state !== 'CompleteAbort') {
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
     // Longer than the transaction may take, by the clock of the worker as well.
-    if (calls === 1) await new Promise((resolve) => setTimeout(resolve, 250))
+    if (calls === 1) await new Promise((resolve) => setTimeout(resolve, 1_050))
   })
   await worker.finished
   expect(await committed(bus, 'out')).toEqual(['slow 2'])
@@ -312,3 +312,28 @@ test.each([
     expect(slow.processed).toBeGreaterThan(0)
   },
 )
+
+test('with an end, what could not be committed at the end is processed again', async () => {
+  await using session = await startBus()
+  const { bus, broker } = session
+  await bus.producer().sendBatch(
+    'in',
+    numbers(3).map((value) => ({ value })),
+  )
+  let calls = 0
+  const options = { from: 'in', to: 'out', group: 'g', until: 'end', heartbeatIntervalMs: 3_000 } as const
+  const worker = bus.process(options, async (message) => {
+    if (++calls === 1) {
+      const [member] = (await bus.admin.describeGroup('g')).members
+      const raw = await RawClient.connect(broker)
+      await raw.request(leaveGroup, 3, { groupId: 'g', members: [{ memberId: member!.memberId }] })
+      raw.close()
+    }
+    return { value: message.text() }
+  })
+  await worker.finished
+  expect(await committed(bus, 'out')).toEqual(numbers(3))
+  expect(worker.processed).toBe(3)
+  expect(worker.transactionsAborted).toBe(1)
+  expect(calls).toBe(6)
+})

@@ -205,6 +205,7 @@ export class GroupConsumer implements AsyncIterable<Message> {
    * @internal
    */
   async rewind(): Promise<void> {
+    if (this.#closing !== undefined) return
     const partitions = this.#positions.all.filter(({ state }) => state === 'owned')
     this.#stopReading(partitions)
     this.#positions.remove(partitions)

@@ -46,11 +46,11 @@ export class Processor {
   readonly #options: ProcessOptions
   readonly #settings: ProcessSettings
   readonly #handler: ProcessHandler
-  readonly #consumer: GroupConsumer
-  readonly #messages: AsyncIterator<Message>
   readonly #stopping = new AbortController()
   readonly #finished: Promise<void>
   #producer: TransactionalProducer
+  #consumer: GroupConsumer
+  #messages: AsyncIterator<Message>
   /** Asked for, and not taken yet. */
   #next: Promise<IteratorResult<Message>> | undefined
   #batch: BatchTransaction | undefined
@@ -158,16 +158,24 @@ export class Processor {
   async #run(): Promise<void> {
     let failures = 0
     let failingSinceMs: number | undefined
+    let hasJoinedAgain = false
     let error: unknown
     for (;;) {
       try {
         if (failures > 0) await this.#startOver(error, failures)
         const first = await this.#take()
-        if (first === undefined || this.#stopping.signal.aborted) return
+        if (this.#stopping.signal.aborted) return
+        if (first === undefined) {
+          if (failures === 0 || hasJoinedAgain) return
+          await this.#joinAgain()
+          hasJoinedAgain = true
+          continue
+        }
         await this.#transact(first)
         failures = 0
         failingSinceMs = undefined
       } catch (failure) {
+        hasJoinedAgain = false
         error = failure
         failingSinceMs ??= performance.now()
         failures++
@@ -197,6 +205,13 @@ export class Processor {
     }
     await this.#producer.ready()
     await this.#consumer.rewind()
+  }
+
+  /** It had come to its end, and left, when its last transaction was aborted: those messages are still to be read. */
+  async #joinAgain(): Promise<void> {
+    await this.#consumer.close()
+    this.#consumer = this.#newConsumer()
+    this.#messages = this.#consumer[Symbol.asyncIterator]()
   }
 
   /** One transaction: this message, and those that come while it is open. */
