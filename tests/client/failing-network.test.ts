@@ -146,3 +146,34 @@ test('several producers and consumers use connections of their own and do not wa
   await Promise.all(waiting.map((consumer) => consumer.close()))
   expect(await Promise.all(reading)).toEqual(waiting.map(() => []))
 })
+
+test('a member whose connection is cut while it joins stays one member, however often', async () => {
+  const brokerOptions = { groups: { minSessionTimeoutMs: 100 } }
+  await using session = await startFlakyBus({}, () => {}, brokerOptions)
+  const { broker, bus, proxy } = session
+  await bus.admin.createTopic('t', { partitions: 2 })
+  await bus.producer().send('t', 'x', { partition: 0 })
+  await using direct = await connect(broker.address)
+  const members = async () => (await direct.admin.describeGroup('g')).members
+  const options = { group: 'g', heartbeatIntervalMs: 20 }
+  // Holds a message, so that the rebalance that the other one begins waits.
+  const holding = direct.consumer('t', options)
+  const iterator = holding[Symbol.asyncIterator]()
+  await iterator.next()
+  const joining = bus.consumer('t', { ...options, sessionTimeoutMs: 1_000 })
+  const reading = collect(joining)
+  while ((await members()).length < 2) await pause(5)
+  for (let cuts = 0; cuts < 3; cuts++) {
+    const before = proxy.connections
+    proxy.cut()
+    while (proxy.connections === before) await pause(5)
+    await pause(100)
+  }
+  const next = iterator.next()
+  while (joining.assignment.length === 0) await pause(5)
+  expect(await members()).toHaveLength(2)
+  await holding.close()
+  await next
+  await joining.close()
+  await reading
+})

@@ -12,6 +12,7 @@ export class FlakyProxy {
   /** `towards` a side: bytes for it are passed on, or held, or lost. */
   #towards = { client: 'pass', broker: 'pass' } as Record<'client' | 'broker', 'pass' | 'lose'>
   #refusing = false
+  #alterFirstAnswer: ((frame: Uint8Array) => Uint8Array) | undefined
   connections = 0
 
   static async listen(): Promise<FlakyProxy> {
@@ -43,6 +44,11 @@ export class FlakyProxy {
       broker.resetAndDestroy()
     }
     this.#pairs.clear()
+  }
+
+  /** Passes the first answer of each connection, in which the broker says what it can do, through this. */
+  alterFirstAnswer(alter: (frame: Uint8Array) => Uint8Array): void {
+    this.#alterFirstAnswer = alter
   }
 
   /** While true, new connections are cut at once. */
@@ -79,7 +85,9 @@ export class FlakyProxy {
     const pair = { client, broker }
     this.#pairs.add(pair)
     const relay = (from: net.Socket, to: net.Socket, side: 'client' | 'broker') => {
-      from.on('data', (chunk) => {
+      const alter = side === 'client' ? firstFrameAltered(this.#alterFirstAnswer) : undefined
+      from.on('data', (received) => {
+        const chunk = alter === undefined ? received : alter(received)
         if (this.#towards[side] === 'pass' && !to.destroyed && !to.write(chunk)) {
           from.pause()
           to.once('drain', () => from.resume())
@@ -93,5 +101,25 @@ export class FlakyProxy {
     }
     relay(client, broker, 'broker')
     relay(broker, client, 'client')
+  }
+}
+
+/** A function of the chunks of a connection: holds them back until the first frame is whole, and alters that. */
+function firstFrameAltered(
+  alter: ((frame: Uint8Array) => Uint8Array) | undefined,
+): ((chunk: Buffer) => Buffer) | undefined {
+  if (alter === undefined) return undefined
+  let held: Buffer | undefined = Buffer.alloc(0)
+  return (chunk) => {
+    if (held === undefined) return chunk
+    held = Buffer.concat([held, chunk])
+    if (held.length < 4 || held.length < 4 + held.readInt32BE()) return Buffer.alloc(0)
+    const end = 4 + held.readInt32BE()
+    const altered = alter(held.subarray(4, end))
+    const length = Buffer.alloc(4)
+    length.writeInt32BE(altered.length)
+    const passed = Buffer.concat([length, altered, held.subarray(end)])
+    held = undefined
+    return passed
   }
 }

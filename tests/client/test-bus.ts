@@ -20,14 +20,20 @@ export async function startBus(
 }
 
 /** The same with a network in between that fails on demand; all traffic goes through it. */
-export async function startFlakyBus(clientOptions: ConnectOptions = {}): Promise<{
+export async function startFlakyBus(
+  clientOptions: ConnectOptions = {},
+  setUp: (proxy: FlakyProxy) => void = () => {},
+  brokerOptions: BrokerOptions = {},
+): Promise<{
   broker: Broker
   bus: StreamBus
   proxy: FlakyProxy
   [Symbol.asyncDispose](): Promise<void>
 }> {
   const proxy = await FlakyProxy.listen()
-  const broker = await Broker.start({ port: 0, advertise: { host: proxy.host, port: proxy.port } })
+  setUp(proxy)
+  const advertise = { host: proxy.host, port: proxy.port }
+  const broker = await Broker.start({ port: 0, advertise, ...brokerOptions })
   proxy.forwardTo(broker.host, broker.port)
   const bus = await connect({
     brokers: proxy.address,

@@ -8,6 +8,12 @@ export interface BackoffOptions {
 }
 
 /**
+ * For a coordinator that is still writing the markers of the last transaction: that takes milliseconds, and Kafka
+ * lets every transaction that follows another at once wait for it.
+ */
+export const busyBackoff: BackoffOptions = { initialMs: 4, maxMs: 200 }
+
+/**
  * How long to wait before attempt number `attempt` (0 = the first retry): grows up to a bound, and spreads
  * over the upper half of it so that clients which lost the same broker do not come back at the same moment.
  */

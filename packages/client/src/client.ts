@@ -1,12 +1,19 @@
 import { Admin } from './admin.ts'
 import { Cluster } from './cluster.ts'
 import { Consumer, type ConsumerOptions } from './consumer/consumer.ts'
+import { StreamBusError } from './errors.ts'
 import { Coordinators } from './groups/coordinators.ts'
 import { GroupConsumer } from './groups/group-consumer.ts'
 import type { GroupConsumerOptions } from './groups/group-consumer-options.ts'
 import { type ConnectOptions, clientSettings } from './options.ts'
 import { Producer, type ProducerOptions } from './producer/producer.ts'
 import { Topic, type TopicOptions } from './topics/topic.ts'
+import type { ProcessHandler, ProcessOptions } from './transactions/process-options.ts'
+import { Processor } from './transactions/processor.ts'
+import {
+  TransactionalProducer,
+  type TransactionalProducerOptions,
+} from './transactions/transactional-producer.ts'
 
 /**
  * Connects to a cluster: StreamBus, Apache Kafka 2.8 or later, or Redpanda.
@@ -40,9 +47,10 @@ export class StreamBus {
   readonly #cluster: Cluster
   readonly #coordinators: Coordinators
   readonly #admin: Admin
-  readonly #producers = new Set<Producer>()
+  readonly #producers = new Set<Producer | TransactionalProducer>()
   #sharedProducer: Producer | undefined
   readonly #groupConsumers = new Set<GroupConsumer>()
+  readonly #processors = new Set<Processor>()
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster
@@ -50,10 +58,15 @@ export class StreamBus {
     this.#admin = new Admin(cluster, this.#coordinators)
   }
 
-  /** With options a producer of its own buffer and order; without, one that everybody who asks so shares. */
-  producer(options?: ProducerOptions): Producer {
+  /**
+   * With options a producer of its own buffer and order; without, one that everybody who asks so shares. With a
+   * `transactionalId`, one that sends in transactions.
+   */
+  producer(options: TransactionalProducerOptions): TransactionalProducer
+  producer(options?: ProducerOptions): Producer
+  producer(options?: ProducerOptions | TransactionalProducerOptions): Producer | TransactionalProducer {
     if (options !== undefined) return this.#newProducer(options)
-    if (this.#sharedProducer?.isClosed !== false) this.#sharedProducer = this.#newProducer({})
+    if (this.#sharedProducer?.isClosed !== false) this.#sharedProducer = this.#newProducer({}) as Producer
     return this.#sharedProducer
   }
 
@@ -65,8 +78,15 @@ export class StreamBus {
     return new Topic(this, name, options)
   }
 
-  #newProducer(options: ProducerOptions): Producer {
-    const producer = new Producer(this.#cluster, options)
+  #newProducer(options: ProducerOptions | TransactionalProducerOptions): Producer | TransactionalProducer {
+    if ('transactionTimeoutMs' in options && !('transactionalId' in options)) {
+      const message = 'transactionTimeoutMs has no meaning without a transactionalId.'
+      throw new StreamBusError('INVALID_ARGUMENT', message)
+    }
+    const producer =
+      'transactionalId' in options
+        ? new TransactionalProducer(this.#cluster, this.#coordinators, options)
+        : new Producer(this.#cluster, options)
     this.#producers.add(producer)
     return producer
   }
@@ -89,6 +109,25 @@ export class StreamBus {
     return consumer
   }
 
+  /**
+   * Processes messages exactly once: reads topics as a member of a group, and sends what the handler makes of each
+   * message in the transaction that commits its offset. Begins at once, and goes on until it is closed.
+   *
+   *     const worker = bus.process({ from: 'orders', to: 'invoices', group: 'billing' }, (message) => ({
+   *       key: message.key,
+   *       value: invoiceOf(message.json()),
+   *     }))
+   *
+   * What the handler does elsewhere is not part of the transaction: after an abort its messages come again.
+   */
+  process(options: ProcessOptions, handler: ProcessHandler): Processor {
+    const processor = new Processor(this.#cluster, this.#coordinators, options, handler, () =>
+      this.#processors.delete(processor),
+    )
+    this.#processors.add(processor)
+    return processor
+  }
+
   get admin(): Admin {
     return this.#admin
   }
@@ -102,11 +141,12 @@ export class StreamBus {
   }
 
   /**
-   * Members leave their groups with what they processed committed, producers deliver what they hold; then every
-   * connection is closed. Rejects, when that is done, where a last commit failed.
+   * Members leave their groups with what they processed committed, producers deliver what they hold, open transactions
+   * are aborted; then every connection is closed. Rejects, when that is done, where a last commit failed.
    */
   async close(): Promise<void> {
-    const left = await Promise.allSettled([...this.#groupConsumers].map((consumer) => consumer.close()))
+    const members = [...this.#processors, ...this.#groupConsumers]
+    const left = await Promise.allSettled(members.map((member) => member.close()))
     await Promise.all([...this.#producers].map((producer) => producer.close()))
     this.#producers.clear()
     this.#cluster.close()

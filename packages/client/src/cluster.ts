@@ -5,7 +5,7 @@
  */
 import { setMaxListeners } from 'node:events'
 import { metadata } from '@streambus/protocol'
-import { backoffMs, pause } from './backoff.ts'
+import { backoffMs, busyBackoff, pause } from './backoff.ts'
 import { Connection } from './connection.ts'
 import { brokerError, isStreamBusError, StreamBusError } from './errors.ts'
 import { type BrokerAddress, type ClientSettings, formatAddress } from './options.ts'
@@ -287,7 +287,8 @@ export class Cluster {
       } catch (error) {
         if (this.#closing.signal.aborted) throw closedError()
         if (!isStreamBusError(error) || !error.retriable) throw error
-        const waitMs = backoffMs(attempt, this.settings.backoff)
+        const isBusy = error.code === 'TRANSACTION_BUSY'
+        const waitMs = backoffMs(attempt, isBusy ? busyBackoff : this.settings.backoff)
         if (performance.now() + waitMs >= deadlineMs) throw error
         this.settings.logger.debug(`${error.message} Trying again.`)
         await pause(waitMs, signal)

@@ -72,6 +72,7 @@ export class Connection {
   readonly #decoder: FrameDecoder
   readonly #maxInFlightRequests: number
   #versions: ReadonlyMap<number, VersionRange> = new Map([[apiVersions.key, { min: 0, max: 3 }]])
+  #features: ReadonlyMap<string, number> = new Map()
   #inFlight: Pending[] = []
   /** Index of the oldest unanswered request in `#inFlight`; the array is cut when it is empty. */
   #oldest = 0
@@ -136,6 +137,11 @@ export class Connection {
   /** What the broker offers, by API key. */
   get versions(): ReadonlyMap<number, VersionRange> {
     return this.#versions
+  }
+
+  /** The level of a feature that the whole cluster agreed on (KIP-584); 0 where there is none. */
+  finalizedLevelOf(feature: string): number {
+    return this.#features.get(feature) ?? 0
   }
 
   /** Called once, when the connection is over for whatever reason, with how many requests that left open. */
@@ -251,6 +257,9 @@ export class Connection {
         apiKey,
         { min: minVersion, max: maxVersion },
       ]),
+    )
+    this.#features = new Map(
+      answer.finalizedFeatures.map(({ name, maxVersionLevel }) => [name, maxVersionLevel]),
     )
   }
 

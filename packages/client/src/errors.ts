@@ -198,6 +198,24 @@ export const errorTable = {
     meaning: 'The transaction is being completed or aborted at this moment.',
     remedy: 'Try again in a moment.',
   },
+  TRANSACTION_ABORTED: {
+    retriable: false,
+    meaning: 'A part of the transaction failed, so all of it was aborted: nothing of it counts.',
+    remedy: 'Look at the cause, and run the transaction again.',
+  },
+  TRANSACTION_IN_DOUBT: {
+    retriable: false,
+    meaning:
+      'The commit was sent, and no answer told how it ended: the transaction is committed, or aborted.',
+    remedy: 'Read with read_committed what became of it before it is run again.',
+  },
+  PRODUCER_FENCED: {
+    retriable: false,
+    meaning:
+      'Another producer took the transactional id over, or a transaction took longer than transactionTimeoutMs.',
+    remedy:
+      'Give each producer that runs an id of its own, and keep transactions short; make a new producer.',
+  },
   NOT_AUTHORIZED: {
     retriable: false,
     meaning: 'The broker does not allow this.',
@@ -304,6 +322,10 @@ const codeByBrokerError: Readonly<Record<string, StreamBusErrorCode>> = {
   CONCURRENT_TRANSACTIONS: 'TRANSACTION_BUSY',
   SASL_AUTHENTICATION_FAILED: 'AUTHENTICATION_FAILED',
   UNSUPPORTED_SASL_MECHANISM: 'AUTHENTICATION_FAILED',
+  TRANSACTION_ABORTABLE: 'TRANSACTION_ABORTED',
+  INVALID_TXN_STATE: 'TRANSACTION_ABORTED',
+  PRODUCER_FENCED: 'PRODUCER_FENCED',
+  INVALID_PRODUCER_EPOCH: 'PRODUCER_FENCED',
   TOPIC_AUTHORIZATION_FAILED: 'NOT_AUTHORIZED',
   CLUSTER_AUTHORIZATION_FAILED: 'NOT_AUTHORIZED',
   GROUP_AUTHORIZATION_FAILED: 'NOT_AUTHORIZED',

@@ -17,7 +17,7 @@ export { errorTable, isStreamBusError, StreamBusError, type StreamBusErrorCode }
 export type { GroupDescription, GroupListing, GroupMember } from './groups/group-admin.ts'
 export { GroupConsumer } from './groups/group-consumer.ts'
 export type { AssignorName, GroupConsumerOptions } from './groups/group-consumer-options.ts'
-export type { CommittedOffset, OffsetToCommit } from './groups/group-offsets.ts'
+export type { CommittedOffset, CommittingMember, OffsetToCommit } from './groups/group-offsets.ts'
 export type { PartitionLag } from './groups/lag.ts'
 export {
   type DeadLetter,
@@ -32,7 +32,7 @@ export type {
   HandlerContext,
   RetryOptions,
 } from './handling/handle-options.ts'
-export type { FoundOffset, OffsetQuery, TopicPartition } from './list-offsets.ts'
+export type { FoundOffset, Isolation, OffsetQuery, TopicPartition } from './list-offsets.ts'
 export {
   type HeaderInput,
   Message,
@@ -55,7 +55,20 @@ export { type InvalidMessageOptions, TypedConsumer } from './topics/typed-consum
 export { TypedMessage } from './topics/typed-message.ts'
 export { type TypedOutgoingMessage, TypedProducer, type TypedSendOptions } from './topics/typed-producer.ts'
 export type {
+  ProcessedMessage,
+  ProcessHandler,
+  ProcessOptions,
+  ProcessResult,
+} from './transactions/process-options.ts'
+export { Processor } from './transactions/processor.ts'
+export type { OffsetOwner, Transaction } from './transactions/transaction.ts'
+export type {
   ProducerDescription,
   TransactionDescription,
   TransactionListing,
 } from './transactions/transaction-admin.ts'
+export {
+  TransactionalProducer,
+  type TransactionalProducerOptions,
+  type TransactionOptions,
+} from './transactions/transactional-producer.ts'

@@ -15,6 +15,16 @@ export interface FoundOffset extends TopicPartition {
   readonly offset: number | null
 }
 
+/** Which end of a log is meant: the last stable offset, behind which transactions are open, or the high watermark. */
+export type Isolation = 'read_committed' | 'read_uncommitted'
+
+export const isolationLevels: Readonly<Record<Isolation, number>> = { read_uncommitted: 0, read_committed: 1 }
+
+export interface FindOffsetsOptions extends RetryOptions {
+  /** Default `read_uncommitted`. */
+  isolation?: Isolation
+}
+
 const LATEST = -1n
 const EARLIEST = -2n
 
@@ -26,8 +36,9 @@ export async function findOffsets(
   cluster: Cluster,
   lane: string,
   questions: readonly (TopicPartition & { at: OffsetQuery })[],
-  options: RetryOptions = {},
+  options: FindOffsetsOptions = {},
 ): Promise<FoundOffset[]> {
+  const isolationLevel = isolationLevels[options.isolation ?? 'read_uncommitted']
   const answers = new Array<FoundOffset | undefined>(questions.length)
   let stale = false
   await cluster.retrying(async () => {
@@ -44,7 +55,7 @@ export async function findOffsets(
       byLeader.set(leader, [...(byLeader.get(leader) ?? []), index])
     }
     const rounds = [...byLeader].map(([leader, indexes]) =>
-      askLeader(cluster, lane, leader, questions, indexes, answers),
+      askLeader(cluster, lane, leader, isolationLevel, questions, indexes, answers),
     )
     const failures = (await Promise.allSettled(rounds)).flatMap((round) =>
       round.status === 'rejected' ? [round.reason as unknown] : [],
@@ -59,6 +70,7 @@ async function askLeader(
   cluster: Cluster,
   lane: string,
   leader: number,
+  isolationLevel: number,
   questions: readonly (TopicPartition & { at: OffsetQuery })[],
   indexes: readonly number[],
   answers: (FoundOffset | undefined)[],
@@ -83,6 +95,7 @@ async function askLeader(
     }
     const answer = await connection.request(listOffsets, {
       replicaId: -1,
+      isolationLevel,
       topics: [...byTopic].map(([name, topicIndexes]) => ({
         name,
         partitions: topicIndexes.map((index) => ({

@@ -1,10 +1,11 @@
 import { batchesIn, batchHeader, decodeRecords, loadCodec } from '@streambus/protocol'
 import { isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
 import { Message, type MessageBatch } from '../message.ts'
+import { AbortedTransactions } from './aborted-transactions.ts'
 import type { FetchedRecords, Fetcher } from './fetcher.ts'
 import type { ReadingRange } from './start-position.ts'
 
-/** A batch as it was read, which may hold no message: control records, compaction, offsets not asked for. */
+/** A batch as it was read, which may hold no message: control records, aborted ones, compaction, offsets not asked for. */
 export interface ReadBatch extends MessageBatch {
   readonly range: ReadingRange
   /** Where to go on once the messages are processed: behind the batch, also where its end holds no message. */
@@ -48,12 +49,14 @@ export class FetchedBatches {
   readonly records: FetchedRecords
   readonly #verifyChecksums: boolean
   readonly #batches: Iterator<{ position: number; byteLength: number }>
+  readonly #aborted: AbortedTransactions
   #readTo: number
 
   constructor(records: FetchedRecords, verifyChecksums: boolean) {
     this.records = records
     this.#verifyChecksums = verifyChecksums
     this.#batches = batchesIn(records.bytes)
+    this.#aborted = new AbortedTransactions(records.aborted)
     this.#readTo = records.from
   }
 
@@ -81,9 +84,12 @@ export class FetchedBatches {
   ): Promise<ReadBatch> {
     const { range, topic, partition, bytes, highWatermark } = this.records
     try {
-      const codec = batchHeader.codec(bytes, position)
-      if (codec !== 0) await loadCodec(codec)
-      const messages = this.#decode(position, byteLength, maxMessages)
+      let messages: Message[] = []
+      if (!this.#aborted.hides(bytes, position) && !batchHeader.isControl(bytes, position)) {
+        const codec = batchHeader.codec(bytes, position)
+        if (codec !== 0) await loadCodec(codec)
+        messages = this.#decode(position, byteLength, maxMessages)
+      }
       const last = messages.length === maxMessages ? messages.at(-1) : undefined
       const nextOffset = last === undefined ? behindBatch : last.offset + 1
       return { range, topic, partition, messages, highWatermark, nextOffset }
@@ -101,7 +107,6 @@ export class FetchedBatches {
   #decode(position: number, length: number, maxMessages: number): Message[] {
     const { topic, partition, bytes, from, end } = this.records
     const messages: Message[] = []
-    if (batchHeader.isControl(bytes, position)) return messages
     const records = decodeRecords(bytes.subarray(position, position + length), {
       verifyCrc: this.#verifyChecksums,
     })

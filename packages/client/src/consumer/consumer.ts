@@ -34,8 +34,8 @@ let lanes = 0
  *
  *     for await (const message of bus.consumer('orders', { from: 'earliest', until: 'end' })) { … }
  *
- * Messages are delivered as soon as they are in the log, also those of transactions that are not committed.
- * The order within a partition is the order of the log; partitions are interleaved. The iteration throws
+ * Messages are delivered as soon as they are in the log, those of a transaction when it is committed
+ * (`isolation`). The order within a partition is the order of the log; partitions are interleaved. The iteration throws
  * OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC, UNKNOWN_PARTITION, CORRUPT_DATA, NO_PROGRESS, or the last error of a
  * broker that could not be reached within `retryTimeoutMs`. Leaving the loop closes the consumer.
  */
@@ -234,7 +234,8 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
         assigned.push({ topic: name, partition })
       }
     }
-    const ranges = await readingRanges(this.#cluster, this.#lane, assigned, from, until === 'end')
+    const { isolation } = this.#settings
+    const ranges = await readingRanges(this.#cluster, this.#lane, assigned, from, until === 'end', isolation)
     const fetcher = new Fetcher(this.#cluster, this.#lane, this.#settings, ranges, {
       onStalled: ({ topic, partition }, error) => {
         this.events.stalled(`${topic}/${partition}`, { cause: 'partition', topic, partition, error })

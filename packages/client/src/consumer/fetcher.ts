@@ -10,7 +10,8 @@ import { batchesIn, batchHeader, type FetchResponse, fetch } from '@streambus/pr
 import { backoffMs } from '../backoff.ts'
 import type { Cluster } from '../cluster.ts'
 import { brokerError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
-import { findOffsets, noLeader, type TopicPartition } from '../list-offsets.ts'
+import { findOffsets, isolationLevels, noLeader, type TopicPartition } from '../list-offsets.ts'
+import type { AbortedTransaction } from './aborted-transactions.ts'
 import type { FetchSettings } from './fetch-settings.ts'
 import type { ReadingRange } from './start-position.ts'
 
@@ -46,6 +47,8 @@ export interface FetchedRecords {
   readonly from: number
   readonly end: number
   readonly highWatermark: number
+  /** Transactions among them that were aborted; their records are not to be delivered. */
+  readonly aborted: readonly AbortedTransaction[]
 }
 
 interface Cursor {
@@ -250,6 +253,7 @@ export class Fetcher {
           maxWaitMs: this.#settings.maxWaitMs,
           minBytes: this.#settings.minBytes,
           maxBytes: this.#settings.maxBytes,
+          isolationLevel: isolationLevels[this.#settings.isolation],
           topics: [...byTopic].map(([topic, ofTopic]) => ({
             topic,
             partitions: ofTopic.map(({ partition, position, maxBytes }) => ({
@@ -302,7 +306,7 @@ export class Fetcher {
         } else if ((partition.records?.byteLength ?? 0) > 0) {
           anyRecords = true
           this.#onRecords(cursor, partition)
-        } else if (Number(partition.highWatermark) > cursor.position) {
+        } else if (this.#readableEnd(partition) > cursor.position) {
           held.push(cursor)
         } else {
           this.#onProgress(cursor)
@@ -318,7 +322,13 @@ export class Fetcher {
     }
   }
 
-  #onRecords(cursor: Cursor, { records, highWatermark }: PartitionAnswer): void {
+  /** The offset up to which the broker sends records: open transactions are held back from who reads committed. */
+  #readableEnd({ highWatermark, lastStableOffset }: PartitionAnswer): number {
+    const holdsBack = this.#settings.isolation === 'read_committed' && lastStableOffset >= 0n
+    return Number(holdsBack ? lastStableOffset : highWatermark)
+  }
+
+  #onRecords(cursor: Cursor, { records, highWatermark, abortedTransactions }: PartitionAnswer): void {
     const bytes = records as Uint8Array
     let wholeBytes = 0
     let nextOffset = cursor.position
@@ -349,6 +359,10 @@ export class Fetcher {
       from: cursor.position,
       end,
       highWatermark: Number(highWatermark),
+      aborted: (abortedTransactions ?? []).map(({ producerId, firstOffset }) => ({
+        producerId: Number(producerId),
+        firstOffset: Number(firstOffset),
+      })),
     })
     this.#bufferedBytes += wholeBytes
     cursor.position = nextOffset

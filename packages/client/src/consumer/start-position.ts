@@ -1,6 +1,6 @@
 import type { Cluster } from '../cluster.ts'
 import { StreamBusError } from '../errors.ts'
-import { findOffsets, type OffsetQuery, type TopicPartition } from '../list-offsets.ts'
+import { findOffsets, type Isolation, type OffsetQuery, type TopicPartition } from '../list-offsets.ts'
 
 /**
  * Where reading begins: the first message still held, the end of the log, an offset (0, 1, 2, …), that many
@@ -32,12 +32,14 @@ export async function readingRanges(
   partitions: readonly TopicPartition[],
   from: StartPosition,
   untilEnd: boolean,
+  isolation: Isolation,
 ): Promise<ReadingRange[]> {
-  const ask = async (at: OffsetQuery) => {
+  const ask = async (at: OffsetQuery, end = isolation) => {
     const found = await findOffsets(
       cluster,
       lane,
       partitions.map((one) => ({ ...one, at })),
+      { isolation: end },
     )
     return found.map(({ offset }) => offset)
   }
@@ -45,6 +47,10 @@ export async function readingRanges(
   const latest = fromEnd || untilEnd || from instanceof Date ? await ask('latest') : []
   const earliest = from === 'earliest' || (fromEnd && from !== 'latest') ? await ask('earliest') : []
   const ofTime = from instanceof Date ? await ask({ timestampMs: from.getTime() }) : []
+  // Behind the last stable offset there may be more already, which is only not to be read yet.
+  const isBehind = typeof from === 'number' && latest.some((last) => from > (last ?? 0))
+  const written =
+    isBehind && isolation === 'read_committed' ? await ask('latest', 'read_uncommitted') : latest
   return partitions.map((one, index) => {
     const last = latest[index] ?? 0
     let start: number
@@ -53,10 +59,10 @@ export async function readingRanges(
     else if (from instanceof Date) start = ofTime[index] ?? last
     else start = from >= 0 ? from : Math.max(earliest[index] ?? 0, last + from)
     // A broker would refuse it, but a reader who stops at the end never asks for what lies behind it.
-    if (untilEnd && start > last) {
+    if (untilEnd && start > (written[index] ?? 0)) {
       throw new StreamBusError(
         'OFFSET_OUT_OF_RANGE',
-        `Offset ${start} of ${one.topic}/${one.partition} is out of range: it ends at ${last}.`,
+        `Offset ${start} of ${one.topic}/${one.partition} is out of range: it ends at ${written[index]}.`,
       )
     }
     return { ...one, start, end: untilEnd ? last : Number.POSITIVE_INFINITY }

@@ -67,7 +67,10 @@ export class Coordinators {
       try {
         return await operation(await this.connectionTo(kind, key, lane))
       } catch (error) {
-        if (isStreamBusError(error) && error.retriable) this.forget(kind, key)
+        // One that is busy with the last transaction is the right one.
+        if (isStreamBusError(error) && error.retriable && error.code !== 'TRANSACTION_BUSY') {
+          this.forget(kind, key)
+        }
         throw error
       }
     }, options)

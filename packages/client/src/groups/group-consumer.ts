@@ -5,20 +5,21 @@ import { ObservableConsumer } from '../consumer/consumer-events.ts'
 import { type FetchSettings, fetchSettings } from '../consumer/fetch-settings.ts'
 import { Fetcher, type OutOfRange } from '../consumer/fetcher.ts'
 import { checkSeekTarget, type SeekTarget, soughtOffset } from '../consumer/seek.ts'
-import { checkStartPosition, type ReadingRange, readingRanges } from '../consumer/start-position.ts'
+import { checkStartPosition, type ReadingRange } from '../consumer/start-position.ts'
 import { abortedError, StreamBusError, sentenceOf } from '../errors.ts'
 import { type HandleOptions, type Handler, handleSettings } from '../handling/handle-options.ts'
 import { HandlerRuns } from '../handling/handler-runs.ts'
-import { findOffsets, type TopicPartition } from '../list-offsets.ts'
+import type { TopicPartition } from '../list-offsets.ts'
 import type { Message, MessageBatch } from '../message.ts'
 import { positive } from '../options.ts'
 import type { Coordinators } from './coordinators.ts'
 import { type GroupConsumerOptions, membershipSettings } from './group-consumer-options.ts'
-import { fetchCommitted } from './group-offsets.ts'
+import type { CommittingMember } from './group-offsets.ts'
 import { lagOf, type PartitionLag } from './lag.ts'
 import { Membership, type MembershipListener } from './membership.ts'
 import { OffsetCommits } from './offset-commits.ts'
 import { type Position, Positions } from './positions.ts'
+import { StartingPlaces } from './starting-places.ts'
 
 /** How long the commit at the end may take. */
 const lastCommitTimeoutMs = 5_000
@@ -39,7 +40,6 @@ let lanes = 0
  */
 export class GroupConsumer extends ObservableConsumer implements AsyncIterable<Message> {
   readonly #cluster: Cluster
-  readonly #coordinators: Coordinators
   readonly #topics: readonly string[]
   readonly #options: GroupConsumerOptions
   readonly #fetchSettings: FetchSettings
@@ -49,8 +49,10 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   readonly #reader: BatchReader
   readonly #membership: Membership
   readonly #commits: OffsetCommits
+  readonly #places: StartingPlaces
   readonly #unsubscribe: () => void
   readonly #onClosed: () => void
+  readonly #beforeRevoke: () => Promise<void>
   #remaining: number
   /** Where the message or batch that the caller holds lies, and where to go on once it is processed. */
   #hand: Position | undefined
@@ -65,20 +67,22 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   #opened = false
   #closing: Promise<void> | undefined
 
+  /** @param beforeRevoke called, and waited for, before partitions are given up in good order */
   constructor(
     cluster: Cluster,
     coordinators: Coordinators,
     topics: string | readonly string[],
     options: GroupConsumerOptions,
     onClosed: () => void,
+    beforeRevoke: () => Promise<void> = async () => {},
   ) {
     super()
+    this.#beforeRevoke = beforeRevoke
     checkStartPosition(options.from ?? 'earliest')
     if (options.until !== undefined && options.until !== 'end') {
       throw new StreamBusError('INVALID_ARGUMENT', `until can only be 'end', not ${String(options.until)}.`)
     }
     this.#cluster = cluster
-    this.#coordinators = coordinators
     this.#onClosed = onClosed
     this.#topics = typeof topics === 'string' ? [topics] : topics
     this.#options = options
@@ -88,6 +92,13 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     const autoCommitIntervalMs = interval === 0 ? 0 : positive('autoCommitIntervalMs', interval)
     this.#fetchSettings = fetchSettings(options)
     this.#reader = new BatchReader(this.#fetcher(this.#fetchSettings), options.verifyChecksums ?? true)
+    this.#places = new StartingPlaces(
+      cluster,
+      coordinators,
+      this.#offsetsLane,
+      options,
+      this.#fetchSettings.isolation,
+    )
     this.#membership = new Membership(
       cluster,
       coordinators,
@@ -113,6 +124,15 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
       this.#fail(new StreamBusError('CLOSED', 'The client was closed while the consumer was reading.'))
     })
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  get group(): string {
+    return this.#options.group
+  }
+
+  /** As whom it commits at this moment; for `sendOffsets` of a transaction. The generation is -1 while it is no member. */
+  get member(): CommittingMember {
+    return this.#membership.member
   }
 
   /** The partitions the group has given to this consumer. */
@@ -183,6 +203,28 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   }
 
   /**
+   * Whether the message is the one given out last, and of a partition that is neither lost nor about to be given up.
+   *
+   * @internal
+   */
+  isInHand({ topic, partition }: TopicPartition): boolean {
+    const hand = this.#hand
+    return hand?.state === 'owned' && hand.topic === topic && hand.partition === partition
+  }
+
+  /**
+   * The coordinator refused offsets that a transaction was to commit: where it has put out this member, all it owned
+   * in that generation is lost.
+   *
+   * @internal
+   */
+  commitRefused(generation: number, { brokerError }: StreamBusError): void {
+    if (brokerError === 'UNKNOWN_MEMBER_ID' || brokerError === 'ILLEGAL_GENERATION') {
+      this.#membership.lost(generation, brokerError)
+    }
+  }
+
+  /**
    * Gives each message to a handler: so many at once, in the order of their partition or key, with retries and dead
    * letters as the options say. A message counts as processed when its handler has fulfilled, or its dead letter is
    * acknowledged, and an offset is committed when everything before it in its partition is processed (at least once).
@@ -244,6 +286,21 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   }
 
   /**
+   * Goes back to what the group has on record: all that was given out since then comes again. Where it rejects,
+   * nothing is given out before it is called again.
+   *
+   * @internal
+   */
+  async rewind(): Promise<void> {
+    if (this.#closing !== undefined) return
+    const partitions = this.#positions.all.filter(({ state }) => state === 'owned')
+    this.#stopReading(partitions)
+    this.#positions.remove(partitions)
+    this.#dropHand()
+    this.#reader.fetcher.add(await this.#begin(partitions))
+  }
+
+  /**
    * Goes on at another place in a partition this consumer has. Nothing from before is given out once this is called;
    * what is with a handler ends, is not tried again, and does not count. Resolves when the place is known, or when the
    * partition went to another member meanwhile. The position is committed as if everything before it was processed.
@@ -262,7 +319,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     let end = position.range?.end
     position.range = undefined
     try {
-      if (this.#options.until === 'end') end ??= (await this.#ends([position]))[0]
+      if (this.#options.until === 'end') end ??= (await this.#places.endsOf([position]))[0]
       const offset = await soughtOffset(this.#cluster, this.#offsetsLane, target)
       if (!isMoot()) position.next = offset
     } catch (error) {
@@ -466,40 +523,8 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
 
   async #assign(partitions: readonly TopicPartition[]): Promise<void> {
     this.#settled = false
-    const { group, from = 'earliest', until } = this.#options
-    const added = this.#positions.add(partitions)
-    const committed = new Map(
-      (await fetchCommitted(this.#coordinators, this.#offsetsLane, group, partitions)).map((one) => [
-        `${one.topic}/${one.partition}`,
-        one.offset,
-      ]),
-    )
-    for (const position of added) {
-      position.committed = committed.get(`${position.topic}/${position.partition}`) ?? null
-    }
-    const known = added.filter((one) => one.committed !== null)
-    const unknown = added.filter((one) => one.committed === null)
-    const starts = await readingRanges(this.#cluster, this.#offsetsLane, unknown, from, until === 'end')
-    const ends = until === 'end' ? await this.#ends(known) : []
-    const ranges = [
-      ...starts,
-      ...known.map(({ topic, partition, committed: start }, index) => ({
-        topic,
-        partition,
-        start: start as number,
-        end: ends[index] ?? Number.POSITIVE_INFINITY,
-      })),
-    ]
+    const current = await this.#begin(partitions)
     if (this.#closing !== undefined) return
-    // What was taken away while this was found out is left alone.
-    const current = ranges.filter((range) => {
-      const position = this.#positions.get(range)
-      if (position === undefined || !added.includes(position) || position.state !== 'owned') return false
-      if (position.seeks > 0) return true
-      position.range = range
-      position.next = range.start
-      return true
-    })
     const assigned = current.map(({ topic, partition }) => ({ topic, partition }))
     this.#options.onAssigned?.(assigned)
     this.events.emit('assigned', { partitions: assigned })
@@ -508,24 +533,28 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     this.#commits.schedule()
   }
 
-  async #ends(partitions: readonly TopicPartition[]): Promise<number[]> {
-    const questions = partitions.map(({ topic, partition }) => ({ topic, partition, at: 'latest' as const }))
-    return (await findOffsets(this.#cluster, this.#offsetsLane, questions)).map(({ offset }) => offset ?? 0)
+  /** Finds out where to read these partitions from. Those taken away meanwhile are left out. */
+  async #begin(partitions: readonly TopicPartition[]): Promise<ReadingRange[]> {
+    const added = this.#positions.add(partitions)
+    const ranges = await this.#places.rangesOf(added)
+    return ranges.filter((range) => {
+      const position = this.#positions.get(range)
+      if (position === undefined || !added.includes(position) || position.state !== 'owned') return false
+      if (position.seeks > 0) return true
+      position.range = range
+      position.next = range.start
+      return true
+    })
   }
 
   /** The log does not reach back to the committed offset, or was made anew and does not reach so far. */
   async #afterOutOfRange(place: OutOfRange): Promise<number | undefined> {
-    const { from = 'earliest' } = this.#options
-    const [range] = await readingRanges(this.#cluster, this.#offsetsLane, [place], from, false)
-    const { topic, partition, position, earliest, latest } = place
-    if (range === undefined || range.start < earliest || range.start > latest) return undefined
-    this.#cluster.settings.logger.warn(
-      `The log of ${topic}/${partition} holds offsets ${earliest} to ${latest} and not ${position}; group '${this.#options.group}' goes on at ${range.start}.`,
-    )
+    const offset = await this.#places.afterOutOfRange(place)
+    if (offset === undefined) return undefined
     const current = this.#positions.get(place)
     const isHeld = this.#runs === undefined ? current === this.#hand : !this.#runs.isIdle(place)
-    if (current !== undefined && !isHeld) current.next = range.start
-    return range.start
+    if (current !== undefined && !isHeld) current.next = offset
+    return offset
   }
 
   async #revoke(partitions: readonly TopicPartition[]): Promise<void> {
@@ -533,6 +562,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     if (partitions.length === 0) return
     const leaving = this.#positions.hold(partitions)
     this.#stopReading(partitions)
+    await this.#beforeRevoke()
     await this.#handIsNot(leaving)
     await this.#runs?.finish(partitions)
     if (this.#options.autoCommit !== false) await this.#commits.commit(leaving)
@@ -584,6 +614,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     this.#commits.stop()
     const { fetcher } = this.#reader
     fetcher.interrupt()
+    await this.#beforeRevoke()
     this.#dropHand()
     await this.#runs?.stop(this.#failure ?? new StreamBusError('CLOSED', 'The consumer was closed.'))
     try {

@@ -22,7 +22,7 @@ export interface CommittingMember {
   readonly instanceId: string | null
 }
 
-const outsider: CommittingMember = { generation: -1, memberId: '', instanceId: null }
+export const outsider: CommittingMember = { generation: -1, memberId: '', instanceId: null }
 
 /** From version 10 on topics are named by id. */
 const lastVersionWithNames = 9
@@ -164,7 +164,7 @@ export async function deleteCommitted(
 }
 
 /** Requests name each topic once. */
-function byTopic<P extends TopicPartition, T>(
+export function byTopic<P extends TopicPartition, T>(
   partitions: readonly P[],
   item: (partition: P) => T,
 ): { name: string; items: T[] }[] {

@@ -241,6 +241,9 @@ export class Membership {
     const { groupId } = this.#settings
     this.#joining = true
     const connection = await this.#coordinators.connectionTo('group', groupId, this.#lane)
+    // A join is a sign of life. Where its answer is lost the member goes on under its id: under a new one, the group
+    // would wait for the old one, too.
+    this.#lastHeartbeatMs = performance.now()
     let joined = await this.#join(connection)
     if (joined.errorCode === ErrorCode.MEMBER_ID_REQUIRED) {
       this.#memberId = joined.memberId

@@ -6,7 +6,7 @@
  * that is at the end of the same turn of the event loop, under heavy load batches fill while requests are out.
  */
 import { encodeRecordBatch, type ProduceResponse, produce } from '@streambus/protocol'
-import { backoffMs } from '../backoff.ts'
+import { backoffMs, busyBackoff } from '../backoff.ts'
 import type { Cluster } from '../cluster.ts'
 import type { Connection } from '../connection.ts'
 import { brokerError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
@@ -19,6 +19,25 @@ import { allocateProducerId } from './producer-ids.ts'
 /** The broker recognises repeats among the last five batches of a producer and partition (KIP-98). */
 const maxInFlightRequests = 5
 const maxRequestBytes = 8 * 1024 * 1024
+/** The transaction whose messages are sent at the moment. */
+export interface SendingTransaction {
+  /** Another object for each epoch: sequence numbers begin anew with it. */
+  readonly identity: ProducerIdentity
+  /** Highest version of Produce to use: from 12 on it adds partitions to the transaction by itself (KIP-890). */
+  readonly maxProduceVersion: number
+  /** Why the transaction can only be aborted; then nothing more is sent or tried again. */
+  readonly failure: StreamBusError | undefined
+  /** Whether messages may go to the partition; if not yet, `onAdmitted` is called when they may. */
+  admits(topic: string, partition: number, onAdmitted: () => void): boolean
+}
+
+/** What makes the batches of a producer transactional. */
+export interface TransactionalSending {
+  readonly transactionalId: string
+  /** Undefined while no transaction is open: there is nothing to send then. */
+  readonly current: SendingTransaction | undefined
+}
+
 /** Produce by topic name; from version 13 on topics are named by id. */
 const maxProduceVersion = 12
 
@@ -54,6 +73,9 @@ export class ProduceSender {
   /** Partitions whose producer id is being allocated. */
   readonly #numbering = new Set<PartitionQueue>()
   readonly #onSettled: (batch: Batch) => void
+  readonly #transactional: TransactionalSending | undefined
+  readonly #onAdmitted = () => this.#schedule()
+  readonly #idleWaiters: (() => void)[] = []
   #scheduled = false
   #wake: NodeJS.Timeout | undefined
   #wakeAtMs = Number.POSITIVE_INFINITY
@@ -64,7 +86,13 @@ export class ProduceSender {
   #closed = false
 
   /** @param onSettled called for every batch that was acknowledged or given up, so that its bytes are freed */
-  constructor(cluster: Cluster, settings: ProducerSettings, onSettled: (batch: Batch) => void) {
+  constructor(
+    cluster: Cluster,
+    settings: ProducerSettings,
+    onSettled: (batch: Batch) => void,
+    transactional?: TransactionalSending,
+  ) {
+    this.#transactional = transactional
     this.#cluster = cluster
     this.#settings = settings
     this.#idempotent = settings.idempotent
@@ -100,6 +128,18 @@ export class ProduceSender {
     return () => {
       this.#flushing--
     }
+  }
+
+  /**
+   * Gives up everything that is not on its way; resolves when the answers to what is are in, so that nothing of a
+   * transaction arrives behind its end. What fails meanwhile must not be tried again: see `failure`.
+   */
+  discard(error: StreamBusError): Promise<void> {
+    for (const queue of [...this.#busy]) {
+      for (const batch of [...queue.pending]) if (!batch.inFlight) this.#finish(queue, batch, error)
+    }
+    if (this.#busy.size === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#idleWaiters.push(resolve))
   }
 
   /** Gives up everything that is not acknowledged, with CLOSED. */
@@ -158,7 +198,9 @@ export class ProduceSender {
           this.#scheduleAt(batch)
           continue
         }
-        if (this.#idempotent && !this.#hasIdentity(queue)) continue
+        if (this.#transactional !== undefined) {
+          if (!this.#isAdmitted(queue, this.#transactional.current)) continue
+        } else if (this.#idempotent && !this.#hasIdentity(queue)) continue
         const node = this.#nodeFor(queue, nowMs)
         if (node === undefined || node.inFlight >= maxInFlightRequests) continue
         const request = requests.get(node) ?? { shipments: [], bytes: 0 }
@@ -225,6 +267,13 @@ export class ProduceSender {
     )
   }
 
+  /** Batches of a transaction leave under its identity, and once the coordinator knows of their partition. */
+  #isAdmitted(queue: PartitionQueue, transaction: SendingTransaction | undefined): boolean {
+    if (transaction === undefined) return false
+    if (queue.identity !== transaction.identity) queue.startSequence(transaction.identity)
+    return transaction.admits(queue.topic, queue.partition, this.#onAdmitted)
+  }
+
   /** All partitions share one producer id, except those that had to start a new sequence. */
   #hasIdentity(queue: PartitionQueue): boolean {
     if (queue.identity !== undefined) return true
@@ -285,22 +334,23 @@ export class ProduceSender {
     }
     if (shipped.length === 0) return
     node.inFlight++
+    const transactional = this.#transactional
+    const maxVersion = transactional?.current?.maxProduceVersion ?? maxProduceVersion
     const body = {
+      ...(transactional === undefined ? {} : { transactionalId: transactional.transactionalId }),
       acks: this.#settings.acks,
       timeoutMs: this.#cluster.settings.requestTimeoutMs,
       topicData: [...byTopic].map(([name, partitionData]) => ({ name, partitionData })),
     }
     const landed =
       this.#settings.acks === 0
-        ? connection.post(produce, body, { maxVersion: maxProduceVersion }).then(() => {
+        ? connection.post(produce, body, { maxVersion }).then(() => {
             for (const { queue, batch } of shipped) {
               queue.land(batch)
               this.#acknowledge(queue, batch, -1, -1)
             }
           })
-        : connection
-            .request(produce, body, { maxVersion: maxProduceVersion })
-            .then((answer) => this.#onAnswer(shipped, answer))
+        : connection.request(produce, body, { maxVersion }).then((answer) => this.#onAnswer(shipped, answer))
     landed
       .catch((error: unknown) => {
         const failure = isStreamBusError(error)
@@ -318,6 +368,7 @@ export class ProduceSender {
     const { sequencedBy } = batch
     return encodeRecordBatch(batch.records, {
       compression: this.#settings.compression,
+      transactional: this.#transactional !== undefined,
       ...(sequencedBy === undefined
         ? {}
         : {
@@ -347,7 +398,7 @@ export class ProduceSender {
         queue.land(batch)
         const first = baseOffset < 0n ? -1 : exactOffset(baseOffset, queue.topic, queue.partition)
         this.#acknowledge(queue, batch, first, Number(logAppendTimeMs))
-      } else if (errorCode === MESSAGE_TOO_LARGE && batch.records.length > 1) {
+      } else if (errorCode === MESSAGE_TOO_LARGE && batch.records.length > 1 && !this.#isFailed) {
         queue.land(batch)
         queue.replace(batch, batch.split())
         this.#ready.add(queue)
@@ -363,12 +414,23 @@ export class ProduceSender {
   #onFailure(queue: PartitionQueue, batch: Batch, error: StreamBusError, outOfOrder = false): void {
     queue.land(batch)
     queue.lastFailure = error
-    if (this.#closed || (!error.retriable && !outOfOrder)) {
+    const given = this.#transactional?.current?.failure
+    if (given !== undefined) {
+      this.#finish(queue, batch, given)
+      return
+    }
+    // A sequence of a transaction cannot be begun anew: what was written of it is under the old numbers.
+    const isLost = outOfOrder && this.#transactional !== undefined && !queue.waitsForEarlier(batch)
+    if (this.#closed || isLost || (!error.retriable && !outOfOrder)) {
       this.#finish(queue, batch, error)
       return
     }
     if (performance.now() >= batch.deadlineMs) {
       this.#finish(queue, batch, this.#late(queue))
+      return
+    }
+    if (error.code === 'TRANSACTION_BUSY') {
+      this.#delay(queue, busyBackoff)
       return
     }
     this.#delay(queue)
@@ -379,8 +441,12 @@ export class ProduceSender {
     }
   }
 
-  #delay(queue: PartitionQueue): void {
-    queue.resumeAtMs = performance.now() + backoffMs(queue.failedAttempts++, this.#cluster.settings.backoff)
+  get #isFailed(): boolean {
+    return this.#transactional?.current?.failure !== undefined
+  }
+
+  #delay(queue: PartitionQueue, backoff = this.#cluster.settings.backoff): void {
+    queue.resumeAtMs = performance.now() + backoffMs(queue.failedAttempts++, backoff)
     this.#ready.add(queue)
     this.#scheduleAt(queue.resumeAtMs)
   }
@@ -422,6 +488,7 @@ export class ProduceSender {
     if (this.#busy.size > 0) return
     clearInterval(this.#watch)
     this.#watch = undefined
+    for (const resolve of this.#idleWaiters.splice(0)) resolve()
   }
 
   /** Batches on the wire are left to the request's own timeout: their answer may be there any moment. */

@@ -15,8 +15,8 @@ import {
 import { positive } from '../options.ts'
 import { type Delivery, GroupDelivery, SingleDelivery } from './delivery.ts'
 import { partitionOfKey } from './murmur2.ts'
-import { PartitionQueue, type QueuedRecord, recordBytes } from './partition-queue.ts'
-import { ProduceSender } from './produce-sender.ts'
+import { type Batch, PartitionQueue, type QueuedRecord, recordBytes } from './partition-queue.ts'
+import { ProduceSender, type TransactionalSending } from './produce-sender.ts'
 
 export interface ProducerOptions {
   /** `all`: every in-sync replica has it (default); 1: the leader has it; 0: it was handed to the network. */
@@ -92,11 +92,13 @@ export class Producer {
   #watch: NodeJS.Timeout | undefined
   #closed = false
 
-  constructor(cluster: Cluster, options: ProducerOptions = {}) {
+  /** @param transactional makes every message part of a transaction */
+  constructor(cluster: Cluster, options: ProducerOptions = {}, transactional?: TransactionalSending) {
     this.#cluster = cluster
     this.#settings = producerSettings(options)
     this.#codecLoaded = this.#settings.compression === 'none'
-    this.#sender = new ProduceSender(cluster, this.#settings, (batch) => this.#release(batch.bytes))
+    const onSettled = (batch: Batch) => this.#release(batch.bytes)
+    this.#sender = new ProduceSender(cluster, this.#settings, onSettled, transactional)
     this.#unsubscribe = cluster.onClose(() => this.#abandon())
   }
 
@@ -171,6 +173,20 @@ export class Producer {
     } finally {
       release()
     }
+  }
+
+  /**
+   * For a transaction that is aborted: gives up what is not on its way, and resolves when the answers to what is
+   * are in.
+   *
+   * @internal
+   */
+  async discard(error: StreamBusError): Promise<void> {
+    for (const topic of this.#waiting) {
+      for (const { delivery } of topic.waiting.splice(0)) delivery.fail(error)
+    }
+    this.#waiting.clear()
+    await this.#sender.discard(error)
   }
 
   /** Flushes, then lets go of the connections. Further calls fail with CLOSED. */

@@ -1,0 +1,84 @@
+import type { Cluster } from '../cluster.ts'
+import type { OutOfRange } from '../consumer/fetcher.ts'
+import { type ReadingRange, readingRanges } from '../consumer/start-position.ts'
+import { findOffsets, type Isolation, type TopicPartition } from '../list-offsets.ts'
+import type { Coordinators } from './coordinators.ts'
+import type { GroupConsumerOptions } from './group-consumer-options.ts'
+import { fetchCommitted } from './group-offsets.ts'
+import type { Position } from './positions.ts'
+
+/** Where a member begins in the partitions it is given: at what the group has on record, or where the options say. */
+export class StartingPlaces {
+  readonly #cluster: Cluster
+  readonly #coordinators: Coordinators
+  readonly #lane: string
+  readonly #options: GroupConsumerOptions
+  readonly #isolation: Isolation
+
+  constructor(
+    cluster: Cluster,
+    coordinators: Coordinators,
+    lane: string,
+    options: GroupConsumerOptions,
+    isolation: Isolation,
+  ) {
+    this.#cluster = cluster
+    this.#coordinators = coordinators
+    this.#lane = lane
+    this.#options = options
+    this.#isolation = isolation
+  }
+
+  /** One range for each position, in any order. Notes in the positions what the group has committed. */
+  async rangesOf(positions: readonly Position[]): Promise<ReadingRange[]> {
+    const { group, until } = this.#options
+    const committed = new Map(
+      (await fetchCommitted(this.#coordinators, this.#lane, group, positions)).map((one) => [
+        `${one.topic}/${one.partition}`,
+        one.offset,
+      ]),
+    )
+    for (const position of positions) {
+      position.committed = committed.get(`${position.topic}/${position.partition}`) ?? null
+    }
+    const known = positions.filter((one) => one.committed !== null)
+    const unknown = positions.filter((one) => one.committed === null)
+    const starts = await this.#startsOf(unknown, until === 'end')
+    const ends = until === 'end' ? await this.endsOf(known) : []
+    return [
+      ...starts,
+      ...known.map(({ topic, partition, committed: start }, index) => ({
+        topic,
+        partition,
+        start: start as number,
+        end: ends[index] ?? Number.POSITIVE_INFINITY,
+      })),
+    ]
+  }
+
+  /** The ends of partitions as they are now. */
+  async endsOf(partitions: readonly TopicPartition[]): Promise<number[]> {
+    const questions = partitions.map(({ topic, partition }) => ({ topic, partition, at: 'latest' as const }))
+    const found = await findOffsets(this.#cluster, this.#lane, questions, { isolation: this.#isolation })
+    return found.map(({ offset }) => offset ?? 0)
+  }
+
+  /**
+   * Where to go on when the log does not reach back to the committed offset, or was made anew and does not reach so
+   * far. Undefined where the options name no place that the log holds.
+   */
+  async afterOutOfRange(place: OutOfRange): Promise<number | undefined> {
+    const { topic, partition, position, earliest, latest } = place
+    const [range] = await this.#startsOf([place], false)
+    if (range === undefined || range.start < earliest || range.start > latest) return undefined
+    this.#cluster.settings.logger.warn(
+      `The log of ${topic}/${partition} holds offsets ${earliest} to ${latest} and not ${position}; group '${this.#options.group}' goes on at ${range.start}.`,
+    )
+    return range.start
+  }
+
+  #startsOf(partitions: readonly TopicPartition[], untilEnd: boolean): Promise<ReadingRange[]> {
+    const { from = 'earliest' } = this.#options
+    return readingRanges(this.#cluster, this.#lane, partitions, from, untilEnd, this.#isolation)
+  }
+}
