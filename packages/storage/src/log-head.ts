@@ -11,6 +11,7 @@ import {
 import { type ProducerBatch, producerBatchIn } from './producer-batch.ts'
 import {
   entryAfter,
+  entryWithoutFirst,
   judge,
   PRODUCER_EXPIRY_MS,
   ProducerBudget,
@@ -112,7 +113,9 @@ export class LogHead {
   /** Takes back the latest admission that is not durable. Callers withdraw in reverse order. */
   withdraw(baseOffset: Offset, producerId: number, previousProducer: ProducerEntry | undefined): void {
     this.nextOffset = baseOffset
-    if (producerId !== NO_PRODUCER_ID) this.producers.set(producerId, previousProducer)
+    if (producerId === NO_PRODUCER_ID) return
+    const first = previousProducer === undefined ? this.producers.get(producerId) : undefined
+    this.producers.set(producerId, first === undefined ? previousProducer : entryWithoutFirst(first))
   }
 
   /** Replays a batch that is durable already: the same changes as `admit` and `commit`, without judging. */

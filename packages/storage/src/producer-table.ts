@@ -130,6 +130,16 @@ export function entryAfter(
   }
 }
 
+/**
+ * What is left of a producer whose first batch here is taken back: undefined, unless it was the first of its
+ * epoch. Then there is nothing before it, and a later one that is small enough for what room is left, or comes
+ * when there is room again, must not take its place: the log goes on waiting for it.
+ */
+export function entryWithoutFirst(entry: ProducerEntry): ProducerEntry | undefined {
+  if (entry.window[0]?.firstSequence !== 0) return undefined
+  return { ...entry, window: NO_BATCHES, transactionFirstOffset: null }
+}
+
 /** Written out, because it is done for every batch: a literal is built several times faster than a slice. */
 function windowWith(earlier: readonly ProducedBatch[], produced: ProducedBatch): readonly ProducedBatch[] {
   if (earlier.length < WINDOW_BATCHES) return [...earlier, produced]

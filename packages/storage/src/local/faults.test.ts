@@ -64,6 +64,23 @@ describe('LocalLogStore on a failing disk', () => {
     await again.close()
   })
 
+  it('takes no later batch of a new producer while the first one found no room', async () => {
+    const { fileSystem, store, log } = await withTopic(15, { prepareFiles: 'never' })
+    const producer = { producerId: 5, producerEpoch: 0 }
+    const first = batchOfSize(9000, 'first;', { ...producer, baseSequence: 0 })
+    const second = batchOf(['second;'], { ...producer, baseSequence: 1 })
+    // Enough for the second one.
+    fileSystem.limitRoom(4096)
+    const [refused] = await store.append([{ logId: log, bytes: first }])
+    expect(refused?.error?.code).toBe('DISK_FULL')
+    const [early] = await store.append([{ logId: log, bytes: second }])
+    expect(early?.error?.code).toBe('OUT_OF_ORDER_SEQUENCE')
+    fileSystem.liftLimit()
+    expect((await appendOne(store, log, first)).baseOffset).toBe(0)
+    expect((await appendOne(store, log, second)).baseOffset).toBe(1)
+    await store.close()
+  })
+
   it('answers DISK_FULL when there is no room for the next file', async () => {
     const { fileSystem, store, log } = await withTopic(2)
     let count = 0
