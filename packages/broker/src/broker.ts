@@ -97,7 +97,7 @@ export class Broker {
   static async start(options: BrokerOptions = {}): Promise<Broker> {
     const resolved = resolveOptions(options)
     const listener = await Listener.bind(resolved)
-    let store: LogStore
+    let store: LogStore | undefined
     try {
       store = resolved.store ?? (await openStore(resolved))
       for (const { configs, name } of store.topics.all()) {
@@ -105,6 +105,8 @@ export class Broker {
       }
     } catch (error) {
       await listener.close(0)
+      // One that was given is its owner's to close.
+      if (store !== resolved.store) await store?.close()
       throw error
     }
     const coordinators = makeCoordinators(resolved, store)
