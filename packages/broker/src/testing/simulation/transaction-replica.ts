@@ -21,7 +21,8 @@ export const TransactionStatus = {
 
 /** Which states may follow each one. Every state may be written again. */
 const FOLLOWERS: Readonly<Record<number, readonly number[]>> = {
-  [TransactionStatus.EMPTY]: [TransactionStatus.ONGOING, TransactionStatus.PREPARE_ABORT],
+  // KIP-890 lets an abort follow a transaction that had nothing in it: there is nothing to prepare.
+  [TransactionStatus.EMPTY]: [TransactionStatus.ONGOING, TransactionStatus.COMPLETE_ABORT],
   [TransactionStatus.ONGOING]: [
     TransactionStatus.PREPARE_COMMIT,
     TransactionStatus.PREPARE_ABORT,
@@ -29,17 +30,12 @@ const FOLLOWERS: Readonly<Record<number, readonly number[]>> = {
   ],
   [TransactionStatus.PREPARE_COMMIT]: [TransactionStatus.COMPLETE_COMMIT],
   [TransactionStatus.PREPARE_ABORT]: [TransactionStatus.COMPLETE_ABORT],
-  // KIP-890 lets an abort follow a transaction that had nothing in it.
   [TransactionStatus.COMPLETE_COMMIT]: [
     TransactionStatus.EMPTY,
     TransactionStatus.ONGOING,
-    TransactionStatus.PREPARE_ABORT,
+    TransactionStatus.COMPLETE_ABORT,
   ],
-  [TransactionStatus.COMPLETE_ABORT]: [
-    TransactionStatus.EMPTY,
-    TransactionStatus.ONGOING,
-    TransactionStatus.PREPARE_ABORT,
-  ],
+  [TransactionStatus.COMPLETE_ABORT]: [TransactionStatus.EMPTY, TransactionStatus.ONGOING],
   [TransactionStatus.DEAD]: [],
   [TransactionStatus.PREPARE_EPOCH_FENCE]: [TransactionStatus.PREPARE_ABORT],
 }

@@ -27,7 +27,7 @@ export async function runTrouble(world: World, topics: TroubledTopics): Promise<
   world.faults.readMs = random.pick([1, 3, 300])
   world.faults.sizeFactor = random.pick([1, 1000, 10_000])
   world.faults.stall = random.pick([0, 0.001, 0.01])
-  world.faults.refusal = random.pick([0, 0, 0.002, 0.02])
+  world.faults.refusal = random.pick([0, 0, 0.002, 0.02, 0.3])
   world.crashAtAppend = random.pick([0, 0, 0.001, 0.005, 0.03])
   const everyMs = random.pick([3000, 15_000, 60_000])
   const hasDiskTrouble = random.chance(0.5)
