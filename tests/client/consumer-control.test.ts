@@ -314,3 +314,32 @@ test('what cannot be paused or sought is refused with what is wrong', async () =
   }
   await close()
 })
+
+test('lag and seeks end where the first open transaction begins, unless everything is read', async () => {
+  await using started = await startBus()
+  const { bus } = started
+  await fill(bus, 1, 3)
+  const producer = bus.producer({ transactionalId: 'open' })
+  const opened = gate()
+  const end = gate()
+  const transaction = producer.transaction(async (tx) => {
+    await tx.send('t', 'not yet')
+    opened.open()
+    await end.opened
+  })
+  await opened.opened
+  for (const [isolation, expected] of [
+    ['read_committed', 3],
+    ['read_uncommitted', 4],
+  ] as const) {
+    const consumer = bus.consumer('t', { group: isolation, isolation })
+    const messages = consumer[Symbol.asyncIterator]()
+    await messages.next()
+    expect(await consumer.lag()).toMatchObject([{ end: expected, lag: expected }])
+    await consumer.seek({ ...first, offset: 'latest' })
+    expect(await consumer.lag()).toMatchObject([{ position: expected, lag: 0 }])
+    await consumer.close()
+  }
+  end.open()
+  await transaction
+})

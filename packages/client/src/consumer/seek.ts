@@ -1,6 +1,6 @@
 import type { Cluster } from '../cluster.ts'
 import { StreamBusError } from '../errors.ts'
-import { findOffsets, type OffsetQuery, type TopicPartition } from '../list-offsets.ts'
+import { findOffsets, type Isolation, type OffsetQuery, type TopicPartition } from '../list-offsets.ts'
 import { timestampOf } from '../message.ts'
 
 /** A place in a partition: an offset, one of its ends, or the first message of that time (in ms) or later. */
@@ -24,12 +24,20 @@ export function checkSeekTarget({ offset, timestamp }: SeekTarget): void {
   }
 }
 
-/** The offset of a target; the end of the log where it has no message as young as the timestamp. */
-export async function soughtOffset(cluster: Cluster, lane: string, target: SeekTarget): Promise<number> {
+/**
+ * The offset of a target; the end of what may be read (`isolation`) where there is no message as young as the
+ * timestamp.
+ */
+export async function soughtOffset(
+  cluster: Cluster,
+  lane: string,
+  target: SeekTarget,
+  isolation: Isolation,
+): Promise<number> {
   const { topic, partition, offset, timestamp } = target
   if (typeof offset === 'number') return offset
   const ask = async (at: OffsetQuery) => {
-    const [found] = await findOffsets(cluster, lane, [{ topic, partition, at }])
+    const [found] = await findOffsets(cluster, lane, [{ topic, partition, at }], { isolation })
     return found?.offset ?? undefined
   }
   const found = await ask(timestamp === undefined ? offset : { timestampMs: timestampOf(timestamp) })

@@ -320,7 +320,12 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     position.range = undefined
     try {
       if (this.#options.until === 'end') end ??= (await this.#places.endsOf([position]))[0]
-      const offset = await soughtOffset(this.#cluster, this.#offsetsLane, target)
+      const offset = await soughtOffset(
+        this.#cluster,
+        this.#offsetsLane,
+        target,
+        this.#fetchSettings.isolation,
+      )
       if (!isMoot()) position.next = offset
     } catch (error) {
       if (!isMoot()) throw error
@@ -334,7 +339,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
 
   /** How far this consumer is behind, for each partition it reads. */
   lag(): Promise<PartitionLag[]> {
-    return lagOf(this.#cluster, this.#offsetsLane, this.#positions.all)
+    return lagOf(this.#cluster, this.#offsetsLane, this.#positions.all, this.#fetchSettings.isolation)
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { Cluster } from '../cluster.ts'
-import { findOffsets, type TopicPartition } from '../list-offsets.ts'
+import { findOffsets, type Isolation, type TopicPartition } from '../list-offsets.ts'
 import type { Position } from './positions.ts'
 
 /** How far a group consumer is behind in one partition it owns. */
@@ -8,7 +8,7 @@ export interface PartitionLag extends TopicPartition {
   readonly committed: number | null
   /** The offset behind the last processed message. */
   readonly position: number
-  /** The one the next message of the partition gets. */
+  /** The end of what may be read: of the log, or where the first open transaction begins (`isolation`). */
   readonly end: number
   /** What lies between position and end. */
   readonly lag: number
@@ -19,12 +19,14 @@ export async function lagOf(
   cluster: Cluster,
   lane: string,
   positions: readonly Position[],
+  isolation: Isolation,
 ): Promise<PartitionLag[]> {
   const read = positions.filter(({ range }) => range !== undefined)
   const ends = await findOffsets(
     cluster,
     lane,
     read.map(({ topic, partition }) => ({ topic, partition, at: 'latest' })),
+    { isolation },
   )
   return read.map(({ topic, partition, committed, next: position }, index) => {
     const end = ends[index]!.offset ?? 0
