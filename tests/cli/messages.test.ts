@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { connect } from '@streambus/client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   cli,
@@ -248,4 +249,19 @@ test('status shows brokers, topics, records, bytes and what is offered', async (
     expect.objectContaining({ name: 'counted', records: 3, partitions: 1 }),
   )
   expect(json.apis).toContainEqual(expect.objectContaining({ key: 18, name: 'ApiVersions' }))
+})
+
+test('messages of transactions are printed when they are committed, and all of them with --uncommitted', async () => {
+  await using bus = await connect(broker.address)
+  const producer = bus.producer({ transactionalId: 'ledger' })
+  await producer.transaction((tx) => tx.send('ledger', 'kept'))
+  const aborted = producer.transaction(async (tx) => {
+    await tx.send('ledger', 'dropped')
+    throw new Error('no')
+  })
+  await expect(aborted).rejects.toThrow('no')
+  const values = async (...more: string[]) =>
+    (await run(['consume', 'ledger', '-e', '-f', '%s\\n', ...more])).stdout
+  expect(await values()).toBe('kept\n')
+  expect(await values('--uncommitted')).toBe('kept\ndropped\n')
 })

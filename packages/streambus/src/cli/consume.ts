@@ -24,6 +24,7 @@ export async function consume(topic: string, given: GivenOptions): Promise<void>
     ...(partitions === undefined ? {} : { partitions }),
     ...(count === undefined ? {} : { limit: integer(1, largestCount).parse(count, '-n') }),
     ...(given.exit ? { until: 'end' } : {}),
+    ...(given.uncommitted ? { isolation: 'read_uncommitted' } : {}),
   }
   const group = option('group')
   if (group !== undefined) text.parse(group, '--group')

@@ -133,6 +133,7 @@ program
   .option('-e, --exit', 'stop at what is the end of the topic now')
   .option('-g, --group <name>', 'read as a member of this consumer group; see below')
   .option('-f, --format <format>', 'how to print a message; see below')
+  .option('--uncommitted', 'also messages of transactions that are open or were aborted')
   .option('-q, --quiet', 'do not say on standard error what is read')
   .addOption(brokersOption())
   .addOption(configOption())
