@@ -33,7 +33,7 @@ export function loadLz4(): Lz4 {
   return { compress: loadNativeLz4() ?? compressFrame, decompress: decompressFrames }
 }
 
-/** The native frame compressor; null on platforms it has no prebuilt module for. */
+/** The native frame compressor; null where it is not installed, or has no prebuilt module for the platform. */
 export function loadNativeLz4(): Lz4['compress'] | null {
   try {
     const native = createRequire(import.meta.url)('lz4-napi') as typeof import('lz4-napi')

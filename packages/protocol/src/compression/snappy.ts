@@ -28,7 +28,7 @@ export function loadSnappy(): ReturnType<typeof xerialSnappy> {
   return xerialSnappy(loadNativeSnappy() ?? portableSnappy)
 }
 
-/** The native implementation; null on platforms it has no prebuilt module for. */
+/** The native implementation; null where it is not installed, or has no prebuilt module for the platform. */
 export function loadNativeSnappy(): RawSnappy | null {
   try {
     const native = createRequire(import.meta.url)('snappy') as typeof import('snappy')
