@@ -1,5 +1,5 @@
 /**
- * The versions of the foreign software that the interop ledger and the benchmarks run. Pinned, so that two
+ * The versions of the foreign software that the interop ledger, the benchmarks and the API reference run. Pinned, so that two
  * runs of one commit compare the same things; raised by hand.
  */
 export const versions = {
@@ -14,4 +14,8 @@ export const versions = {
   /** @platformatic/kafka asks for a newer Node than the floor of this repository. */
   node: '24.21.0',
   kafkaPython: '3.0.12',
+  typedoc: '0.28.20',
+  typedocMarkdown: '4.14.1',
+  /** The newest compiler that typedoc reads types with. */
+  typedocTypescript: '6.0.3',
 } as const

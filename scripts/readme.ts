@@ -29,7 +29,8 @@ const compilerSettings = {
   include: ['*.mts'],
 }
 const FAILED = 'the command failed'
-const pages = ['README.md', ...readdirSync('docs/sdk').map((name) => `docs/sdk/${name}`)]
+const sdkPages = readdirSync('docs/sdk').filter((name) => name.endsWith('.md'))
+const pages = ['README.md', ...sdkPages.map((name) => `docs/sdk/${name}`)]
 const examples: Example[] = []
 const scripts: { readonly name: string; readonly body: string }[] = []
 for (const page of pages) {

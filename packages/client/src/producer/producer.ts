@@ -92,7 +92,7 @@ export class Producer {
   #watch: NodeJS.Timeout | undefined
   #closed = false
 
-  /** @param transactional makes every message part of a transaction */
+  // With `transactional`, every message is part of a transaction.
   constructor(cluster: Cluster, options: ProducerOptions = {}, transactional?: TransactionalSending) {
     this.#cluster = cluster
     this.#settings = producerSettings(options)
