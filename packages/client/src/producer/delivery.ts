@@ -9,16 +9,26 @@ export interface Delivery {
   fail(error: StreamBusError): void
 }
 
+let resolveLast: (sent: SentMessage) => void
+let rejectLast: (error: StreamBusError) => void
+/** One for all: a function made for each message would be a good part of what a message costs. */
+const keepFunctions = (
+  resolve: (sent: SentMessage) => void,
+  reject: (error: StreamBusError) => void,
+): void => {
+  resolveLast = resolve
+  rejectLast = reject
+}
+
 export class SingleDelivery implements Delivery {
   readonly promise: Promise<SentMessage>
-  #resolve!: (sent: SentMessage) => void
-  #reject!: (error: StreamBusError) => void
+  readonly #resolve: (sent: SentMessage) => void
+  readonly #reject: (error: StreamBusError) => void
 
   constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
+    this.promise = new Promise(keepFunctions)
+    this.#resolve = resolveLast
+    this.#reject = rejectLast
   }
 
   settle(_slot: number, sent: SentMessage): void {

@@ -5,9 +5,9 @@ import { Batch, PartitionQueue, recordBytes, sequenceAfter } from './partition-q
 const limits = { maxBatchBytes: 100, lingerMs: 10, deliveryTimeoutMs: 1_000 }
 const identity = { producerId: 1, producerEpoch: 0 }
 
-function append(queue: PartitionQueue, value: string, nowMs = 0): void {
-  const record = { key: null, value, headers: [], timestamp: 0 }
-  queue.append(record, recordBytes(record), new SingleDelivery(), 0, nowMs)
+function append(queue: PartitionQueue, value: string): void {
+  const record = { key: null, value, headers: [], timestamp: 0, delivery: new SingleDelivery(), slot: 0 }
+  queue.append(record, recordBytes(record))
 }
 
 function take(queue: PartitionQueue, nowMs = 0): Batch {
@@ -20,8 +20,9 @@ function take(queue: PartitionQueue, nowMs = 0): Batch {
 test('a batch leaves when it is full or has lingered, and takes nothing more once it left', () => {
   const queue = new PartitionQueue('t', 0, limits)
   append(queue, 'x')
-  expect(queue.next(5, 5, true)).toBe(10)
-  expect(queue.next(10, 5, true)).toBeInstanceOf(Batch)
+  const begunMs = queue.pending[0]!.createdAtMs
+  expect(queue.next(begunMs + 5, 5, true)).toBe(begunMs + 10)
+  expect(queue.next(begunMs + 10, 5, true)).toBeInstanceOf(Batch)
   append(queue, 'x'.repeat(90))
   expect(queue.pending).toHaveLength(2)
   expect(queue.next(0, 5, true)).toBeInstanceOf(Batch)

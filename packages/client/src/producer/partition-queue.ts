@@ -15,14 +15,9 @@ export interface QueuedRecord {
   value: Uint8Array | string | null
   headers: readonly { key: string; value: Uint8Array | null }[]
   timestamp: number
-}
-
-/** Part of a batch that belongs to one call: `count` records from index `first`, in the call's slots. */
-interface Run {
-  readonly delivery: Delivery
-  readonly firstSlot: number
-  readonly first: number
-  count: number
+  /** The call it belongs to, and which of its messages it is. */
+  delivery: Delivery
+  slot: number
 }
 
 /** A batch's place in the sequence of an idempotent producer (KIP-98). */
@@ -47,7 +42,6 @@ export function recordBytes({ key, value, headers }: QueuedRecord): number {
 
 export class Batch {
   readonly records: QueuedRecord[] = []
-  readonly runs: Run[] = []
   bytes = 0
   readonly createdAtMs: number
   /** Time by which it is delivered or given up, by the clock of `performance.now()`. */
@@ -62,30 +56,25 @@ export class Batch {
     this.deadlineMs = deadlineMs
   }
 
-  add(record: QueuedRecord, bytes: number, delivery: Delivery, slot: number): void {
-    const run = this.runs.at(-1)
-    if (run !== undefined && run.delivery === delivery && run.firstSlot + run.count === slot) run.count++
-    else this.runs.push({ delivery, firstSlot: slot, first: this.records.length, count: 1 })
+  add(record: QueuedRecord, bytes: number): void {
     this.records.push(record)
     this.bytes += bytes
   }
 
   settle(topic: string, partition: number, baseOffset: number, logAppendTimeMs: number): void {
-    for (const { delivery, firstSlot, first, count } of this.runs) {
-      for (let index = 0; index < count; index++) {
-        const record = this.records[first + index] as QueuedRecord
-        delivery.settle(firstSlot + index, {
-          topic,
-          partition,
-          offset: baseOffset < 0 ? -1 : baseOffset + first + index,
-          timestamp: logAppendTimeMs >= 0 ? logAppendTimeMs : record.timestamp,
-        })
-      }
+    for (let index = 0; index < this.records.length; index++) {
+      const { delivery, slot, timestamp } = this.records[index] as QueuedRecord
+      delivery.settle(slot, {
+        topic,
+        partition,
+        offset: baseOffset < 0 ? -1 : baseOffset + index,
+        timestamp: logAppendTimeMs >= 0 ? logAppendTimeMs : timestamp,
+      })
     }
   }
 
   fail(error: StreamBusError): void {
-    for (const { delivery } of this.runs) delivery.fail(error)
+    for (const { delivery } of this.records) delivery.fail(error)
   }
 
   /**
@@ -98,12 +87,8 @@ export class Batch {
       new Batch(this.createdAtMs, this.deadlineMs),
       new Batch(this.createdAtMs, this.deadlineMs),
     ]
-    for (const { delivery, firstSlot, first, count } of this.runs) {
-      for (let index = 0; index < count; index++) {
-        const record = this.records[first + index] as QueuedRecord
-        const half = first + index < middle ? halves[0] : halves[1]
-        half.add(record, recordBytes(record), delivery, firstSlot + index)
-      }
+    for (const [index, record] of this.records.entries()) {
+      halves[index < middle ? 0 : 1].add(record, recordBytes(record))
     }
     if (this.sequencedBy !== undefined) {
       const { baseSequence } = this.sequencedBy
@@ -159,14 +144,15 @@ export class PartitionQueue {
     return this.#open !== undefined && this.#open.bytes + bytes <= this.#limits.maxBatchBytes
   }
 
-  append(record: QueuedRecord, bytes: number, delivery: Delivery, slot: number, nowMs: number): void {
+  append(record: QueuedRecord, bytes: number): void {
     let batch = this.hasRoomFor(bytes) ? this.#open : undefined
     if (batch === undefined) {
+      const nowMs = performance.now()
       batch = new Batch(nowMs, nowMs + this.#limits.deliveryTimeoutMs)
       this.pending.push(batch)
       this.#open = batch
     }
-    batch.add(record, bytes, delivery, slot)
+    batch.add(record, bytes)
     if (batch.bytes >= this.#limits.maxBatchBytes) this.#open = undefined
   }
 

@@ -116,7 +116,7 @@ export class ProduceSender {
   /** What waits for an acknowledgement. */
   *deliveries(): Generator<Delivery> {
     for (const queue of this.#busy) {
-      for (const batch of queue.pending) for (const { delivery } of batch.runs) yield delivery
+      for (const batch of queue.pending) for (const { delivery } of batch.records) yield delivery
     }
   }
 

@@ -118,12 +118,12 @@ export class Producer {
   send(topic: string, value: Sendable, options: SendOptions = {}): Promise<SentMessage> {
     const delivery = new SingleDelivery()
     try {
-      const record = queuedRecord(value, options)
+      const record = queuedRecord(value, options, delivery, 0)
       const queues = this.#topics.get(topic)
       const bytes = recordBytes(record)
       // Most calls find their topic known and room in the buffer, and need not stand in line.
       if (queues !== undefined && this.#takesAtOnce(queues, bytes)) {
-        this.#enqueue(queues, record, bytes, options.partition, delivery, 0, performance.now())
+        this.#enqueue(queues, record, bytes, options.partition)
       } else {
         this.#admit(topic, [record], [options.partition], delivery)
       }
@@ -141,13 +141,13 @@ export class Producer {
     if (messages.length === 0) return []
     const records = new Array<QueuedRecord>(messages.length)
     const partitions = new Array<number | undefined>(messages.length)
+    const delivery = new GroupDelivery(messages.length)
     const now = timestampOf(undefined)
     for (let index = 0; index < messages.length; index++) {
       const message = messages[index] as OutgoingMessage
-      records[index] = queuedRecord(message.value, message, now)
+      records[index] = queuedRecord(message.value, message, delivery, index, now)
       partitions[index] = message.partition
     }
-    const delivery = new GroupDelivery(messages.length)
     this.#admit(topic, records, partitions, delivery)
     return await delivery.promise
   }
@@ -283,10 +283,9 @@ export class Producer {
 
   /** Moves what waits into the partitions' queues, in order, while there is room. */
   #fill(topic: TopicQueues): void {
-    const nowMs = performance.now()
     let admitted = 0
     for (const admission of topic.waiting) {
-      if (!this.#take(topic, admission, nowMs)) break
+      if (!this.#take(topic, admission)) break
       admitted++
     }
     // A call that is half in stays, with what is left of it.
@@ -295,39 +294,39 @@ export class Producer {
   }
 
   /** False when the buffer was full before the last record was in. */
-  #take(topic: TopicQueues, admission: Admission, nowMs: number): boolean {
-    const { records, partitions, delivery } = admission
+  #take(topic: TopicQueues, admission: Admission): boolean {
+    const { records, partitions } = admission
     for (; admission.next < records.length; admission.next++) {
       const record = records[admission.next] as QueuedRecord
       const bytes = recordBytes(record)
       if (!this.#hasRoomFor(bytes)) return false
-      this.#enqueue(topic, record, bytes, partitions[admission.next], delivery, admission.next, nowMs)
+      this.#enqueue(topic, record, bytes, partitions[admission.next])
     }
     return true
   }
 
-  #enqueue(
-    topic: TopicQueues,
-    record: QueuedRecord,
-    bytes: number,
-    partition: number | undefined,
-    delivery: Delivery,
-    slot: number,
-    nowMs: number,
-  ): void {
-    if (nowMs - topic.checkedAtMs > viewCheckIntervalMs) this.#renewView(topic, nowMs)
-    const queue = this.#queueFor(topic, record, bytes, partition)
+  #enqueue(topic: TopicQueues, record: QueuedRecord, bytes: number, partition: number | undefined): void {
+    let queue = this.#queueFor(topic, record, bytes, partition)
+    // The time is asked for with each batch, not with each message.
+    if (!queue?.hasRoomFor(bytes) && this.#renewOldView(topic)) {
+      queue = this.#queueFor(topic, record, bytes, partition)
+    }
     if (queue === undefined) {
-      delivery.fail(unknownPartition(topic.name, partition as number, topic.queues.length))
+      record.delivery.fail(unknownPartition(topic.name, partition as number, topic.queues.length))
       return
     }
-    queue.append(record, bytes, delivery, slot, nowMs)
+    queue.append(record, bytes)
     this.#bufferedBytes += bytes
     this.#sender.notify(queue)
   }
 
-  /** Partitions that were added since are used from now on; a view that is too old is renewed meanwhile. */
-  #renewView(topic: TopicQueues, nowMs: number): void {
+  /**
+   * Once in a while, and then true: partitions that were added since are used from now on; a view that is too old
+   * is renewed meanwhile.
+   */
+  #renewOldView(topic: TopicQueues): boolean {
+    const nowMs = performance.now()
+    if (nowMs - topic.checkedAtMs <= viewCheckIntervalMs) return false
     topic.checkedAtMs = nowMs
     const current = this.#cluster.cachedTopic(topic.name)
     if (current !== undefined) this.#resize(topic, current.partitions.length)
@@ -335,6 +334,7 @@ export class Producer {
       this.#cluster
         .refresh([topic.name])
         .catch((error) => this.#cluster.settings.logger.debug(sentenceOf(error)))
+    return true
   }
 
   #queueFor(
@@ -402,7 +402,13 @@ export class Producer {
   }
 }
 
-function queuedRecord(value: Sendable, options: SendOptions, now?: number): QueuedRecord {
+function queuedRecord(
+  value: Sendable,
+  options: SendOptions,
+  delivery: Delivery,
+  slot: number,
+  now?: number,
+): QueuedRecord {
   const { key, headers, timestamp, partition } = options
   if (partition !== undefined && (!Number.isInteger(partition) || partition < 0)) {
     throw new StreamBusError('INVALID_ARGUMENT', `${String(partition)} is not a partition number.`)
@@ -412,6 +418,8 @@ function queuedRecord(value: Sendable, options: SendOptions, now?: number): Queu
     value: valueContent(value),
     headers: headerList(headers),
     timestamp: timestamp === undefined && now !== undefined ? now : timestampOf(timestamp),
+    delivery,
+    slot,
   }
 }
 
