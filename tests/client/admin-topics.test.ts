@@ -114,6 +114,13 @@ test('what cannot be meant is refused before anything is sent', async () => {
     message: 'There is no broker 77: the cluster has 1.',
   })
   await expect(admin.deleteRecords([{ topic: 'a', partition: 0, before: -1 }])).rejects.toMatchObject(refused)
+  await expect(admin.createDelegationToken({ owner: 'ann' })).rejects.toMatchObject(refused)
+  await expect(admin.renewDelegationToken(new Uint8Array(1), { forMs: 0.5 })).rejects.toMatchObject(refused)
+  await expect(admin.listTransactions({ producerIds: [-1] })).rejects.toMatchObject(refused)
+  await expect(
+    admin.alterUserScramCredentials([{ user: 'ann', mechanism: 'scram-sha-256', password: '' }]),
+  ).rejects.toMatchObject(refused)
+  await expect(admin.alterClientQuotas([{ entity: {}, quotas: {} }])).rejects.toMatchObject(refused)
   expect(await admin.createTopics([])).toEqual([])
   expect(await admin.listTopics()).toEqual([])
 })

@@ -6,6 +6,7 @@ import {
   renewDelegationToken,
 } from '@streambus/protocol'
 import { brokerError, StreamBusError } from '../errors.ts'
+import { wholeNumber } from '../options.ts'
 import { versionFor } from '../version-for.ts'
 import type { AdminOptions, AdminRequests } from './admin-requests.ts'
 
@@ -37,19 +38,20 @@ export interface CreateDelegationTokenOptions extends AdminOptions {
 const AS_LONG_AS_ALLOWED = -1n
 const AT_ONCE = -1n
 
-export function createToken(
+export async function createToken(
   requests: AdminRequests,
   options: CreateDelegationTokenOptions,
 ): Promise<DelegationToken> {
   const renewers = options.renewers ?? []
   const owner = options.owner === undefined ? undefined : principalOf(options.owner)
   const asked = renewers.map(principalOf)
-  return requests.onController(options, async (connection) => {
+  const maxLifetimeMs = timeOr(AS_LONG_AS_ALLOWED, 'maxLifetimeMs', options.maxLifetimeMs)
+  return await requests.onController(options, async (connection) => {
     const needed = owner === undefined ? 0 : 3
     const version = versionFor(connection, createDelegationToken, needed, 'make a token for another user')
     const answer = await connection.request(createDelegationToken, {
       renewers: asked,
-      maxLifetimeMs: options.maxLifetimeMs === undefined ? AS_LONG_AS_ALLOWED : BigInt(options.maxLifetimeMs),
+      maxLifetimeMs,
       ...(version >= 3 && {
         ownerPrincipalType: owner?.principalType ?? null,
         ownerPrincipalName: owner?.principalName ?? null,
@@ -67,13 +69,13 @@ export function createToken(
 }
 
 /** @returns when it expires now, in milliseconds since the Unix epoch */
-export function renewToken(
+export async function renewToken(
   requests: AdminRequests,
   hmac: Uint8Array,
   options: AdminOptions & { forMs?: number },
 ): Promise<number> {
-  return requests.onController(options, async (connection) => {
-    const renewPeriodMs = options.forMs === undefined ? AS_LONG_AS_ALLOWED : BigInt(options.forMs)
+  const renewPeriodMs = timeOr(AS_LONG_AS_ALLOWED, 'forMs', options.forMs)
+  return await requests.onController(options, async (connection) => {
     const answer = await connection.request(renewDelegationToken, { hmac, renewPeriodMs })
     if (answer.errorCode !== 0) throw brokerError(answer.errorCode, 'Cannot renew the delegation token')
     return Number(answer.expiryTimestampMs)
@@ -81,25 +83,25 @@ export function renewToken(
 }
 
 /** @returns when it expires now, in milliseconds since the Unix epoch */
-export function expireToken(
+export async function expireToken(
   requests: AdminRequests,
   hmac: Uint8Array,
   options: AdminOptions & { afterMs?: number },
 ): Promise<number> {
-  return requests.onController(options, async (connection) => {
-    const expiryTimePeriodMs = options.afterMs === undefined ? AT_ONCE : BigInt(options.afterMs)
+  const expiryTimePeriodMs = timeOr(AT_ONCE, 'afterMs', options.afterMs)
+  return await requests.onController(options, async (connection) => {
     const answer = await connection.request(expireDelegationToken, { hmac, expiryTimePeriodMs })
     if (answer.errorCode !== 0) throw brokerError(answer.errorCode, 'Cannot end the delegation token')
     return Number(answer.expiryTimestampMs)
   })
 }
 
-export function describeTokens(
+export async function describeTokens(
   requests: AdminRequests,
   options: AdminOptions & { owners?: readonly string[] },
 ): Promise<DelegationToken[]> {
   const owners = options.owners?.map(principalOf) ?? null
-  return requests.onController(options, async (connection) => {
+  return await requests.onController(options, async (connection) => {
     const answer = await connection.request(describeDelegationToken, { owners })
     if (answer.errorCode !== 0) throw brokerError(answer.errorCode, 'Cannot describe the delegation tokens')
     return answer.tokens.map(tokenOf)
@@ -139,6 +141,10 @@ function tokenOf(token: WireToken): DelegationToken {
 
 function shown({ principalType, principalName }: Principal): string {
   return `${principalType}:${principalName}`
+}
+
+function timeOr(byDefault: bigint, name: string, timeMs: number | undefined): bigint {
+  return timeMs === undefined ? byDefault : BigInt(wholeNumber(name, timeMs))
 }
 
 function principalOf(text: string): Principal {

@@ -1,9 +1,10 @@
 /** Records of partitions: deleted from the start on, and where the epochs of leaders ended. */
 import { deleteRecords, offsetForLeaderEpoch } from '@streambus/protocol'
 import type { Connection } from '../connection.ts'
-import { brokerError, StreamBusError } from '../errors.ts'
+import { brokerError } from '../errors.ts'
 import { byTopic } from '../groups/group-offsets.ts'
 import { exactOffset, type TopicPartition } from '../list-offsets.ts'
+import { wholeNumber } from '../options.ts'
 import { type AdminOptions, type AdminRequests, type Outcome, placeOf } from './admin-requests.ts'
 
 export interface RecordsToDelete extends TopicPartition {
@@ -29,17 +30,16 @@ export interface LeaderEpochEnd extends TopicPartition {
 
 const HIGH_WATERMARK = -1n
 
-export function deleteRecordsOf(
+export async function deleteRecordsOf(
   requests: AdminRequests,
   partitions: readonly RecordsToDelete[],
   options: AdminOptions,
 ): Promise<Outcome<DeletedRecords>[]> {
   for (const { topic, partition, before } of partitions) {
-    if (before === 'latest' || (Number.isSafeInteger(before) && before >= 0)) continue
-    const message = `Records of ${topic}/${partition} are deleted before an offset from 0 on or 'latest', not ${before}.`
-    throw new StreamBusError('INVALID_ARGUMENT', message)
+    if (before !== 'latest')
+      wholeNumber(`The offset before which records of ${topic}/${partition} are deleted`, before)
   }
-  return eachWithItsLeader(requests, partitions, options, async (connection, led) => {
+  return await eachWithItsLeader(requests, partitions, options, async (connection, led) => {
     const topics = byTopic(led, ({ partition, before }) => ({
       partitionIndex: partition,
       offset: before === 'latest' ? HIGH_WATERMARK : BigInt(before),

@@ -37,7 +37,8 @@ export async function describeUsers(
   if (users?.length === 0) return []
   const results = await requests.onController(options, async (connection) => {
     const answer = await connection.request(describeUserScramCredentials, {
-      users: users?.map((name) => ({ name })) ?? null,
+      // Empty, as null, means all; to null Kafka gives no answer where it does not allow the question.
+      users: users?.map((name) => ({ name })) ?? [],
     })
     if (answer.errorCode !== 0) {
       throw brokerError(answer.errorCode, 'Cannot describe the users', answer.errorMessage)
@@ -46,10 +47,11 @@ export async function describeUsers(
   })
   const outcomes = results.map(({ user, errorCode, errorMessage, credentialInfos }): Outcome<ScramUser> => {
     if (errorCode !== 0) return brokerError(errorCode, `Cannot describe user '${user}'`, errorMessage)
-    const credentials = credentialInfos.flatMap(({ mechanism: code, iterations }) => {
-      const mechanism = mechanismNames.find((name) => mechanisms[name].code === code)
-      return mechanism === undefined ? [] : [{ mechanism, iterations }]
-    })
+    const credentials = mechanismNames.flatMap((mechanism) =>
+      credentialInfos
+        .filter(({ mechanism: code }) => code === mechanisms[mechanism].code)
+        .map(({ iterations }) => ({ mechanism, iterations })),
+    )
     return { user, credentials }
   })
   const described = allSucceeded(
@@ -59,7 +61,6 @@ export async function describeUsers(
   return described.sort((a, b) => (a.user < b.user ? -1 : 1))
 }
 
-/** Brokers answer by user: what one of the changes of a user fails for, all of them do. */
 export async function alterEachCredential(
   requests: AdminRequests,
   changes: readonly ScramCredentialChange[],
@@ -71,25 +72,38 @@ export async function alterEachCredential(
     if (change.password !== null) upsertions.set(change, await salted(change, change.password))
   }
   const attempt = requests.controllerAttempts(async (connection, open: readonly ScramCredentialChange[]) => {
-    const { results } = await connection.request(alterUserScramCredentials, {
-      deletions: open
-        .filter(({ password }) => password === null)
-        .map(({ user, mechanism }) => ({ name: user, mechanism: mechanisms[mechanism].code })),
-      upsertions: open.flatMap((change) => upsertions.get(change) ?? []),
-    })
-    const byUser = new Map<string, Outcome<undefined>>(
-      results.map(({ user, errorCode, errorMessage }) => [
-        user,
-        errorCode === 0
-          ? undefined
-          : brokerError(errorCode, `Cannot change the credentials of user '${user}'`, errorMessage),
-      ]),
-    )
-    return new Map(
-      open.filter(({ user }) => byUser.has(user)).map((change) => [inWords(change), byUser.get(change.user)]),
-    )
+    const outcomes = new Map<string, Outcome<undefined>>()
+    for (const round of rounds(open)) {
+      const { results } = await connection.request(alterUserScramCredentials, {
+        deletions: round
+          .filter(({ password }) => password === null)
+          .map(({ user, mechanism }) => ({ name: user, mechanism: mechanisms[mechanism].code })),
+        upsertions: round.flatMap((change) => upsertions.get(change) ?? []),
+      })
+      for (const { user, errorCode, errorMessage } of results) {
+        const change = round.find((one) => one.user === user)
+        if (change === undefined) continue
+        const key = inWords(change)
+        outcomes.set(
+          key,
+          errorCode === 0 ? undefined : brokerError(errorCode, `Cannot change the ${key}`, errorMessage),
+        )
+      }
+    }
+    return outcomes
   })
   return await requests.each<ScramCredentialChange, undefined>(changes, inWords, options, attempt)
+}
+
+/** A request may name a user once, whatever the mechanism. */
+function rounds(changes: readonly ScramCredentialChange[]): ScramCredentialChange[][] {
+  const inTurn: ScramCredentialChange[][] = []
+  for (const change of changes) {
+    const round = inTurn.find((others) => others.every(({ user }) => user !== change.user))
+    if (round === undefined) inTurn.push([change])
+    else round.push(change)
+  }
+  return inTurn
 }
 
 function check({ user, mechanism, password, iterations = DEFAULT_ITERATIONS }: ScramCredentialChange): void {

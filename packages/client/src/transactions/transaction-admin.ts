@@ -12,6 +12,7 @@ import type { Connection } from '../connection.ts'
 import { brokerError, StreamBusError } from '../errors.ts'
 import type { Coordinators } from '../groups/coordinators.ts'
 import { exactOffset, noLeader, type TopicPartition, unknownPartition } from '../list-offsets.ts'
+import { wholeNumber } from '../options.ts'
 import { versionFor } from '../version-for.ts'
 
 const FENCING_TIMEOUT_MS = 60_000
@@ -75,8 +76,10 @@ export async function listAllTransactions(
       versionFor(connection, listTransactions, needed, 'list transactions by duration or pattern')
       const answer = await connection.request(listTransactions, {
         stateFilters: [...states],
-        producerIdFilters: producerIds.map((id) => BigInt(id)),
-        ...(minDurationMs !== undefined && { durationFilter: BigInt(minDurationMs) }),
+        producerIdFilters: producerIds.map((id) => BigInt(wholeNumber('A producer id', id))),
+        ...(minDurationMs !== undefined && {
+          durationFilter: BigInt(wholeNumber('minDurationMs', minDurationMs)),
+        }),
         ...(idPattern !== undefined && { transactionalIdPattern: idPattern }),
       })
       if (answer.errorCode !== 0) {
