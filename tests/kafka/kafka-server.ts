@@ -72,6 +72,12 @@ export default async function setUp(project: TestProject): Promise<() => Promise
         .map((name) => (name.includes(':') ? name : `${name}:${name}`))
         .join(','),
       'group.initial.rebalance.delay.ms': '0',
+      // Rules are kept to, those of who comes in without credentials excepted, who may administer.
+      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+      'super.users': 'User:ANONYMOUS',
+      'allow.everyone.if.no.acl.found': 'true',
+      'delegation.token.secret.key': 'a secret of the brokers',
+      'log.dirs': ['data', 'more-data'].map((folder) => `${dataDir}/${folder}`).join(','),
       'listener.name.sasl_plaintext.connections.max.reauth.ms': String(SESSION_MS),
       'ssl.keystore.type': 'PEM',
       'ssl.keystore.certificate.chain': inline(cert),

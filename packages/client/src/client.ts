@@ -1,4 +1,4 @@
-import { Admin } from './admin.ts'
+import { Admin } from './admin/admin.ts'
 import { Cluster } from './cluster.ts'
 import { Consumer, type ConsumerOptions } from './consumer/consumer.ts'
 import { StreamBusError } from './errors.ts'

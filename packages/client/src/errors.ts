@@ -56,6 +56,11 @@ export const errorTable = {
     meaning: 'The broker does not offer this request in a version the SDK knows.',
     remedy: 'Use a newer broker (Apache Kafka 2.8 or later), or do without the feature.',
   },
+  SOME_FAILED: {
+    retriable: false,
+    meaning: 'Of several things that were asked for some failed; the others took effect.',
+    remedy: 'See failures for what failed and why, and succeeded for the results of the others.',
+  },
   UNKNOWN_TOPIC: {
     retriable: true,
     meaning: 'The topic does not exist on this cluster.',

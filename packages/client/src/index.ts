@@ -1,11 +1,67 @@
-export {
-  Admin,
-  type ClusterDescription,
-  type ConfigEntry,
-  type CreateTopicOptions,
-  type PartitionDescription,
-  type TopicDescription,
-} from './admin.ts'
+export type {
+  Acl,
+  AclFilter,
+  AclPatternType,
+  AclPermission,
+  AclResourceType,
+  NewAcl,
+} from './admin/acls.ts'
+export { Admin } from './admin/admin.ts'
+export type { AdminOptions } from './admin/admin-requests.ts'
+export type { OperationsSubject } from './admin/authorized-operations.ts'
+export type {
+  DescribeQuotasOptions,
+  QuotaChange,
+  QuotaDescription,
+  QuotaEntity,
+  QuotaFilter,
+  Quotas,
+} from './admin/client-quotas.ts'
+export type { ClusterDescription } from './admin/cluster-description.ts'
+export type {
+  ConfigChange,
+  ConfigEntry,
+  ConfigResource,
+  ConfigResourceKind,
+  ConfigSource,
+  ConfigSynonym,
+  ConfigType,
+  DescribeConfigsOptions,
+} from './admin/configs.ts'
+export type { CreateDelegationTokenOptions, DelegationToken } from './admin/delegation-tokens.ts'
+export type { FeatureDescription, FeatureLevel } from './admin/features.ts'
+export type { MemberReference, RemoveMembersOptions } from './admin/group-members.ts'
+export type {
+  DescribeLogDirsOptions,
+  LogDirDescription,
+  LogDirReplica,
+  ReplicaMove,
+} from './admin/log-dirs.ts'
+export type { Operation } from './admin/operations.ts'
+export type { QuorumDescription, QuorumReplica } from './admin/quorum.ts'
+export type {
+  DeletedRecords,
+  LeaderEpochEnd,
+  LeaderEpochQuestion,
+  RecordsToDelete,
+} from './admin/records.ts'
+export type {
+  ElectedLeader,
+  ElectLeadersOptions,
+  OngoingReassignment,
+  PartitionReassignment,
+} from './admin/replicas.ts'
+export type { ScramCredentialChange, ScramMechanism, ScramUser } from './admin/scram-users.ts'
+export { SomeFailedError } from './admin/some-failed.ts'
+export type { ListTopicsOptions, PartitionDescription, TopicDescription } from './admin/topic-description.ts'
+export type {
+  ChangeOptions,
+  CreatedTopic,
+  CreatePartitionsOptions,
+  CreateTopicOptions,
+  NewTopic,
+  TopicReference,
+} from './admin/topics.ts'
 export { connect, StreamBus } from './client.ts'
 export type { BrokerInfo, ClusterInfo, PartitionInfo, TopicInfo } from './cluster.ts'
 export type { VersionRange } from './connection.ts'
@@ -14,7 +70,7 @@ export type { ConsumerEvents, ConsumerListener, Stall } from './consumer/consume
 export type { SeekTarget } from './consumer/seek.ts'
 export type { StartPosition } from './consumer/start-position.ts'
 export { errorTable, isStreamBusError, StreamBusError, type StreamBusErrorCode } from './errors.ts'
-export type { GroupDescription, GroupListing, GroupMember } from './groups/group-admin.ts'
+export type { GroupDescription, GroupFilter, GroupListing, GroupMember } from './groups/group-admin.ts'
 export { GroupConsumer } from './groups/group-consumer.ts'
 export type { AssignorName, GroupConsumerOptions } from './groups/group-consumer-options.ts'
 export type { CommittedOffset, CommittingMember, OffsetToCommit } from './groups/group-offsets.ts'
@@ -32,7 +88,15 @@ export type {
   HandlerContext,
   RetryOptions,
 } from './handling/handle-options.ts'
-export type { FoundOffset, Isolation, OffsetQuery, TopicPartition } from './list-offsets.ts'
+export type {
+  FindOffsetsOptions,
+  FoundOffset,
+  Isolation,
+  OffsetQuery,
+  OffsetQuestion,
+  SpecialOffsetQuery,
+  TopicPartition,
+} from './list-offsets.ts'
 export {
   type HeaderInput,
   Message,
@@ -63,8 +127,10 @@ export type {
 export { Processor } from './transactions/processor.ts'
 export type { OffsetOwner, Transaction } from './transactions/transaction.ts'
 export type {
+  FencedProducer,
   ProducerDescription,
   TransactionDescription,
+  TransactionFilter,
   TransactionListing,
 } from './transactions/transaction-admin.ts'
 export {

@@ -1,6 +1,8 @@
 import { listOffsets } from '@streambus/protocol'
 import type { Cluster, RetryOptions } from './cluster.ts'
+import type { Connection } from './connection.ts'
 import { brokerError, isStreamBusError, StreamBusError } from './errors.ts'
+import { versionFor } from './version-for.ts'
 
 export interface TopicPartition {
   readonly topic: string
@@ -10,9 +12,23 @@ export interface TopicPartition {
 /** A place in a log: its first offset, the offset after its last record, or the first record of a time on. */
 export type OffsetQuery = 'earliest' | 'latest' | { readonly timestampMs: number | bigint }
 
+/**
+ * More places that some brokers know: the record with the largest timestamp (KIP-734), and in tiered storage the first
+ * record on local disks and the last one that was moved (KIP-405, KIP-1005).
+ */
+export type SpecialOffsetQuery = 'max_timestamp' | 'earliest_local' | 'latest_tiered'
+
+export interface OffsetQuestion extends TopicPartition {
+  readonly at: OffsetQuery | SpecialOffsetQuery
+}
+
 export interface FoundOffset extends TopicPartition {
-  /** Null where no record is as young as the time asked for. */
+  /** Null where no record is as young as the time asked for, or there is no such place. */
   readonly offset: number | null
+  /** Of the record found by its timestamp, in milliseconds since the Unix epoch; null for ends of the log. */
+  readonly timestampMs: number | null
+  /** Epoch of the leader that wrote the record; null where the broker does not tell. */
+  readonly leaderEpoch: number | null
 }
 
 /** Which end of a log is meant: the last stable offset, behind which transactions are open, or the high watermark. */
@@ -25,8 +41,14 @@ export interface FindOffsetsOptions extends RetryOptions {
   isolation?: Isolation
 }
 
-const LATEST = -1n
-const EARLIEST = -2n
+/** Timestamps with a meaning of their own, and the first version of ListOffsets that knows them. */
+const places: Readonly<Record<string, { readonly timestamp: bigint; readonly since: number }>> = {
+  latest: { timestamp: -1n, since: 0 },
+  earliest: { timestamp: -2n, since: 0 },
+  max_timestamp: { timestamp: -3n, since: 7 },
+  earliest_local: { timestamp: -4n, since: 8 },
+  latest_tiered: { timestamp: -5n, since: 9 },
+}
 
 /**
  * Asks the leaders for offsets; one answer per question, in their order. What fails for want of a leader or a
@@ -35,7 +57,7 @@ const EARLIEST = -2n
 export async function findOffsets(
   cluster: Cluster,
   lane: string,
-  questions: readonly (TopicPartition & { at: OffsetQuery })[],
+  questions: readonly OffsetQuestion[],
   options: FindOffsetsOptions = {},
 ): Promise<FoundOffset[]> {
   const isolationLevel = isolationLevels[options.isolation ?? 'read_uncommitted']
@@ -71,7 +93,7 @@ async function askLeader(
   lane: string,
   leader: number,
   isolationLevel: number,
-  questions: readonly (TopicPartition & { at: OffsetQuery })[],
+  questions: readonly OffsetQuestion[],
   indexes: readonly number[],
   answers: (FoundOffset | undefined)[],
 ): Promise<void> {
@@ -100,12 +122,12 @@ async function askLeader(
         name,
         partitions: topicIndexes.map((index) => ({
           partitionIndex: questions[index]!.partition,
-          timestamp: wireTimestamp(questions[index]!.at),
+          timestamp: wireTimestamp(questions[index]!.at, connection),
         })),
       })),
     })
     for (const { name, partitions } of answer.topics) {
-      for (const { partitionIndex, errorCode, offset } of partitions) {
+      for (const { partitionIndex, errorCode, offset, timestamp, leaderEpoch } of partitions) {
         const index = asked.get(`${name}/${partitionIndex}`)
         if (index === undefined) continue
         if (errorCode !== 0)
@@ -114,6 +136,8 @@ async function askLeader(
           topic: name,
           partition: partitionIndex,
           offset: offset < 0n ? null : exactOffset(offset, name, partitionIndex),
+          timestampMs: timestamp < 0n ? null : Number(timestamp),
+          leaderEpoch: leaderEpoch < 0 ? null : leaderEpoch,
         }
       }
     }
@@ -125,12 +149,22 @@ async function askLeader(
   }
 }
 
-function wireTimestamp(at: OffsetQuery): bigint {
-  if (at === 'latest') return LATEST
-  if (at === 'earliest') return EARLIEST
-  const timestamp = BigInt(at.timestampMs)
-  // Negative values have meanings of their own on the wire; a time before 1970 is before every record.
-  return timestamp < 0n ? 0n : timestamp
+function wireTimestamp(at: OffsetQuestion['at'], connection: Connection): bigint {
+  if (typeof at === 'object') {
+    const timestamp = BigInt(at.timestampMs)
+    // Negative values have meanings of their own on the wire; a time before 1970 is before every record.
+    return timestamp < 0n ? 0n : timestamp
+  }
+  const place = places[at]
+  if (place === undefined) {
+    const known = Object.keys(places).join(', ')
+    throw new StreamBusError(
+      'INVALID_ARGUMENT',
+      `An offset is found at ${known} or a timestampMs, not ${at}.`,
+    )
+  }
+  versionFor(connection, listOffsets, place.since, `find the offset at ${at}`)
+  return place.timestamp
 }
 
 /** Offsets are numbers in this SDK: integers are exact up to 2^53 - 1, and anything above is refused. */

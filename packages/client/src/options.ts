@@ -101,6 +101,16 @@ export function positive(name: string, value: number): number {
   return value
 }
 
+export function wholeNumber(name: string, value: number): number {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new StreamBusError(
+      'INVALID_ARGUMENT',
+      `${name} must be a whole number from 0 on, not ${String(value)}.`,
+    )
+  }
+  return value
+}
+
 export function formatAddress({ host, port }: BrokerAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

@@ -7,10 +7,11 @@ import {
   ErrorCode,
   listGroups,
 } from '@streambus/protocol'
-import type { BrokerInfo, Cluster } from '../cluster.ts'
+import type { BrokerInfo, Cluster, RetryOptions } from '../cluster.ts'
 import type { Connection } from '../connection.ts'
 import { brokerError, isStreamBusError, StreamBusError } from '../errors.ts'
 import type { TopicPartition } from '../list-offsets.ts'
+import { versionFor } from '../version-for.ts'
 import { decodeAssignment } from './consumer-protocol.ts'
 import type { Coordinators } from './coordinators.ts'
 
@@ -46,13 +47,29 @@ export interface GroupDescription {
   readonly members: readonly GroupMember[]
 }
 
+export interface GroupFilter {
+  /** Kafka's names, as in `GroupListing.state`. Default: all. Needs Apache Kafka 2.6. */
+  states?: readonly string[]
+  /** `classic`, `consumer`, `share`, `streams`. Default: all. Needs Apache Kafka 3.8. */
+  types?: readonly string[]
+}
+
 /** Every group of the cluster, by name. Each broker tells those it coordinates. */
-export async function listAllGroups(cluster: Cluster, lane: string): Promise<GroupListing[]> {
+export async function listAllGroups(
+  cluster: Cluster,
+  lane: string,
+  { states = [], types = [], ...options }: GroupFilter & RetryOptions = {},
+): Promise<GroupListing[]> {
+  const needed = types.length > 0 ? 5 : states.length > 0 ? 4 : 0
   return await cluster.retrying(async () => {
     await cluster.describe([])
     const lists = cluster.info.brokers.map(async (coordinator) => {
       const connection = await cluster.connectionTo(coordinator.id, lane)
-      const { errorCode, groups } = await connection.request(listGroups, {})
+      const version = versionFor(connection, listGroups, needed, 'list groups by state or type')
+      const { errorCode, groups } = await connection.request(listGroups, {
+        ...(version >= 4 && { statesFilter: [...states] }),
+        ...(version >= 5 && { typesFilter: [...types] }),
+      })
       if (errorCode !== 0) throw brokerError(errorCode, `Broker ${coordinator.id} cannot list its groups`)
       return groups.map(
         ({ groupId, protocolType, groupState, groupType }): GroupListing => ({
@@ -65,7 +82,7 @@ export async function listAllGroups(cluster: Cluster, lane: string): Promise<Gro
       )
     })
     return (await Promise.all(lists)).flat().sort((a, b) => (a.groupId < b.groupId ? -1 : 1))
-  })
+  }, options)
 }
 
 /** In the order of the ids; groups that do not exist are left out. */
@@ -74,6 +91,7 @@ export async function describeAllGroups(
   coordinators: Coordinators,
   lane: string,
   groupIds: readonly string[],
+  options: RetryOptions = {},
 ): Promise<GroupDescription[]> {
   return await cluster.retrying(async () => {
     try {
@@ -92,7 +110,7 @@ export async function describeAllGroups(
         for (const id of groupIds) coordinators.forget('group', id)
       throw error
     }
-  })
+  }, options)
 }
 
 /** Groups the coordinator does not know are left out. Each kind of group has a request of its own. */
@@ -161,8 +179,13 @@ async function describeOn(
 }
 
 /** Deletes a group and its offsets. Rejects with UNKNOWN_GROUP or GROUP_NOT_EMPTY. */
-export async function deleteGroup(coordinators: Coordinators, lane: string, groupId: string): Promise<void> {
-  await coordinators.retrying('group', groupId, lane, async (connection) => {
+export async function deleteGroup(
+  coordinators: Coordinators,
+  lane: string,
+  groupId: string,
+  options: RetryOptions = {},
+): Promise<void> {
+  const ask = async (connection: Connection) => {
     const answer = await connection.request(deleteGroups, { groupsNames: [groupId] })
     const errorCode = answer.results[0]?.errorCode ?? ErrorCode.UNKNOWN_SERVER_ERROR
     if (errorCode === ErrorCode.GROUP_ID_NOT_FOUND) {
@@ -172,7 +195,8 @@ export async function deleteGroup(coordinators: Coordinators, lane: string, grou
     }
     const stop = errorCode === ErrorCode.NON_EMPTY_GROUP ? 'it has running members; stop them first' : null
     if (errorCode !== 0) throw brokerError(errorCode, `Cannot delete group '${groupId}'`, stop)
-  })
+  }
+  await coordinators.retrying('group', groupId, lane, ask, options)
 }
 
 function cannotDescribe(group: { groupId: string; errorCode: number; errorMessage: string | null }) {

@@ -145,10 +145,11 @@ export async function deleteCommitted(
   lane: string,
   groupId: string,
   partitions: readonly TopicPartition[],
+  options: RetryOptions = {},
 ): Promise<void> {
   if (partitions.length === 0) return
   const topics = byTopic(partitions, ({ partition }) => ({ partitionIndex: partition }))
-  await coordinators.retrying('group', groupId, lane, async (connection) => {
+  const ask = async (connection: Connection) => {
     const answer = await connection.request(offsetDelete, {
       groupId,
       topics: topics.map(({ name, items }) => ({ name, partitions: items })),
@@ -160,7 +161,8 @@ export async function deleteCommitted(
         if (errorCode !== 0) throw brokerError(errorCode, `${doing} for ${name}/${partitionIndex}`)
       }
     }
-  })
+  }
+  await coordinators.retrying('group', groupId, lane, ask, options)
 }
 
 /** Requests name each topic once. */

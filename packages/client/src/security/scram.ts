@@ -29,7 +29,7 @@ export class ScramClient {
     nonce = randomBytes(NONCE_BYTES).toString('base64'),
   ) {
     this.#hash = hash
-    this.#password = prepared(password)
+    this.#password = password
     this.#nonce = nonce
     const name = prepared(username).replaceAll('=', '=3D').replaceAll(',', '=2C')
     this.#firstBare = `n=${name},r=${nonce}`
@@ -54,8 +54,7 @@ export class ScramClient {
         `the server asks for ${fields.get('i')} iterations, not ${MIN_ITERATIONS} to ${MAX_ITERATIONS}`,
       )
     }
-    const length = this.#hash === 'sha256' ? 32 : 64
-    const salted = await derive(this.#password, salt, iterations, length, this.#hash)
+    const salted = await saltedPassword(this.#hash, this.#password, salt, iterations)
     const clientKey = this.#mac(salted, 'Client Key')
     const storedKey = createHash(this.#hash).update(clientKey).digest()
     const withoutProof = `c=${Buffer.from(CHANNEL_BINDING).toString('base64')},r=${nonce}`
@@ -85,6 +84,16 @@ export class ScramClient {
   #mac(key: Buffer, text: string): Buffer {
     return createHmac(this.#hash, key).update(text).digest()
   }
+}
+
+/** What stands for the password: servers keep it, or keys made of it, and never the password (RFC 5802, Hi). */
+export function saltedPassword(
+  hash: ScramHash,
+  password: string,
+  salt: Uint8Array,
+  iterations: number,
+): Promise<Buffer> {
+  return derive(prepared(password), salt, iterations, hash === 'sha256' ? 32 : 64, hash)
 }
 
 /** SASLprep (RFC 4013) as far as it changes characters that people type: compatibility forms become plain ones. */

@@ -7,11 +7,15 @@ import {
   listTransactions,
   writeTxnMarkers,
 } from '@streambus/protocol'
-import type { BrokerInfo, Cluster } from '../cluster.ts'
+import type { BrokerInfo, Cluster, RetryOptions } from '../cluster.ts'
 import type { Connection } from '../connection.ts'
 import { brokerError, StreamBusError } from '../errors.ts'
 import type { Coordinators } from '../groups/coordinators.ts'
 import { exactOffset, noLeader, type TopicPartition, unknownPartition } from '../list-offsets.ts'
+import { wholeNumber } from '../options.ts'
+import { versionFor } from '../version-for.ts'
+
+const FENCING_TIMEOUT_MS = 60_000
 
 export interface TransactionListing {
   readonly transactionalId: string
@@ -41,15 +45,49 @@ export interface ProducerDescription {
   readonly transactionStartOffset: number | null
 }
 
+export interface TransactionFilter {
+  /** Kafka's names, as in `TransactionListing.state`. Default: all. */
+  states?: readonly string[]
+  /** Default: all. */
+  producerIds?: readonly number[]
+  /** Only those that have been open for longer. Needs Apache Kafka 3.8. */
+  minDurationMs?: number
+  /** A regular expression (RE2) of transactional ids. Needs Apache Kafka 4.1. */
+  idPattern?: string
+}
+
 /** Every transactional id, by name. Each broker tells those it coordinates. */
-export async function listAllTransactions(cluster: Cluster, lane: string): Promise<TransactionListing[]> {
+export async function listAllTransactions(
+  cluster: Cluster,
+  lane: string,
+  {
+    states = [],
+    producerIds = [],
+    minDurationMs,
+    idPattern,
+    ...options
+  }: TransactionFilter & RetryOptions = {},
+): Promise<TransactionListing[]> {
+  const needed = idPattern !== undefined ? 2 : minDurationMs !== undefined ? 1 : 0
   return await cluster.retrying(async () => {
     await cluster.describe([])
     const lists = cluster.info.brokers.map(async (coordinator) => {
       const connection = await cluster.connectionTo(coordinator.id, lane)
-      const answer = await connection.request(listTransactions, { stateFilters: [], producerIdFilters: [] })
+      versionFor(connection, listTransactions, needed, 'list transactions by duration or pattern')
+      const answer = await connection.request(listTransactions, {
+        stateFilters: [...states],
+        producerIdFilters: producerIds.map((id) => BigInt(wholeNumber('A producer id', id))),
+        ...(minDurationMs !== undefined && {
+          durationFilter: BigInt(wholeNumber('minDurationMs', minDurationMs)),
+        }),
+        ...(idPattern !== undefined && { transactionalIdPattern: idPattern }),
+      })
       if (answer.errorCode !== 0) {
         throw brokerError(answer.errorCode, `Broker ${coordinator.id} cannot list its transactions`)
+      }
+      if (answer.unknownStateFilters.length > 0) {
+        const message = `Transactions have no such state: ${answer.unknownStateFilters.join(', ')}.`
+        throw new StreamBusError('INVALID_ARGUMENT', message)
       }
       return answer.transactionStates.map(({ transactionalId, producerId, transactionState }) => ({
         transactionalId,
@@ -59,7 +97,7 @@ export async function listAllTransactions(cluster: Cluster, lane: string): Promi
       }))
     })
     return (await Promise.all(lists)).flat().sort((a, b) => (a.transactionalId < b.transactionalId ? -1 : 1))
-  })
+  }, options)
 }
 
 export async function describeTransaction(
@@ -67,8 +105,9 @@ export async function describeTransaction(
   coordinators: Coordinators,
   lane: string,
   transactionalId: string,
+  options: RetryOptions = {},
 ): Promise<TransactionDescription> {
-  return await coordinators.retrying('transaction', transactionalId, lane, async (connection) => {
+  const ask = async (connection: Connection): Promise<TransactionDescription> => {
     const answer = await connection.request(describeTransactions, { transactionalIds: [transactionalId] })
     const found = answer.transactionStates[0]
     if (found === undefined || found.errorCode === ErrorCode.TRANSACTIONAL_ID_NOT_FOUND) {
@@ -93,7 +132,8 @@ export async function describeTransaction(
         partitions.map((partition) => ({ topic, partition })),
       ),
     }
-  })
+  }
+  return await coordinators.retrying('transaction', transactionalId, lane, ask, options)
 }
 
 /** A new producer of the same transactional id fences the old one, and aborts what that left open. */
@@ -102,38 +142,70 @@ export async function abortTransaction(
   coordinators: Coordinators,
   lane: string,
   transactionalId: string,
+  options: RetryOptions = {},
 ): Promise<void> {
-  const { state, timeoutMs } = await describeTransaction(cluster, coordinators, lane, transactionalId)
+  const described = await describeTransaction(cluster, coordinators, lane, transactionalId, options)
+  const { state, timeoutMs } = described
   if (state !== 'Ongoing' && state !== 'PrepareAbort') {
     const message = `Transactional id '${transactionalId}' has no open transaction to abort: its state is ${state}.`
     throw new StreamBusError('UNKNOWN_TRANSACTION', message)
   }
-  // While the abort is being completed the answer is CONCURRENT_TRANSACTIONS, so that this waits for its end.
-  await coordinators.retrying('transaction', transactionalId, lane, async (connection) => {
-    const answer = await connection.request(initProducerId, {
-      transactionalId,
-      transactionTimeoutMs: timeoutMs,
-    })
-    if (answer.errorCode !== 0)
-      throw brokerError(answer.errorCode, `Cannot abort transaction '${transactionalId}'`)
-  })
+  const doing = `Cannot abort transaction '${transactionalId}'`
+  await takeOver(coordinators, lane, transactionalId, timeoutMs, doing, options)
+}
+
+/** Whoever the id belongs to from now on, which is nobody: the next producer gets an epoch after this one. */
+export interface FencedProducer {
+  readonly producerId: number
+  readonly producerEpoch: number
+}
+
+/** The timeout is that of a transaction nobody will begin, and has only to be one that the broker allows. */
+export async function fenceProducerOf(
+  coordinators: Coordinators,
+  lane: string,
+  transactionalId: string,
+  options: RetryOptions = {},
+): Promise<FencedProducer> {
+  const doing = `Cannot fence the producer '${transactionalId}'`
+  return await takeOver(coordinators, lane, transactionalId, FENCING_TIMEOUT_MS, doing, options)
+}
+
+/** While an abort is being completed the answer is CONCURRENT_TRANSACTIONS, so that this waits for its end. */
+async function takeOver(
+  coordinators: Coordinators,
+  lane: string,
+  transactionalId: string,
+  transactionTimeoutMs: number,
+  doing: string,
+  options: RetryOptions,
+): Promise<FencedProducer> {
+  const ask = async (connection: Connection): Promise<FencedProducer> => {
+    const answer = await connection.request(initProducerId, { transactionalId, transactionTimeoutMs })
+    if (answer.errorCode !== 0) throw brokerError(answer.errorCode, doing)
+    return { producerId: Number(answer.producerId), producerEpoch: answer.producerEpoch }
+  }
+  return await coordinators.retrying('transaction', transactionalId, lane, ask, options)
 }
 
 export async function describeProducersOf(
   cluster: Cluster,
   lane: string,
   partition: TopicPartition,
+  options: RetryOptions = {},
 ): Promise<ProducerDescription[]> {
-  return await onLeader(cluster, lane, partition, (connection) => askProducers(connection, partition))
+  const ask = (connection: Connection) => askProducers(connection, partition)
+  return await onLeader(cluster, lane, partition, ask, options)
 }
 
 export async function abortHanging(
   cluster: Cluster,
   lane: string,
   transaction: TopicPartition & { readonly startOffset: number },
+  options: RetryOptions = {},
 ): Promise<void> {
   const { topic, partition, startOffset } = transaction
-  await onLeader(cluster, lane, transaction, async (connection) => {
+  const ask = async (connection: Connection) => {
     const producers = await askProducers(connection, transaction)
     const producer = producers.find(({ transactionStartOffset }) => transactionStartOffset === startOffset)
     if (producer === undefined) {
@@ -162,7 +234,8 @@ export async function abortHanging(
         }
       }
     }
-  })
+  }
+  await onLeader(cluster, lane, transaction, ask, options)
 }
 
 async function askProducers(
@@ -202,15 +275,16 @@ async function onLeader<T>(
   lane: string,
   { topic, partition }: TopicPartition,
   ask: (connection: Connection) => Promise<T>,
+  options: RetryOptions,
 ): Promise<T> {
   let stale = false
   return await cluster.retrying(async () => {
     if (stale) await cluster.refresh([topic])
     stale = true
-    const { partitions } = await cluster.topic(topic)
+    const { partitions } = await cluster.topic(topic, options)
     if (partitions[partition] === undefined) throw unknownPartition(topic, partition, partitions.length)
     const leader = cluster.leaderOf(topic, partition)
     if (leader < 0) throw noLeader(topic, partition)
     return await ask(await cluster.connectionTo(leader, lane))
-  })
+  }, options)
 }
