@@ -13,7 +13,30 @@ export { Consumer, type ConsumerOptions } from './consumer/consumer.ts'
 export type { ConsumerEvents, ConsumerListener, Stall } from './consumer/consumer-events.ts'
 export type { SeekTarget } from './consumer/seek.ts'
 export type { StartPosition } from './consumer/start-position.ts'
-export { errorTable, isStreamBusError, StreamBusError, type StreamBusErrorCode } from './errors.ts'
+export {
+  AbortError,
+  ArgumentError,
+  AuthenticationError,
+  AuthorizationError,
+  ClosedError,
+  type CodeOf,
+  ConnectionError,
+  type ErrorClassName,
+  errorTable,
+  GroupError,
+  HandlerError,
+  isStreamBusError,
+  LogError,
+  MessageError,
+  ProtocolError,
+  RefusedError,
+  StreamBusError,
+  type StreamBusErrorCode,
+  TimeoutError,
+  TopicError,
+  TransactionError,
+  UnavailableError,
+} from './errors.ts'
 export type { GroupDescription, GroupListing, GroupMember } from './groups/group-admin.ts'
 export { GroupConsumer } from './groups/group-consumer.ts'
 export type { AssignorName, GroupConsumerOptions } from './groups/group-consumer-options.ts'
