@@ -77,7 +77,8 @@ for (const path of sources) {
     }
     const manifest = JSON.parse(readFileSync(`packages/${own}/package.json`, 'utf8'))
     const isTest = path.endsWith('.test.ts') || path.includes('/testing/')
-    if (!isTest && manifest.dependencies?.[name] === undefined) {
+    const known = { ...manifest.dependencies, ...manifest.peerDependencies }
+    if (!isTest && known[name] === undefined) {
       findings.push(`${path}: ${name} is not among the dependencies of ${own}`)
     }
   }

@@ -66,6 +66,18 @@ export {
   type SendOptions,
   type SentMessage,
 } from './message.ts'
+export type {
+  ClientIdentity,
+  ConnectionEvent,
+  ConsumerChannelEvent,
+  HandleTrace,
+  MessageToSend,
+  ReceiveEvent,
+  RequestTrace,
+  RetryEvent,
+  SendTrace,
+} from './observability/channels.ts'
+export type { DurationHistogram, Metrics, RequestMetrics, TopicMetrics } from './observability/metrics.ts'
 export { type BrokerAddress, type ConnectOptions, type Logger, parseBrokers } from './options.ts'
 export { murmur2, partitionOfKey } from './producer/murmur2.ts'
 export { Producer, type ProducerOptions } from './producer/producer.ts'

@@ -16,6 +16,7 @@ import type { Coordinators } from '../groups/coordinators.ts'
 import { GroupConsumer } from '../groups/group-consumer.ts'
 import type { TopicPartition } from '../list-offsets.ts'
 import type { Message } from '../message.ts'
+import { handled } from '../observability/channels.ts'
 import { BatchTransaction } from './batch-transaction.ts'
 import {
   type ProcessedMessage,
@@ -85,7 +86,7 @@ export class Processor {
     }
     this.#messages = this.#consumer[Symbol.asyncIterator]()
     this.#finished = this.#work().finally(onClosed)
-    this.#finished.catch((error) => cluster.settings.logger.warn(sentenceOf(error)))
+    this.#finished.catch((error) => cluster.settings.logger.error(sentenceOf(error)))
   }
 
   /**
@@ -237,9 +238,8 @@ export class Processor {
   async #fill(batch: BatchTransaction, first: Message, tx: Transaction): Promise<void> {
     let message: Message | undefined = first
     while (message !== undefined) {
-      const result = await this.#handle(message, tx)
+      await this.#handle(message, tx)
       if (tx.failure !== undefined) throw tx.failure
-      this.#send(tx, result)
       await tx.waitForRoom()
       if (batch.isEnding || batch.messages >= this.#settings.maxTransactionMessages) break
       message = await this.#take(batch.ending)
@@ -259,9 +259,13 @@ export class Processor {
     }
   }
 
-  async #handle(message: Message, tx: Transaction): Promise<ProcessResult> {
+  async #handle(message: Message, tx: Transaction): Promise<void> {
+    const { client } = this.#cluster.metrics
     try {
-      return await this.#handler(message, tx)
+      await handled(client, this.#options.group, message, 1, async () => {
+        const result = await this.#handler(message, tx)
+        if (tx.failure === undefined) this.#send(tx, result)
+      })
     } catch (error) {
       // Where the transaction has failed before, that is why the handler did.
       if (tx.failure === undefined) this.#failure = { error }
@@ -276,8 +280,7 @@ export class Processor {
     for (const { topic = this.#options.to, value, ...options } of isList(result) ? result : [result]) {
       if (topic === undefined) {
         const message = "A handler returned a message without a topic, and there is no topic in 'to'."
-        this.#failure = { error: new StreamBusError('INVALID_ARGUMENT', message) }
-        throw this.#failure.error
+        throw new StreamBusError('INVALID_ARGUMENT', message)
       }
       void tx.send(topic, value, options)
     }
