@@ -20,7 +20,7 @@ import type { TopicPartition } from '../list-offsets.ts'
 import type { Message } from '../message.ts'
 import { handled } from '../observability/channels.ts'
 import { Producer } from '../producer/producer.ts'
-import { deadLetterFor } from './dead-letters.ts'
+import { deadLetterFailed, deadLetterFor } from './dead-letters.ts'
 import type { Handler, HandleSettings } from './handle-options.ts'
 import { MessageRun } from './message-run.ts'
 import { type LaneMessage, PartitionLane } from './partition-lane.ts'
@@ -359,11 +359,7 @@ export class HandlerRuns {
       this.#owner.cluster.metrics.topic(message.topic).deadLetteredMessages++
       this.#owner.events.emit('deadLettered', { message, attempts, error, deadLetter })
     } catch (failure) {
-      throw new StreamBusError(
-        'DEAD_LETTER_FAILED',
-        `The handler failed with ${placeOf(message)} (${sentenceOf(error)}), and the message could not be published to '${topic}': ${sentenceOf(failure)}`,
-        { cause: failure },
-      )
+      throw deadLetterFailed(message, error, topic, failure)
     }
   }
 
