@@ -36,7 +36,9 @@ await Promise.all([
     splitting: true,
     // Our own packages go into the bundle; what comes from the registry does not.
     conditions: ['streambus-source'],
-    external: Object.keys(manifest.dependencies).filter((name) => !name.startsWith('@streambus/')),
+    external: Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies }).filter(
+      (name) => !name.startsWith('@streambus/'),
+    ),
   }),
 ])
 for (const name of inDependencyOrder) {

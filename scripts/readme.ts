@@ -1,5 +1,5 @@
 /**
- * Runs the examples of the README and of docs/sdk and compares what they print: `npm run readme`, after a build.
+ * Runs the examples of the README, of docs/ERRORS.md and of docs/sdk and compares what they print: `npm run readme`, after a build.
  *
  * - `console` blocks: each line after `$ ` is run by bash in the repository, and must print, on both outputs
  *   together, exactly the lines below it; `…` at the end of a line stands for anything. A broker listens on a free port; the environment names it.
@@ -30,7 +30,7 @@ const compilerSettings = {
 }
 const FAILED = 'the command failed'
 const sdkPages = readdirSync('docs/sdk').filter((name) => name.endsWith('.md'))
-const pages = ['README.md', ...sdkPages.map((name) => `docs/sdk/${name}`)]
+const pages = ['README.md', 'docs/ERRORS.md', ...sdkPages.map((name) => `docs/sdk/${name}`)]
 const examples: Example[] = []
 const scripts: { readonly name: string; readonly body: string }[] = []
 for (const page of pages) {

@@ -7,8 +7,8 @@ test('docs/ERRORS.md and the error table of the SDK say the same', () => {
   const section = page.slice(page.indexOf('## SDK'), page.indexOf('## Broker'))
   const documented = section.split('\n').filter((line) => line.startsWith('| `'))
   const rows = Object.entries(errorTable).map(
-    ([code, { retriable, meaning, remedy }]) =>
-      `| \`${code}\` | ${retriable ? 'yes' : 'no'} | ${meaning} | ${remedy} |`,
+    ([code, { class: name, retriable, meaning, remedy }]) =>
+      `| \`${code}\` | \`${name}\` | ${retriable ? 'yes' : 'no'} | ${meaning} | ${remedy} |`,
   )
   expect(documented).toEqual(rows)
 })

@@ -5,6 +5,8 @@ import { StreamBusError } from './errors.ts'
 import { Coordinators } from './groups/coordinators.ts'
 import { GroupConsumer } from './groups/group-consumer.ts'
 import type { GroupConsumerOptions } from './groups/group-consumer-options.ts'
+import type { Metrics } from './observability/metrics.ts'
+import { traceWithOpenTelemetry } from './observability/open-telemetry.ts'
 import { type ConnectOptions, clientSettings } from './options.ts'
 import { Producer, type ProducerOptions } from './producer/producer.ts'
 import { Topic, type TopicOptions } from './topics/topic.ts'
@@ -31,6 +33,7 @@ export async function connect(to: string | readonly string[] | ConnectOptions = 
   const cluster = new Cluster(clientSettings(options))
   try {
     await cluster.connect(options.signal)
+    if (options.openTelemetry !== false) await traceWithOpenTelemetry(cluster)
   } catch (error) {
     cluster.close()
     throw error
@@ -130,6 +133,11 @@ export class StreamBus {
 
   get admin(): Admin {
     return this.#admin
+  }
+
+  /** What the client has counted since it was connected: see docs/sdk/observability.md. */
+  metrics(): Metrics {
+    return this.#cluster.metrics.snapshot()
   }
 
   /**

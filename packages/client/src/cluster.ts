@@ -8,6 +8,8 @@ import { metadata } from '@streambus/protocol'
 import { backoffMs, busyBackoff, pause } from './backoff.ts'
 import { Connection } from './connection.ts'
 import { brokerError, isStreamBusError, StreamBusError } from './errors.ts'
+import { channels, type RetryEvent } from './observability/channels.ts'
+import { ClientMetrics } from './observability/metrics.ts'
 import { type BrokerAddress, type ClientSettings, formatAddress } from './options.ts'
 
 export interface BrokerInfo extends BrokerAddress {
@@ -54,6 +56,7 @@ const unknownTopicPatienceMs = 1_500
 
 export class Cluster {
   readonly settings: ClientSettings
+  readonly metrics: ClientMetrics
   #brokers = new Map<number, BrokerInfo>()
   #topics = new Map<string, { info: TopicInfo; fetchedAtMs: number }>()
   #clusterId: string | null = null
@@ -68,6 +71,7 @@ export class Cluster {
 
   constructor(settings: ClientSettings) {
     this.settings = settings
+    this.metrics = new ClientMetrics(settings.clientId)
     // Every operation that waits listens; how many there are is bounded by the operations of the caller.
     setMaxListeners(0, this.#closing.signal)
   }
@@ -290,10 +294,17 @@ export class Cluster {
         const isBusy = error.code === 'TRANSACTION_BUSY'
         const waitMs = backoffMs(attempt, isBusy ? busyBackoff : this.settings.backoff)
         if (performance.now() + waitMs >= deadlineMs) throw error
-        this.settings.logger.debug(`${error.message} Trying again.`)
+        this.noteRetry({ operation: 'request', error, delayMs: waitMs })
         await pause(waitMs, signal)
       }
     }
+  }
+
+  /** Something failed that is done again: counted and told, so that it is not silent. */
+  noteRetry(retry: Omit<RetryEvent, 'client'>): void {
+    this.metrics.retried(retry.error.code)
+    this.settings.logger.debug(`${retry.error.message} Trying again.`)
+    if (channels.retry.hasSubscribers) channels.retry.publish({ client: this.metrics.client, ...retry })
   }
 
   close(): void {
@@ -310,7 +321,11 @@ export class Cluster {
     connectTimeoutMs = this.settings.connectTimeoutMs,
   ): Promise<Connection> {
     const { clientId, requestTimeoutMs, maxFrameBytes, tls, sasl } = this.settings
+    const { metrics } = this
+    const { client } = metrics
+    const { host, port } = address
     const connection = await Connection.open({
+      metrics,
       address,
       clientId,
       connectTimeoutMs,
@@ -319,14 +334,25 @@ export class Cluster {
       tls,
       sasl,
       signal: signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal,
+    }).catch((error: StreamBusError) => {
+      if (!this.isClosed) {
+        metrics.failedConnections++
+        channels.connectionFailed.publish({ client, host, port, error })
+      }
+      throw error
     })
     if (this.#closing.signal.aborted) {
       connection.close()
       throw closedError()
     }
     this.#open.add(connection)
+    metrics.openedConnections++
+    metrics.connections.add(connection)
+    channels.connectionOpened.publish({ client, host, port })
     connection.onEnd((error, unanswered) => {
       this.#open.delete(connection)
+      metrics.connectionEnded(connection, error.code !== 'CLOSED')
+      channels.connectionClosed.publish({ client, host, port, error })
       if (error.code === 'CLOSED') return
       // Brokers close idle connections: that is worth a word only where somebody waits for an answer.
       if (unanswered > 0) this.settings.logger.warn(error.message)

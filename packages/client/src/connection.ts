@@ -16,6 +16,8 @@ import {
   type Part,
 } from '@streambus/protocol'
 import { abortedError, brokerError, isStreamBusError, StreamBusError, sentenceOf } from './errors.ts'
+import { channels } from './observability/channels.ts'
+import { ClientMetrics } from './observability/metrics.ts'
 import { type BrokerAddress, formatAddress } from './options.ts'
 import { authenticate, type SaslOptions } from './security/sasl.ts'
 import { openSocket, type TlsOptions } from './socket.ts'
@@ -32,6 +34,8 @@ export interface ConnectionOptions {
   tls?: TlsOptions | undefined
   sasl?: SaslOptions | undefined
   signal?: AbortSignal | undefined
+  /** Where requests are counted. Default: nowhere. */
+  metrics?: ClientMetrics
 }
 
 export interface RequestOptions {
@@ -55,6 +59,7 @@ interface Pending {
   readonly correlationId: number
   readonly resolve: (body: never) => void
   readonly reject: (error: StreamBusError) => void
+  readonly startedAtMs: number
   timer: NodeJS.Timeout | undefined
   answered: boolean
 }
@@ -71,6 +76,7 @@ export class Connection {
   readonly #socket: net.Socket
   readonly #decoder: FrameDecoder
   readonly #maxInFlightRequests: number
+  readonly #metrics: ClientMetrics
   #versions: ReadonlyMap<number, VersionRange> = new Map([[apiVersions.key, { min: 0, max: 3 }]])
   #features: ReadonlyMap<string, number> = new Map()
   #inFlight: Pending[] = []
@@ -112,6 +118,7 @@ export class Connection {
     this.#options = options
     this.#socket = socket
     this.#maxInFlightRequests = options.maxInFlightRequests ?? 64
+    this.#metrics = options.metrics ?? new ClientMetrics(options.clientId)
     this.#decoder = new FrameDecoder({ maxFrameBytes: options.maxFrameBytes })
     const onFrame = (frame: Uint8Array) => this.#onFrame(frame)
     socket.on('data', (chunk: Buffer) => {
@@ -132,6 +139,15 @@ export class Connection {
   /** Requests on the wire or waiting for their turn. */
   get pendingRequests(): number {
     return this.#inFlight.length - this.#oldest + this.#waiting.length
+  }
+
+  /** On the wire. */
+  get sentBytes(): number {
+    return this.#socket.bytesWritten
+  }
+
+  get receivedBytes(): number {
+    return this.#socket.bytesRead
   }
 
   /** What the broker offers, by API key. */
@@ -167,6 +183,18 @@ export class Connection {
     body: Input,
     options: RequestOptions = {},
   ): Promise<Res> {
+    if (!channels.request.hasSubscribers) return this.#request(api, body, options)
+    const { host, port } = this.address
+    const { clientId } = this.#options
+    return channels.request.tracePromise(() => this.#request(api, body, options), {
+      clientId,
+      api: api.name,
+      host,
+      port,
+    })
+  }
+
+  #request<Res, Input>(api: Api<unknown, Res, Input>, body: Input, options: RequestOptions): Promise<Res> {
     return new Promise<Res>((resolve, reject) => {
       const version = this.#versionOrError(api, options.maxVersion)
       if (version instanceof StreamBusError) {
@@ -180,6 +208,7 @@ export class Connection {
         correlationId: this.#nextCorrelationId,
         resolve: resolve as (body: never) => void,
         reject,
+        startedAtMs: performance.now(),
         timer: undefined,
         answered: false,
       }
@@ -359,6 +388,7 @@ export class Connection {
     }
     clearTimeout(pending.timer)
     pending.answered = true
+    this.#metrics.answered(pending.api.name, performance.now() - pending.startedAtMs)
     pending.resolve(answer.body as never)
     this.#transmitWaiting()
   }
@@ -368,6 +398,7 @@ export class Connection {
       'REQUEST_TIMEOUT',
       `${formatAddress(this.address)} did not answer ${pending.api.name} within ${Math.round(timeoutMs)} ms.`,
     )
+    this.#metrics.unanswered(pending.api.name)
     const waitingAt = this.#waiting.indexOf(pending)
     if (waitingAt >= 0) {
       this.#waiting.splice(waitingAt, 1)
@@ -406,7 +437,10 @@ export class Connection {
     this.#waiting = []
     for (const pending of unanswered) {
       clearTimeout(pending.timer)
-      if (!pending.answered) pending.reject(error)
+      if (pending.answered) continue
+      // What the client itself gave up did not fail.
+      if (error.code !== 'CLOSED' && error.code !== 'ABORTED') this.#metrics.unanswered(pending.api.name)
+      pending.reject(error)
     }
     for (const listener of this.#onEnd) listener(error, unanswered.length)
     this.#onEnd.clear()

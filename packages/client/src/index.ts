@@ -52,7 +52,6 @@ export type {
   PartitionReassignment,
 } from './admin/replicas.ts'
 export type { ScramCredentialChange, ScramMechanism, ScramUser } from './admin/scram-users.ts'
-export { SomeFailedError } from './admin/some-failed.ts'
 export type { ListTopicsOptions, PartitionDescription, TopicDescription } from './admin/topic-description.ts'
 export type {
   ChangeOptions,
@@ -69,7 +68,31 @@ export { Consumer, type ConsumerOptions } from './consumer/consumer.ts'
 export type { ConsumerEvents, ConsumerListener, Stall } from './consumer/consumer-events.ts'
 export type { SeekTarget } from './consumer/seek.ts'
 export type { StartPosition } from './consumer/start-position.ts'
-export { errorTable, isStreamBusError, StreamBusError, type StreamBusErrorCode } from './errors.ts'
+export {
+  AbortError,
+  ArgumentError,
+  AuthenticationError,
+  AuthorizationError,
+  ClosedError,
+  type CodeOf,
+  ConnectionError,
+  type ErrorClassName,
+  errorTable,
+  GroupError,
+  HandlerError,
+  isStreamBusError,
+  LogError,
+  MessageError,
+  ProtocolError,
+  RefusedError,
+  SomeFailedError,
+  StreamBusError,
+  type StreamBusErrorCode,
+  TimeoutError,
+  TopicError,
+  TransactionError,
+  UnavailableError,
+} from './errors.ts'
 export type { GroupDescription, GroupFilter, GroupListing, GroupMember } from './groups/group-admin.ts'
 export { GroupConsumer } from './groups/group-consumer.ts'
 export type { AssignorName, GroupConsumerOptions } from './groups/group-consumer-options.ts'
@@ -107,6 +130,18 @@ export {
   type SendOptions,
   type SentMessage,
 } from './message.ts'
+export type {
+  ClientIdentity,
+  ConnectionEvent,
+  ConsumerChannelEvent,
+  HandleTrace,
+  MessageToSend,
+  ReceiveEvent,
+  RequestTrace,
+  RetryEvent,
+  SendTrace,
+} from './observability/channels.ts'
+export type { DurationHistogram, Metrics, RequestMetrics, TopicMetrics } from './observability/metrics.ts'
 export { type BrokerAddress, type ConnectOptions, type Logger, parseBrokers } from './options.ts'
 export { murmur2, partitionOfKey } from './producer/murmur2.ts'
 export { Producer, type ProducerOptions } from './producer/producer.ts'

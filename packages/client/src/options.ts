@@ -2,10 +2,21 @@ import { StreamBusError } from './errors.ts'
 import { checkSaslOptions, type SaslOptions } from './security/sasl.ts'
 import type { TlsOptions } from './socket.ts'
 
-/** Where the SDK says what it does by itself: reconnecting, retrying. `console` and pino loggers fit. */
+/**
+ * Where the SDK says what it does by itself, in sentences. `console` fits, and so do loggers of pino.
+ *
+ * - `debug`: what is tried again, and connections that end while nobody waits for an answer
+ * - `info`: partitions that a consumer gets or gives up, and what goes on again
+ * - `warn`: brokers out of reach, messages tried again or set aside, partitions lost, no progress
+ * - `error`: what a worker ended with that nobody has asked for
+ */
 export interface Logger {
   debug(message: string): void
+  /** Default: `debug`. */
+  info?(message: string): void
   warn(message: string): void
+  /** Default: `warn`. */
+  error?(message: string): void
 }
 
 export interface ConnectOptions {
@@ -31,6 +42,11 @@ export interface ConnectOptions {
   /** Age after which the view of topics and leaders is renewed. Default 300,000. */
   metadataMaxAgeMs?: number
   logger?: Logger
+  /**
+   * Whether messages are traced with OpenTelemetry, where `@opentelemetry/api` is installed and a tracer provider was
+   * registered before `connect`. Default true.
+   */
+  openTelemetry?: boolean
   /** Ends `connect` early. */
   signal?: AbortSignal
 }
@@ -51,10 +67,20 @@ export interface ClientSettings {
   readonly backoff: { readonly initialMs: number; readonly maxMs: number }
   readonly maxFrameBytes: number
   readonly metadataMaxAgeMs: number
-  readonly logger: Logger
+  readonly logger: Required<Logger>
 }
 
 const silent: Logger = { debug: () => {}, warn: () => {} }
+
+/** Has every level, and calls the methods of the given one as its methods. */
+function completeLogger(logger: Logger): Required<Logger> {
+  return {
+    debug: (message) => logger.debug(message),
+    info: (message) => (logger.info === undefined ? logger.debug(message) : logger.info(message)),
+    warn: (message) => logger.warn(message),
+    error: (message) => (logger.error === undefined ? logger.warn(message) : logger.error(message)),
+  }
+}
 
 /** Checks the options and fills in what was left out. */
 export function clientSettings(options: ConnectOptions): ClientSettings {
@@ -74,7 +100,7 @@ export function clientSettings(options: ConnectOptions): ClientSettings {
     },
     maxFrameBytes: positive('maxFrameBytes', options.maxFrameBytes ?? 128 * 1024 * 1024),
     metadataMaxAgeMs: positive('metadataMaxAgeMs', options.metadataMaxAgeMs ?? 300_000),
-    logger: options.logger ?? silent,
+    logger: completeLogger(options.logger ?? silent),
   }
 }
 

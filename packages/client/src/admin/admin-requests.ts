@@ -5,11 +5,10 @@
 
 import type { Cluster, RetryOptions } from '../cluster.ts'
 import type { Connection } from '../connection.ts'
-import { abortedError, isStreamBusError, StreamBusError } from '../errors.ts'
+import { abortedError, isStreamBusError, SomeFailedError, StreamBusError } from '../errors.ts'
 import type { Coordinators } from '../groups/coordinators.ts'
 import { noLeader, type TopicPartition, unknownPartition } from '../list-offsets.ts'
 import { positive } from '../options.ts'
-import { SomeFailedError } from './some-failed.ts'
 
 /** Longer timers fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1

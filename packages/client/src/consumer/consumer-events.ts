@@ -1,8 +1,10 @@
 /** What a consumer tells of itself while it works, so that nothing it does or waits for is silent. */
 import { EventEmitter } from 'node:events'
-import type { StreamBusError } from '../errors.ts'
+import type { Cluster } from '../cluster.ts'
+import { type StreamBusError, sentenceOf } from '../errors.ts'
 import type { TopicPartition } from '../list-offsets.ts'
-import type { Message, SentMessage } from '../message.ts'
+import type { Message, MessageBatch, SentMessage } from '../message.ts'
+import { channels, consumerChannels } from '../observability/channels.ts'
 
 /** Why there is no progress. */
 export type Stall =
@@ -48,10 +50,60 @@ export interface ConsumerEvents {
 
 export type ConsumerListener<E extends keyof ConsumerEvents> = (details: ConsumerEvents[E]) => void
 
+/** What is also said to the logger, for those who have no listener. */
+const logged: {
+  readonly [E in keyof ConsumerEvents]?: {
+    readonly level: 'info' | 'warn'
+    readonly sentence: (who: string, details: ConsumerEvents[E]) => string
+  }
+} = {
+  assigned: { level: 'info', sentence: (who, { partitions }) => `${who} got ${placesOf(partitions)}.` },
+  revoked: { level: 'info', sentence: (who, { partitions }) => `${who} gave up ${placesOf(partitions)}.` },
+  lost: { level: 'warn', sentence: (who, { partitions }) => `${who} lost ${placesOf(partitions)}.` },
+  stalled: { level: 'warn', sentence: (who, stall) => `${who} makes no progress: ${reasonOf(stall)}` },
+  recovered: {
+    level: 'info',
+    sentence: (who, { stalledMs }) => `${who} makes progress again, after ${Math.round(stalledMs)} ms.`,
+  },
+  retrying: {
+    level: 'warn',
+    sentence: (who, { message, attempt, error, delayMs }) =>
+      `${who} tries offset ${message.offset} of ${placesOf([message])} again in ${Math.round(delayMs)} ms: attempt ${attempt} failed (${sentenceOf(error)}).`,
+  },
+  deadLettered: {
+    level: 'warn',
+    sentence: (who, { message, attempts, error, deadLetter }) =>
+      `${who} set offset ${message.offset} of ${placesOf([message])} aside in '${deadLetter.topic}' after ${attempts} attempts (${sentenceOf(error)}).`,
+  },
+}
+
+const namedPlaces = 10
+
+function placesOf(partitions: readonly TopicPartition[]): string {
+  if (partitions.length === 0) return 'no partitions'
+  const named = partitions.slice(0, namedPlaces).map(({ topic, partition }) => `${topic}/${partition}`)
+  const more = partitions.length > namedPlaces ? ` and ${partitions.length - namedPlaces} more` : ''
+  return `${named.join(', ')}${more}`
+}
+
+function reasonOf(stall: Stall): string {
+  if (stall.cause !== 'handler') return stall.error.message
+  const { message, attempt } = stall
+  return `the handler has had offset ${message.offset} of ${placesOf([message])} for long (attempt ${attempt}).`
+}
+
 /** The listeners of one consumer, and which stalls they were told of. */
 export class ConsumerEventEmitter {
+  readonly #cluster: Cluster
+  readonly #group: string | null
   readonly #emitter = new EventEmitter()
   readonly #stalls = new Map<unknown, { readonly stall: Stall; readonly sinceMs: number }>()
+
+  /** @param group null where messages are read without one */
+  constructor(cluster: Cluster, group: string | null) {
+    this.#cluster = cluster
+    this.#group = group
+  }
 
   on<E extends keyof ConsumerEvents>(event: E, listener: ConsumerListener<E>): void {
     this.#emitter.on(event, listener)
@@ -66,6 +118,11 @@ export class ConsumerEventEmitter {
    * uncaught exception, as with EventTarget.
    */
   emit<E extends keyof ConsumerEvents>(event: E, details: ConsumerEvents[E]): void {
+    const { metrics } = this.#cluster
+    if (event === 'assigned') metrics.rebalances++
+    const channel = consumerChannels[event]
+    if (channel.hasSubscribers) channel.publish({ client: metrics.client, group: this.#group, ...details })
+    this.#log(event, details as never)
     for (const listener of this.#emitter.listeners(event)) {
       try {
         listener(details)
@@ -75,6 +132,19 @@ export class ConsumerEventEmitter {
         })
       }
     }
+  }
+
+  #log(event: keyof ConsumerEvents, details: never): void {
+    const entry = logged[event]
+    if (entry === undefined) return
+    const who = this.#group === null ? 'The consumer' : `The consumer of group '${this.#group}'`
+    this.#cluster.settings.logger[entry.level](entry.sentence(who, details))
+  }
+
+  /** A batch is given out to whoever iterates. */
+  received(batch: MessageBatch): void {
+    if (!channels.receive.hasSubscribers) return
+    channels.receive.publish({ client: this.#cluster.metrics.client, group: this.#group, ...batch })
   }
 
   /** @param key whatever stands for what is stalled; it is told once until it recovers */
@@ -99,7 +169,11 @@ export class ConsumerEventEmitter {
 
 /** What every kind of consumer has. */
 export abstract class ObservableConsumer {
-  protected readonly events = new ConsumerEventEmitter()
+  protected readonly events: ConsumerEventEmitter
+
+  constructor(cluster: Cluster, group: string | null) {
+    this.events = new ConsumerEventEmitter(cluster, group)
+  }
 
   /** Calls the listener with each event of that name. What it throws is an uncaught exception. */
   on<E extends keyof ConsumerEvents>(event: E, listener: ConsumerListener<E>): this {

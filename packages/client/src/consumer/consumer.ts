@@ -54,7 +54,7 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
   #closing: Promise<void> | undefined
 
   constructor(cluster: Cluster, topics: string | readonly string[], options: ConsumerOptions = {}) {
-    super()
+    super(cluster, null)
     checkStartPosition(options.from ?? 'earliest')
     if (options.until !== undefined && options.until !== 'end') {
       throw new StreamBusError('INVALID_ARGUMENT', `until can only be 'end', not ${String(options.until)}.`)
@@ -209,7 +209,9 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
         const { topic, partition, messages, highWatermark } = batch
         if (messages.length === 0) continue
         this.#remaining -= messages.length
-        return { topic, partition, messages, highWatermark }
+        const given = { topic, partition, messages, highWatermark }
+        this.events.received(given)
+        return given
       }
     } catch (error) {
       // A consumer that is closed while it opens fails for that reason only, which the caller knows.

@@ -57,6 +57,8 @@ interface Cursor {
   readonly partition: number
   readonly end: number
   position: number
+  /** End of the log as of the last answer; -1 before the first. */
+  highWatermark: number
   isHeld: boolean
   maxBytes: number
   resumeAtMs: number
@@ -103,6 +105,21 @@ export class Fetcher {
     this.#settings = settings
     this.#options = options
     this.#cursors = this.#cursorsOf(ranges)
+    cluster.metrics.fetchers.add(this)
+  }
+
+  /** Bytes that have arrived and were not taken. */
+  get prefetchedBytes(): number {
+    return this.#bufferedBytes
+  }
+
+  /** For each partition, how many messages lie between what was taken of it and the end of its log. */
+  *lagByTopic(): Iterable<readonly [topic: string, messages: number]> {
+    const takenTo = new Map<ReadingRange, number>()
+    for (const { range, from } of this.#arrived) if (!takenTo.has(range)) takenTo.set(range, from)
+    for (const { range, topic, position, highWatermark } of this.#cursors) {
+      yield [topic, Math.max(0, highWatermark - (takenTo.get(range) ?? position))]
+    }
   }
 
   /** Reads these, too. */
@@ -157,7 +174,9 @@ export class Fetcher {
 
   close(): void {
     this.#closed = true
+    this.#cluster.metrics.fetchers.delete(this)
     this.#arrived.length = 0
+    this.#bufferedBytes = 0
     clearTimeout(this.#wake)
     this.#cluster.closeLane(this.#lane)
     this.#notify()
@@ -189,6 +208,7 @@ export class Fetcher {
         partition: range.partition,
         end: range.end,
         position: range.start,
+        highWatermark: -1,
         isHeld: false,
         maxBytes: this.#settings.maxPartitionBytes,
         resumeAtMs: 0,
@@ -298,6 +318,7 @@ export class Fetcher {
       for (const partition of partitions) {
         const cursor = asked.get(`${topic}/${partition.partitionIndex}`)
         if (cursor === undefined) continue
+        if (partition.errorCode === 0) cursor.highWatermark = Number(partition.highWatermark)
         if (partition.errorCode === OFFSET_OUT_OF_RANGE) {
           void this.#onOutOfRange(cursor)
         } else if (partition.errorCode !== 0) {
@@ -331,10 +352,14 @@ export class Fetcher {
   #onRecords(cursor: Cursor, { records, highWatermark, abortedTransactions }: PartitionAnswer): void {
     const bytes = records as Uint8Array
     let wholeBytes = 0
+    let batches = 0
+    let messages = 0
     let nextOffset = cursor.position
     for (const { position, byteLength } of batchesIn(bytes)) {
       nextOffset = batchHeader.baseOffset(bytes, position) + batchHeader.lastOffsetDelta(bytes, position) + 1
       wholeBytes = position + byteLength
+      batches++
+      if (!batchHeader.isControl(bytes, position)) messages += batchHeader.recordCount(bytes, position)
     }
     if (!Number.isSafeInteger(nextOffset)) {
       const place = `${cursor.topic}/${cursor.partition}`
@@ -364,6 +389,10 @@ export class Fetcher {
         firstOffset: Number(firstOffset),
       })),
     })
+    const counters = this.#cluster.metrics.topic(topic)
+    counters.receivedMessages += messages
+    counters.receivedBatches += batches
+    counters.receivedBytes += wholeBytes
     this.#bufferedBytes += wholeBytes
     cursor.position = nextOffset
     cursor.failedAttempts = 0
@@ -438,7 +467,8 @@ export class Fetcher {
       return
     }
     const nowMs = performance.now()
-    const { retryTimeoutMs } = this.#cluster.settings
+    const { retryTimeoutMs, backoff } = this.#cluster.settings
+    let delayMs = 0
     const patienceMs =
       error.code === 'UNKNOWN_TOPIC' ? Math.min(unknownTopicPatienceMs, retryTimeoutMs) : retryTimeoutMs
     for (const cursor of cursors) {
@@ -448,8 +478,12 @@ export class Fetcher {
         return
       }
       this.#options.onStalled(cursor, error)
-      cursor.resumeAtMs = nowMs + backoffMs(cursor.failedAttempts++, this.#cluster.settings.backoff)
+      delayMs = backoffMs(cursor.failedAttempts++, backoff)
+      cursor.resumeAtMs = nowMs + delayMs
     }
+    const [first] = cursors
+    const place = cursors.length === 1 ? { topic: first!.topic, partition: first!.partition } : {}
+    this.#cluster.noteRetry({ operation: 'fetch', error, delayMs, ...place })
     const topics = [...new Set(cursors.map(({ topic }) => topic))]
     this.#cluster.refresh(topics).then(
       (answers) => {

@@ -76,7 +76,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     onClosed: () => void,
     beforeRevoke: () => Promise<void> = async () => {},
   ) {
-    super()
+    super(cluster, options.group)
     this.#beforeRevoke = beforeRevoke
     checkStartPosition(options.from ?? 'earliest')
     if (options.until !== undefined && options.until !== 'end') {
@@ -482,6 +482,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
         this.#handCut = false
         const batch = { topic, partition, messages, highWatermark }
         onOpen?.(batch)
+        this.events.received(batch)
         return batch
       }
     } catch (error) {

@@ -2,7 +2,7 @@
  * Dead letters: messages that a handler could not handle, published to a topic of their own. Key, value and headers
  * are as they were; headers that say why and where from are added, and replaying takes them off again.
  */
-import { sentenceOf } from '../errors.ts'
+import { StreamBusError, sentenceOf } from '../errors.ts'
 import type { Message, MessageHeader, OutgoingMessage } from '../message.ts'
 
 const prefix = 'streambus-dlq-'
@@ -78,6 +78,20 @@ export function deadLetterFor(
     value: message.value,
     headers: [...message.headers, ...added.map(([key, value]) => ({ key, value: String(value) }))],
   }
+}
+
+/** A message that could not be handled could not be set aside either. */
+export function deadLetterFailed(
+  { topic, partition, offset }: Message,
+  error: unknown,
+  deadLetterTopic: string,
+  failure: unknown,
+): StreamBusError {
+  return new StreamBusError(
+    'DEAD_LETTER_FAILED',
+    `The handler failed with offset ${offset} of ${topic}/${partition} (${sentenceOf(error)}), and the message could not be published to '${deadLetterTopic}': ${sentenceOf(failure)}`,
+    { cause: failure },
+  )
 }
 
 /** What a dead letter says of its origin; undefined where the message is none. */

@@ -18,8 +18,9 @@ import type { ReadingRange } from '../consumer/start-position.ts'
 import { StreamBusError, sentenceOf } from '../errors.ts'
 import type { TopicPartition } from '../list-offsets.ts'
 import type { Message } from '../message.ts'
+import { handled } from '../observability/channels.ts'
 import { Producer } from '../producer/producer.ts'
-import { deadLetterFor } from './dead-letters.ts'
+import { deadLetterFailed, deadLetterFor } from './dead-letters.ts'
 import type { Handler, HandleSettings } from './handle-options.ts'
 import { MessageRun } from './message-run.ts'
 import { type LaneMessage, PartitionLane } from './partition-lane.ts'
@@ -68,7 +69,9 @@ export class HandlerRuns {
     if (typeof handler !== 'function') {
       throw new StreamBusError('INVALID_ARGUMENT', 'The handler must be a function.')
     }
-    this.#handler = handler
+    const { client } = owner.cluster.metrics
+    this.#handler = (message, context) =>
+      handled(client, owner.group, message, context.attempt, () => handler(message, context))
     this.#settings = settings
     this.#owner = owner
     this.#remaining = owner.limit
@@ -307,12 +310,17 @@ export class HandlerRuns {
   async #handle(run: MessageRun): Promise<boolean> {
     const { attempts, backoff, retryIf, deadLetter, handlerTimeoutMs } = this.#settings
     const { message } = run
+    const counters = this.#owner.cluster.metrics.topic(message.topic)
     for (;;) {
       try {
         await run.tryOnce(this.#handler, handlerTimeoutMs < Number.POSITIVE_INFINITY)
+        counters.handlerDurations.add(run.tookMs)
+        counters.handledMessages++
         this.#owner.events.recovered(run)
         return true
       } catch (error) {
+        counters.handlerDurations.add(run.tookMs)
+        counters.failedAttempts++
         this.#owner.events.recovered(run)
         if (run.isEnding) return false
         if (run.attempt < attempts && this.#isWorthRetrying(run, error, retryIf)) {
@@ -348,13 +356,10 @@ export class HandlerRuns {
       const outgoing = deadLetterFor(message, failure, maxStackBytes)
       this.#deadLetters ??= this.#producer()
       const deadLetter = await this.#deadLetters.send(topic, outgoing.value, outgoing)
+      this.#owner.cluster.metrics.topic(message.topic).deadLetteredMessages++
       this.#owner.events.emit('deadLettered', { message, attempts, error, deadLetter })
     } catch (failure) {
-      throw new StreamBusError(
-        'DEAD_LETTER_FAILED',
-        `The handler failed with ${placeOf(message)} (${sentenceOf(error)}), and the message could not be published to '${topic}': ${sentenceOf(failure)}`,
-        { cause: failure },
-      )
+      throw deadLetterFailed(message, error, topic, failure)
     }
   }
 

@@ -34,6 +34,8 @@ export class MessageRun {
   attempt = 0
   /** Start of the attempt; infinite while none runs. */
   startedAtMs = Number.POSITIVE_INFINITY
+  /** How long the last attempt took. */
+  tookMs = 0
   #current: Attempt | undefined
   #isEnding = false
   #expire: ((error: StreamBusError) => void) | undefined
@@ -62,6 +64,7 @@ export class MessageRun {
       if (isBounded) await this.#bounded(handling)
       else await handling
     } finally {
+      this.tookMs = performance.now() - this.startedAtMs
       this.startedAtMs = Number.POSITIVE_INFINITY
       this.#expire = undefined
     }

@@ -13,7 +13,7 @@ export interface QueuedRecord {
   key: Uint8Array | null
   /** A string is written as UTF-8 where it goes, without a copy in between. */
   value: Uint8Array | string | null
-  headers: readonly { key: string; value: Uint8Array | null }[]
+  headers: readonly { readonly key: string; readonly value: Uint8Array | null }[]
   timestamp: number
   /** The call it belongs to, and which of its messages it is. */
   delivery: Delivery

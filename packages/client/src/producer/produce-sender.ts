@@ -446,7 +446,11 @@ export class ProduceSender {
   }
 
   #delay(queue: PartitionQueue, backoff = this.#cluster.settings.backoff): void {
-    queue.resumeAtMs = performance.now() + backoffMs(queue.failedAttempts++, backoff)
+    const delayMs = backoffMs(queue.failedAttempts++, backoff)
+    const { topic, partition, lastFailure: error } = queue
+    if (error !== undefined)
+      this.#cluster.noteRetry({ operation: 'produce', error, delayMs, topic, partition })
+    queue.resumeAtMs = performance.now() + delayMs
     this.#ready.add(queue)
     this.#scheduleAt(queue.resumeAtMs)
   }
@@ -468,6 +472,10 @@ export class ProduceSender {
     queue.failedAttempts = 0
     queue.resumeAtMs = 0
     queue.remove(batch)
+    const counters = this.#cluster.metrics.topic(queue.topic)
+    counters.sentMessages += batch.records.length
+    counters.sentBatches++
+    counters.sentBytes += batch.encoded?.byteLength ?? 0
     if (queue.pending.length === 0) this.#rest(queue)
     else this.#ready.add(queue)
     batch.settle(queue.topic, queue.partition, baseOffset, logAppendTimeMs)
@@ -476,6 +484,7 @@ export class ProduceSender {
 
   #finish(queue: PartitionQueue, batch: Batch, error: StreamBusError): void {
     queue.remove(batch)
+    this.#cluster.metrics.topic(queue.topic).failedMessages += batch.records.length
     if (queue.pending.length === 0) this.#rest(queue)
     else this.#ready.add(queue)
     batch.fail(error)

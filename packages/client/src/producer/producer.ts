@@ -12,6 +12,7 @@ import {
   timestampOf,
   valueContent,
 } from '../message.ts'
+import { channels } from '../observability/channels.ts'
 import { positive } from '../options.ts'
 import { type Delivery, GroupDelivery, SingleDelivery } from './delivery.ts'
 import { partitionOfKey } from './murmur2.ts'
@@ -89,6 +90,7 @@ export class Producer {
   #codec: Promise<unknown> | undefined
   #codecLoaded: boolean
   #bufferedBytes = 0
+  #bufferedMessages = 0
   #watch: NodeJS.Timeout | undefined
   #closed = false
 
@@ -97,7 +99,8 @@ export class Producer {
     this.#cluster = cluster
     this.#settings = producerSettings(options)
     this.#codecLoaded = this.#settings.compression === 'none'
-    const onSettled = (batch: Batch) => this.#release(batch.bytes)
+    const onSettled = (batch: Batch) => this.#release(batch)
+    cluster.metrics.buffers.add(this)
     this.#sender = new ProduceSender(cluster, this.#settings, onSettled, transactional)
     this.#unsubscribe = cluster.onClose(() => this.#abandon())
   }
@@ -105,6 +108,10 @@ export class Producer {
   /** Bytes of messages that are not acknowledged, those that still wait for room not counted. */
   get bufferedBytes(): number {
     return this.#bufferedBytes
+  }
+
+  get bufferedMessages(): number {
+    return this.#bufferedMessages
   }
 
   get isClosed(): boolean {
@@ -116,21 +123,18 @@ export class Producer {
    * CLOSED, or what the broker refused it with.
    */
   send(topic: string, value: Sendable, options: SendOptions = {}): Promise<SentMessage> {
-    const delivery = new SingleDelivery()
     try {
+      const delivery = new SingleDelivery()
       const record = queuedRecord(value, options, delivery, 0)
-      const queues = this.#topics.get(topic)
-      const bytes = recordBytes(record)
-      // Most calls find their topic known and room in the buffer, and need not stand in line.
-      if (queues !== undefined && this.#takesAtOnce(queues, bytes)) {
-        this.#enqueue(queues, record, bytes, options.partition)
-      } else {
-        this.#admit(topic, [record], [options.partition], delivery)
-      }
+      if (!channels.send.hasSubscribers) return this.#sendOne(topic, record, options.partition, delivery)
+      const trace = { client: this.#cluster.metrics.client, topic, messages: [record] }
+      return channels.send.tracePromise(
+        async () => this.#sendOne(topic, record, options.partition, delivery),
+        trace,
+      )
     } catch (error) {
       return Promise.reject(error)
     }
-    return delivery.promise
   }
 
   /**
@@ -148,8 +152,9 @@ export class Producer {
       records[index] = queuedRecord(message.value, message, delivery, index, now)
       partitions[index] = message.partition
     }
-    this.#admit(topic, records, partitions, delivery)
-    return await delivery.promise
+    if (!channels.send.hasSubscribers) return await this.#sendAll(topic, records, partitions, delivery)
+    const trace = { client: this.#cluster.metrics.client, topic, messages: records }
+    return await channels.send.tracePromise(() => this.#sendAll(topic, records, partitions, delivery), trace)
   }
 
   /**
@@ -198,6 +203,33 @@ export class Producer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  #sendOne(
+    topic: string,
+    record: QueuedRecord,
+    partition: number | undefined,
+    delivery: SingleDelivery,
+  ): Promise<SentMessage> {
+    const queues = this.#topics.get(topic)
+    const bytes = recordBytes(record)
+    // Most calls find their topic known and room in the buffer, and need not stand in line.
+    if (queues !== undefined && this.#takesAtOnce(queues, bytes)) {
+      this.#enqueue(queues, record, bytes, partition)
+    } else {
+      this.#admit(topic, [record], [partition], delivery)
+    }
+    return delivery.promise
+  }
+
+  async #sendAll(
+    topic: string,
+    records: readonly QueuedRecord[],
+    partitions: readonly (number | undefined)[],
+    delivery: GroupDelivery,
+  ): Promise<SentMessage[]> {
+    this.#admit(topic, records, partitions, delivery)
+    return await delivery.promise
   }
 
   /** Throws CLOSED or MESSAGE_TOO_LARGE where nothing of the call can be taken. */
@@ -317,6 +349,7 @@ export class Producer {
     }
     queue.append(record, bytes)
     this.#bufferedBytes += bytes
+    this.#bufferedMessages++
     this.#sender.notify(queue)
   }
 
@@ -364,8 +397,9 @@ export class Producer {
     return this.#bufferedBytes === 0 || this.#bufferedBytes + bytes <= this.#settings.maxBufferedBytes
   }
 
-  #release(bytes: number): void {
+  #release({ bytes, records }: Batch): void {
     this.#bufferedBytes -= bytes
+    this.#bufferedMessages -= records.length
     for (const topic of this.#waiting) {
       if (topic.queues.length > 0 && this.#codecLoaded) this.#fill(topic)
     }
@@ -391,6 +425,7 @@ export class Producer {
   #abandon(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#cluster.metrics.buffers.delete(this)
     this.#unsubscribe()
     clearInterval(this.#watch)
     const error = new StreamBusError('CLOSED', 'The producer was closed before the broker acknowledged.')

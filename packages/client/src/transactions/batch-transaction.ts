@@ -1,6 +1,14 @@
 import type { OffsetToCommit } from '../groups/group-offsets.ts'
 import type { TopicPartition } from '../list-offsets.ts'
-import type { Message } from '../message.ts'
+import type { Message, SentMessage } from '../message.ts'
+
+/** A message that is set aside when the transaction is committed. */
+export interface SetAside {
+  readonly message: Message
+  readonly attempts: number
+  readonly error: unknown
+  readonly sent: Promise<SentMessage>
+}
 
 /** What a worker knows of the transaction it is in: how far it came, and whether it is to come to an end. */
 export class BatchTransaction {
@@ -9,7 +17,10 @@ export class BatchTransaction {
   readonly ending: Promise<undefined>
   /** Resolves when it is committed or aborted. */
   readonly over: Promise<void>
+  readonly setAside: SetAside[] = []
   readonly #offsets = new Map<string, OffsetToCommit>()
+  /** Takes the last message out again. */
+  #withdraw = () => {}
   readonly #timer: NodeJS.Timeout
   #end!: (value: undefined) => void
   #finish!: () => void
@@ -37,8 +48,21 @@ export class BatchTransaction {
   }
 
   add({ topic, partition, offset }: Message): void {
+    const place = `${topic}/${partition}`
+    const before = this.#offsets.get(place)
     this.#messages++
-    this.#offsets.set(`${topic}/${partition}`, { topic, partition, offset: offset + 1 })
+    this.#offsets.set(place, { topic, partition, offset: offset + 1 })
+    this.#withdraw = () => {
+      this.#messages--
+      if (before === undefined) this.#offsets.delete(place)
+      else this.#offsets.set(place, before)
+    }
+  }
+
+  /** The message that was added last is no part of the transaction: it comes again. */
+  withdraw(): void {
+    this.#withdraw()
+    this.#withdraw = () => {}
   }
 
   lose(partitions: readonly TopicPartition[]): void {

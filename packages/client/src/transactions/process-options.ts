@@ -1,6 +1,12 @@
 import type { StartPosition } from '../consumer/start-position.ts'
 import { StreamBusError } from '../errors.ts'
 import type { GroupConsumerOptions } from '../groups/group-consumer-options.ts'
+import {
+  type DeadLetterOptions,
+  type HandleSettings,
+  handleSettings,
+  type RetryOptions,
+} from '../handling/handle-options.ts'
 import type { Message, OutgoingMessage } from '../message.ts'
 import { positive } from '../options.ts'
 import type { ProducerOptions } from '../producer/producer.ts'
@@ -33,6 +39,16 @@ export interface ProcessOptions extends ConsumingOptions {
   /** A transaction is committed after so many messages, or so long after its first. Default 1,000 and 100. */
   maxTransactionMessages?: number
   maxTransactionMs?: number
+  /**
+   * Tries a message again that the handler failed with. What comes after it in its partition waits meanwhile, and other
+   * partitions go on. Default: one attempt.
+   */
+  retry?: RetryOptions
+  /**
+   * Topic to which a message goes after its last attempt, in the transaction that commits its offset. Without it, the
+   * worker stops with what its handler threw.
+   */
+  deadLetter?: string | DeadLetterOptions
   /** How messages are sent: compression, batches, buffer. */
   producer?: Omit<ProducerOptions, 'acks' | 'idempotent'>
 }
@@ -45,10 +61,14 @@ export interface ProcessedMessage extends OutgoingMessage {
 // biome-ignore lint/suspicious/noConfusingVoidType: a handler that returns nothing is what most of them are.
 export type ProcessResult = ProcessedMessage | readonly ProcessedMessage[] | null | undefined | void
 
-/** What is made of a message. More can be sent through `tx`, in the same transaction. */
+/**
+ * What is made of a message. More can be sent through `tx`, in the same transaction. Where an attempt fails, nothing that
+ * it sent counts.
+ */
 export type ProcessHandler = (message: Message, tx: Transaction) => Promise<ProcessResult> | ProcessResult
 
-export interface ProcessSettings {
+export interface ProcessSettings
+  extends Pick<HandleSettings, 'attempts' | 'backoff' | 'retryIf' | 'deadLetter'> {
   readonly transactionalId: string
   readonly transactionTimeoutMs: number
   readonly maxTransactionMessages: number
@@ -57,7 +77,16 @@ export interface ProcessSettings {
 
 /** Checks what concerns the transactions and fills in what was left out. */
 export function processSettings(options: ProcessOptions): ProcessSettings {
+  const { retry, deadLetter } = options
+  const handling = handleSettings({
+    ...(retry === undefined ? {} : { retry }),
+    ...(deadLetter === undefined ? {} : { deadLetter }),
+  })
   const settings = {
+    attempts: handling.attempts,
+    backoff: handling.backoff,
+    retryIf: handling.retryIf,
+    deadLetter: handling.deadLetter,
     transactionalId: options.transactionalId ?? `${options.group}-${crypto.randomUUID()}`,
     transactionTimeoutMs: positive('transactionTimeoutMs', options.transactionTimeoutMs ?? 10_000),
     maxTransactionMessages: positive('maxTransactionMessages', options.maxTransactionMessages ?? 1_000),

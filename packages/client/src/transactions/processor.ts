@@ -11,12 +11,18 @@
  */
 import { backoffMs, pause } from '../backoff.ts'
 import type { Cluster } from '../cluster.ts'
+import { ConsumerEventEmitter } from '../consumer/consumer-events.ts'
 import { isStreamBusError, StreamBusError, type StreamBusErrorCode, sentenceOf } from '../errors.ts'
 import type { Coordinators } from '../groups/coordinators.ts'
 import { GroupConsumer } from '../groups/group-consumer.ts'
+import { deadLetterFailed, deadLetterFor } from '../handling/dead-letters.ts'
+import type { DeadLetterOptions } from '../handling/handle-options.ts'
 import type { TopicPartition } from '../list-offsets.ts'
 import type { Message } from '../message.ts'
+import { handled } from '../observability/channels.ts'
+import { AttemptTransaction } from './attempt-transaction.ts'
 import { BatchTransaction } from './batch-transaction.ts'
+import { type FailingMessage, FailingMessages } from './failing-messages.ts'
 import {
   type ProcessedMessage,
   type ProcessHandler,
@@ -37,6 +43,14 @@ const passing: ReadonlySet<StreamBusErrorCode> = new Set<StreamBusErrorCode>([
   'TRANSACTION_IN_DOUBT',
 ])
 
+/** A message that is given to the handler again after a pause. */
+interface Again {
+  readonly message: Message
+  readonly delayMs: number
+  /** Whether the transaction was aborted, so that everything in it comes again. */
+  readonly isAborted: boolean
+}
+
 /** Failures in a row that are tried again even where each of them took long. */
 const minAttempts = 3
 
@@ -46,6 +60,11 @@ export class Processor {
   readonly #options: ProcessOptions
   readonly #settings: ProcessSettings
   readonly #handler: ProcessHandler
+  readonly #events: ConsumerEventEmitter
+  readonly #failing = new FailingMessages()
+  /** Partitions whose failing message waits for its next attempt. */
+  readonly #pauses = new Map<string, NodeJS.Timeout>()
+  #again: Again | undefined
   readonly #stopping = new AbortController()
   readonly #finished: Promise<void>
   #producer: TransactionalProducer
@@ -76,6 +95,7 @@ export class Processor {
     this.#options = options
     this.#handler = handler
     this.#settings = processSettings(options)
+    this.#events = new ConsumerEventEmitter(cluster, options.group)
     this.#producer = this.#newProducer()
     try {
       this.#consumer = this.#newConsumer()
@@ -85,7 +105,7 @@ export class Processor {
     }
     this.#messages = this.#consumer[Symbol.asyncIterator]()
     this.#finished = this.#work().finally(onClosed)
-    this.#finished.catch((error) => cluster.settings.logger.warn(sentenceOf(error)))
+    this.#finished.catch((error) => cluster.settings.logger.error(sentenceOf(error)))
   }
 
   /**
@@ -148,6 +168,7 @@ export class Processor {
       const isStop = this.#stopping.signal.aborted && isStreamBusError(error) && error.code === 'CLOSED'
       if (!isStop) throw error
     } finally {
+      for (const timer of this.#pauses.values()) clearTimeout(timer)
       await this.#producer.close()
       await this.#consumer
         .close()
@@ -163,6 +184,7 @@ export class Processor {
     for (;;) {
       try {
         if (failures > 0) await this.#startOver(error, failures)
+        if (this.#again !== undefined) await this.#holdBack(this.#again)
         const first = await this.#take()
         if (this.#stopping.signal.aborted) return
         if (first === undefined) {
@@ -176,6 +198,8 @@ export class Processor {
         failingSinceMs = undefined
       } catch (failure) {
         hasJoinedAgain = false
+        // It was aborted on purpose: for the message to be tried again.
+        if (this.#again?.isAborted && this.#failure === undefined) continue
         error = failure
         failingSinceMs ??= performance.now()
         failures++
@@ -207,6 +231,28 @@ export class Processor {
     await this.#consumer.rewind()
   }
 
+  /** Has the message given out again after its pause, with all that is behind it in its partition. */
+  async #holdBack({ message, delayMs, isAborted }: Again): Promise<void> {
+    this.#again = undefined
+    const { topic, partition, offset } = message
+    if (isAborted) {
+      await this.#producer.ready()
+      await this.#consumer.rewind()
+    } else if (!this.#consumer.isInHand(message)) return
+    const isHere = () => this.assignment.some((one) => one.topic === topic && one.partition === partition)
+    // Others have the partition, and the message with it.
+    if (!isHere()) return
+    this.#consumer.pause([{ topic, partition }])
+    const place = `${topic}/${partition}`
+    clearTimeout(this.#pauses.get(place))
+    const resume = () => {
+      this.#pauses.delete(place)
+      if (isHere()) this.#consumer.resume([{ topic, partition }])
+    }
+    this.#pauses.set(place, setTimeout(resume, delayMs))
+    if (!isAborted) await this.#consumer.seek({ topic, partition, offset })
+  }
+
   /** It had come to its end, and left, when its last transaction was aborted: those messages are still to be read. */
   async #joinAgain(): Promise<void> {
     await this.#consumer.close()
@@ -221,8 +267,12 @@ export class Processor {
     this.#batch = batch
     try {
       await this.#producer.transaction((tx) => this.#fill(batch, first, tx))
-      this.#committed++
+      if (batch.messages > 0) this.#committed++
       this.#processed += batch.messages
+      for (const { message, attempts, error, sent } of batch.setAside) {
+        this.#cluster.metrics.topic(message.topic).deadLetteredMessages++
+        this.#events.emit('deadLettered', { message, attempts, error, deadLetter: await sent })
+      }
     } catch (error) {
       const inDoubt = isStreamBusError(error) && error.code === 'TRANSACTION_IN_DOUBT'
       if (!inDoubt) this.#aborted++
@@ -237,9 +287,12 @@ export class Processor {
   async #fill(batch: BatchTransaction, first: Message, tx: Transaction): Promise<void> {
     let message: Message | undefined = first
     while (message !== undefined) {
-      const result = await this.#handle(message, tx)
+      const isDone = await this.#handle(batch, message, tx)
       if (tx.failure !== undefined) throw tx.failure
-      this.#send(tx, result)
+      if (!isDone) {
+        batch.withdraw()
+        break
+      }
       await tx.waitForRoom()
       if (batch.isEnding || batch.messages >= this.#settings.maxTransactionMessages) break
       message = await this.#take(batch.ending)
@@ -259,14 +312,84 @@ export class Processor {
     }
   }
 
-  async #handle(message: Message, tx: Transaction): Promise<ProcessResult> {
+  /** False where the message is tried again. Throws where the transaction has to be aborted. */
+  async #handle(batch: BatchTransaction, message: Message, tx: Transaction): Promise<boolean> {
+    const before = this.#failing.of(message)
+    if (before?.isOver) {
+      this.#setAside(batch, message, before, tx)
+      return true
+    }
+    const { client } = this.#cluster.metrics
+    const counters = this.#cluster.metrics.topic(message.topic)
+    const attempt = (before?.attempts ?? 0) + 1
+    const attempting = new AttemptTransaction(tx)
+    const startedAtMs = performance.now()
     try {
-      return await this.#handler(message, tx)
+      await handled(client, this.#options.group, message, attempt, async () => {
+        const result = await this.#handler(message, attempting)
+        if (tx.failure === undefined) this.#send(attempting, result)
+      })
+      counters.handledMessages++
+      return true
     } catch (error) {
+      attempting.end()
+      counters.failedAttempts++
       // Where the transaction has failed before, that is why the handler did.
-      if (tx.failure === undefined) this.#failure = { error }
+      if (tx.failure !== undefined) throw error
+      return this.#afterFailure(batch, message, attempt, error, attempting.isUsed, tx)
+    } finally {
+      counters.handlerDurations.add(performance.now() - startedAtMs)
+    }
+  }
+
+  #afterFailure(
+    batch: BatchTransaction,
+    message: Message,
+    attempts: number,
+    error: unknown,
+    isAborted: boolean,
+    tx: Transaction,
+  ): boolean {
+    const { backoff, deadLetter } = this.#settings
+    const isOver = attempts >= this.#settings.attempts || !this.#isWorthRetrying(error)
+    if (isOver && deadLetter === undefined) {
+      this.#failure = { error }
       throw error
     }
+    const failing = { offset: message.offset, attempts, error, isOver }
+    this.#failing.note(message, failing)
+    if (isOver && !isAborted) {
+      this.#setAside(batch, message, failing, tx)
+      return true
+    }
+    const delayMs = isOver ? 0 : backoffMs(attempts - 1, backoff)
+    if (!isOver) this.#events.emit('retrying', { message, attempt: attempts, error, delayMs })
+    this.#again = { message, delayMs, isAborted }
+    if (isAborted) throw error
+    return false
+  }
+
+  #isWorthRetrying(error: unknown): boolean {
+    try {
+      return this.#settings.retryIf(error)
+    } catch (failure) {
+      this.#failure = { error: failure }
+      throw failure
+    }
+  }
+
+  /** Part of the transaction, as everything the handler sends: it is there when the offset is committed, and not before. */
+  #setAside(batch: BatchTransaction, message: Message, failing: FailingMessage, tx: Transaction): void {
+    const { topic, maxStackBytes } = this.#settings.deadLetter as Required<DeadLetterOptions>
+    const { attempts, error } = failing
+    const outgoing = deadLetterFor(message, { error, attempts, group: this.#options.group }, maxStackBytes)
+    const sent = tx.send(topic, outgoing.value, outgoing)
+    batch.setAside.push({ message, attempts, error, sent })
+    sent.catch((failure: unknown) => {
+      if (!this.#isPassing(failure)) {
+        this.#failure ??= { error: deadLetterFailed(message, error, topic, failure) }
+      }
+    })
   }
 
   /** Not awaited one by one: the commit waits for all of them. */
@@ -276,8 +399,7 @@ export class Processor {
     for (const { topic = this.#options.to, value, ...options } of isList(result) ? result : [result]) {
       if (topic === undefined) {
         const message = "A handler returned a message without a topic, and there is no topic in 'to'."
-        this.#failure = { error: new StreamBusError('INVALID_ARGUMENT', message) }
-        throw this.#failure.error
+        throw new StreamBusError('INVALID_ARGUMENT', message)
       }
       void tx.send(topic, value, options)
     }
@@ -317,8 +439,17 @@ export class Processor {
   }
 
   #newConsumer(): GroupConsumer {
-    const { from, to, startFrom, transactionalId, transactionTimeoutMs, producer, ...consuming } =
-      this.#options
+    const {
+      from,
+      to,
+      startFrom,
+      transactionalId,
+      transactionTimeoutMs,
+      producer,
+      retry,
+      deadLetter,
+      ...consuming
+    } = this.#options
     return new GroupConsumer(
       this.#cluster,
       this.#coordinators,

@@ -14,9 +14,9 @@ export class CommandError extends Error {
 /** Errors whose message is a sentence for people: ours, and those the operating system has a name for. */
 function isExpected(error: unknown): error is Error {
   if (!(error instanceof Error)) return false
-  if (['UsageError', 'CommandError', 'StreamBusError', 'BrokerError', 'StorageError'].includes(error.name)) {
-    return true
-  }
+  // What isStreamBusError looks for: commands that need no client do not load it.
+  if (Symbol.for('streambus.error') in error) return true
+  if (['UsageError', 'CommandError', 'BrokerError', 'StorageError'].includes(error.name)) return true
   return typeof (error as NodeJS.ErrnoException).syscall === 'string'
 }
 
