@@ -7,8 +7,15 @@ import type { Assignor } from './assignor.ts'
 import { cooperativeStickyAssignor } from './cooperative-sticky-assignor.ts'
 import type { MembershipSettings } from './membership.ts'
 import { rangeAssignor } from './range-assignor.ts'
+import { roundRobinAssignor } from './round-robin-assignor.ts'
+import { stickyAssignor } from './sticky-assignor.ts'
 
-const assignors = { range: rangeAssignor, 'cooperative-sticky': cooperativeStickyAssignor } as const
+const assignors = {
+  range: rangeAssignor,
+  roundrobin: roundRobinAssignor,
+  sticky: stickyAssignor,
+  'cooperative-sticky': cooperativeStickyAssignor,
+} as const
 
 export type AssignorName = keyof typeof assignors
 
@@ -31,9 +38,11 @@ export interface GroupConsumerOptions extends FetchOptions {
   autoCommit?: boolean
   autoCommitIntervalMs?: number
   /**
-   * How partitions are shared out; every member of the group has to offer the one that is used. With
-   * `cooperative-sticky` alone, a rebalance leaves partitions that stay where they are alone. Default `range`
-   * and `cooperative-sticky`, as Java clients do.
+   * How partitions are shared out; every member of the group has to offer the one that is used. `range`: runs of
+   * each topic's partitions, the same numbers of several topics to the same member. `roundrobin`: one by one over
+   * all topics. `sticky`: even shares that move as little as possible. `cooperative-sticky`: the same, and with it
+   * alone a rebalance leaves partitions that stay where they are alone, where with the others members give
+   * everything up. Default `range` and `cooperative-sticky`, as Java clients do.
    */
   assignors?: readonly AssignorName[]
   /** Makes this a static member (KIP-345): its partitions wait for it until its session is over. */
@@ -61,7 +70,7 @@ export function membershipSettings(options: GroupConsumerOptions): MembershipSet
   const names = options.assignors ?? ['range', 'cooperative-sticky']
   const unknown = names.find((name) => !Object.hasOwn(assignors, name))
   if (names.length === 0 || unknown !== undefined) {
-    const known = Object.keys(assignors).join(' and ')
+    const known = Object.keys(assignors).join(', ')
     const given = unknown === undefined ? 'none' : `'${unknown}'`
     throw new StreamBusError('INVALID_ARGUMENT', `assignors can be ${known}, and are ${given}.`)
   }

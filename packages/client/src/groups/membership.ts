@@ -20,7 +20,7 @@ import type { Cluster } from '../cluster.ts'
 import type { Connection } from '../connection.ts'
 import { brokerError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
 import type { TopicPartition } from '../list-offsets.ts'
-import type { Assignor } from './assignor.ts'
+import type { Assignor, PastAssignment } from './assignor.ts'
 import {
   decodeAssignment,
   decodeSubscription,
@@ -80,6 +80,8 @@ export class Membership {
   #memberId = ''
   #generation = -1
   #owned: readonly TopicPartition[] = []
+  /** What the last rebalance gave, also where it is given up or lost since: assignors that are sticky go by it. */
+  #last: PastAssignment = { partitions: [], generation: -1 }
   /** The topics all members want, and how many partitions each had, where this member shares them out. */
   #led: { readonly topics: readonly string[]; readonly counts: ReadonlyMap<string, number> } | undefined
   #topicsCheckedAtMs = 0
@@ -276,7 +278,9 @@ export class Membership {
     this.#joining = false
     this.#lastHeartbeatMs = performance.now()
     this.#scheduleHeartbeat(this.#settings.heartbeatIntervalMs)
-    return await this.#take(decodeAssignment(synced.assignment))
+    const assigned = decodeAssignment(synced.assignment)
+    this.#last = { partitions: assigned, generation: this.#generation }
+    return await this.#take(assigned)
   }
 
   /** Gives up what is no longer assigned and takes what is new. */
@@ -296,11 +300,7 @@ export class Membership {
 
   #join(connection: Connection) {
     const { groupId, instanceId, sessionTimeoutMs, rebalanceTimeoutMs, assignors } = this.#settings
-    const subscription = encodeSubscription(
-      this.#topics,
-      this.#incremental ? this.#owned : [],
-      this.#generation,
-    )
+    const owned = this.#incremental ? this.#owned : []
     const version = connection.versionOf(joinGroup) ?? 0
     return connection.request(
       joinGroup,
@@ -311,7 +311,15 @@ export class Membership {
         memberId: this.#memberId,
         ...(version >= instanceIdVersions.joinGroup ? { groupInstanceId: instanceId } : {}),
         protocolType: CONSUMER_PROTOCOL_TYPE,
-        protocols: assignors.map(({ name }) => ({ name, metadata: subscription })),
+        protocols: assignors.map((assignor) => ({
+          name: assignor.name,
+          metadata: encodeSubscription(
+            this.#topics,
+            owned,
+            this.#generation,
+            assignor.userData?.(this.#last) ?? null,
+          ),
+        })),
       },
       { timeoutMs: rebalanceTimeoutMs + rebalanceGraceMs },
     )
