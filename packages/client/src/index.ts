@@ -16,7 +16,13 @@ export type { StartPosition } from './consumer/start-position.ts'
 export { errorTable, isStreamBusError, StreamBusError, type StreamBusErrorCode } from './errors.ts'
 export type { GroupDescription, GroupListing, GroupMember } from './groups/group-admin.ts'
 export { GroupConsumer } from './groups/group-consumer.ts'
-export type { AssignorName, GroupConsumerOptions } from './groups/group-consumer-options.ts'
+export type {
+  AssignorName,
+  ClassicProtocolOptions,
+  ConsumerProtocolOptions,
+  GroupConsumerOptions,
+  RemoteAssignorName,
+} from './groups/group-consumer-options.ts'
 export type { CommittedOffset, CommittingMember, OffsetToCommit } from './groups/group-offsets.ts'
 export type { PartitionLag } from './groups/lag.ts'
 export {

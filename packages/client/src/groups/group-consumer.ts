@@ -13,10 +13,10 @@ import type { TopicPartition } from '../list-offsets.ts'
 import type { Message, MessageBatch } from '../message.ts'
 import { positive } from '../options.ts'
 import type { Coordinators } from './coordinators.ts'
-import { type GroupConsumerOptions, membershipSettings } from './group-consumer-options.ts'
+import type { GroupConsumerOptions } from './group-consumer-options.ts'
+import { type GroupMembership, groupMembership, type MembershipListener } from './group-membership.ts'
 import type { CommittingMember } from './group-offsets.ts'
 import { lagOf, type PartitionLag } from './lag.ts'
-import { Membership, type MembershipListener } from './membership.ts'
 import { OffsetCommits } from './offset-commits.ts'
 import { type Position, Positions } from './positions.ts'
 import { StartingPlaces } from './starting-places.ts'
@@ -47,7 +47,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   readonly #offsetsLane = `${this.#lane} offsets`
   readonly #positions = new Positions()
   readonly #reader: BatchReader
-  readonly #membership: Membership
+  readonly #membership: GroupMembership
   readonly #commits: OffsetCommits
   readonly #places: StartingPlaces
   readonly #unsubscribe: () => void
@@ -99,11 +99,11 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
       options,
       this.#fetchSettings.isolation,
     )
-    this.#membership = new Membership(
+    this.#membership = groupMembership(
       cluster,
       coordinators,
       this.#lane,
-      membershipSettings(options),
+      options,
       this.#topics,
       this.#listener(),
     )

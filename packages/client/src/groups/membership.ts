@@ -28,9 +28,11 @@ import {
   encodeSubscription,
 } from './consumer-protocol.ts'
 import type { Coordinators } from './coordinators.ts'
+import type { GroupMembership, LossCause, MembershipListener } from './group-membership.ts'
 import type { CommittingMember } from './group-offsets.ts'
 
 export interface MembershipSettings {
+  readonly protocol: 'classic'
   readonly groupId: string
   readonly instanceId: string | null
   readonly sessionTimeoutMs: number
@@ -38,24 +40,6 @@ export interface MembershipSettings {
   readonly heartbeatIntervalMs: number
   /** By preference. With more than one, all partitions are given up at each rebalance: any of them may be chosen. */
   readonly assignors: readonly Assignor[]
-}
-
-/** Whoever reads the partitions. */
-export interface MembershipListener {
-  /** Resolves when reading them has begun. */
-  assign(partitions: readonly TopicPartition[]): Promise<void>
-  /** Resolves when nothing more happens to them: the last message is processed, its offset committed. */
-  revoke(partitions: readonly TopicPartition[]): Promise<void>
-  /** They belong to others already. */
-  lose(partitions: readonly TopicPartition[]): void
-  /** The rebalance is over. */
-  settle(): void
-  /** The coordinator cannot be asked for now; it is asked again. Told with each attempt. */
-  stalled(error: StreamBusError): void
-  /** It answers, whether it stalled before or not. */
-  recovered(): void
-  /** The membership is over, for good. */
-  fail(error: StreamBusError): void
 }
 
 /** Answers to JoinGroup and SyncGroup come when all members are there; the broker needs a moment besides. */
@@ -68,7 +52,7 @@ const instanceIdVersions = { heartbeat: 3, syncGroup: 3, joinGroup: 5, leaveGrou
 
 type Round = 'settled' | 'join again' | 'join again later'
 
-export class Membership {
+export class Membership implements GroupMembership {
   readonly #cluster: Cluster
   readonly #coordinators: Coordinators
   readonly #lane: string
@@ -122,7 +106,7 @@ export class Membership {
   }
 
   /** A request of a generation was answered that it or the member is unknown: whatever was owned is lost. */
-  lost(generation: number, cause: 'UNKNOWN_MEMBER_ID' | 'ILLEGAL_GENERATION'): void {
+  lost(generation: number, cause: LossCause): void {
     if (generation !== this.#generation || generation < 0) return
     const { groupId } = this.#settings
     this.#cluster.settings.logger.warn(
