@@ -11,6 +11,7 @@ export type { BrokerInfo, ClusterInfo, PartitionInfo, TopicInfo } from './cluste
 export type { VersionRange } from './connection.ts'
 export { Consumer, type ConsumerOptions } from './consumer/consumer.ts'
 export type { ConsumerEvents, ConsumerListener, Stall } from './consumer/consumer-events.ts'
+export type { PartitionLag } from './consumer/lag.ts'
 export type { SeekTarget } from './consumer/seek.ts'
 export type { StartPosition } from './consumer/start-position.ts'
 export { errorTable, isStreamBusError, StreamBusError, type StreamBusErrorCode } from './errors.ts'
@@ -24,7 +25,6 @@ export type {
   RemoteAssignorName,
 } from './groups/group-consumer-options.ts'
 export type { CommittedOffset, CommittingMember, OffsetToCommit } from './groups/group-offsets.ts'
-export type { PartitionLag } from './groups/lag.ts'
 export {
   type DeadLetter,
   deadLetterHeaders,

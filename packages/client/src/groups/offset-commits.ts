@@ -1,10 +1,10 @@
 import { backoffMs, pause } from '../backoff.ts'
 import type { Cluster } from '../cluster.ts'
+import { isUncommitted, type Position, type Positions } from '../consumer/positions.ts'
 import { isStreamBusError, type StreamBusError } from '../errors.ts'
 import type { Coordinators } from './coordinators.ts'
 import type { GroupMembership } from './group-membership.ts'
 import { commitOffsets, type OffsetToCommit } from './group-offsets.ts'
-import { isUncommitted, type Position, type Positions } from './positions.ts'
 
 /**
  * Between JoinGroup and SyncGroup nobody can commit; the partitions still owned then are in the next generation. And
