@@ -75,10 +75,10 @@ export function runMember(
   watch: GroupWatch,
   options: GroupConsumerOptions,
 ): RunningMember {
+  const quick = options.groupProtocol === 'consumer' ? options : { heartbeatIntervalMs: 50, ...options }
   const consumer = bus.consumer(topic, {
-    heartbeatIntervalMs: 50,
     autoCommitIntervalMs: 20,
-    ...options,
+    ...quick,
     onAssigned: (partitions) => watch.assigned(name, partitions),
     onRevoked: (partitions) => watch.revoked(name, partitions),
   })

@@ -1,4 +1,4 @@
-import type { AssignorName, StreamBus } from '@streambus/client'
+import type { AssignorName, GroupConsumer, StreamBus } from '@streambus/client'
 import { leaveGroup } from '@streambus/protocol'
 import { expect, test } from 'vitest'
 import { RawClient } from '../../packages/broker/src/testing/raw-client.ts'
@@ -24,6 +24,8 @@ const total = (offsets: Record<string, number>) => Object.values(offsets).reduce
 
 test.each<[string, readonly AssignorName[] | undefined]>([
   ['by giving everything up', undefined],
+  ['one by one', ['roundrobin']],
+  ['by giving everything up and getting most of it back', ['sticky']],
   ['by moving only what moves', ['cooperative-sticky']],
 ])(
   'members come and go, %s: each message is processed once and no partition has two owners',
@@ -261,7 +263,7 @@ test('what cannot be is refused with what to do', async () => {
   const { bus } = session
   expect(() => bus.consumer('t', { group: '' })).toThrow('group must be the name of a consumer group.')
   expect(() => bus.consumer('t', { group: 'g', assignors: ['best' as AssignorName] })).toThrow(
-    "assignors can be range and cooperative-sticky, and are 'best'.",
+    "assignors can be range, roundrobin, sticky, cooperative-sticky, and are 'best'.",
   )
   expect(await failureOf(collect(bus.consumer('missing', { group: 'g' })))).toMatchObject({
     code: 'UNKNOWN_TOPIC',
@@ -322,4 +324,24 @@ test('groups are listed, described, reset and deleted; not while members run', a
       message: "There is no group 'busy' on this cluster.",
     })
   }
+})
+
+test('`sticky` gives members back what they had when others come and go', async () => {
+  await using session = await startBus()
+  await session.bus.admin.createTopic('t', { partitions: 6 })
+  await withClients(session.broker.address, 3, async ([one, two, three]) => {
+    const options = { group: 'g', assignors: ['sticky'], heartbeatIntervalMs: 50 } as const
+    const numbers = ({ assignment }: GroupConsumer) => assignment.map(({ partition }) => partition).sort()
+    const watch = new GroupWatch()
+    const a = runMember(one!, 't', 'a', watch, options)
+    const b = runMember(two!, 't', 'b', watch, options)
+    await watch.until(() => watch.shares.a === 3 && watch.shares.b === 3)
+    const [ofA, ofB] = [numbers(a.consumer), numbers(b.consumer)]
+    const c = runMember(three!, 't', 'c', watch, options)
+    await watch.until(() => watch.shares.a === 2 && watch.shares.b === 2 && watch.shares.c === 2)
+    expect(ofA).toEqual(expect.arrayContaining(numbers(a.consumer)))
+    expect(ofB).toEqual(expect.arrayContaining(numbers(b.consumer)))
+    await Promise.all([a, b, c].map(({ consumer }) => consumer.close()))
+    expect(watch.violations).toEqual([])
+  })
 })

@@ -30,6 +30,12 @@ async function readGroup(bus: StreamBus): Promise<void> {
   }
 }
 
+async function readConsumerGroup(bus: StreamBus): Promise<void> {
+  for await (const _ of bus.consumer('t', { group: 'g', groupProtocol: 'consumer' })) {
+    // Until it fails.
+  }
+}
+
 test.each<[RefusableApi, string, StreamBusErrorCode, (bus: StreamBus) => Promise<unknown>]>([
   ['Produce', 'TOPIC_AUTHORIZATION_FAILED', 'NOT_AUTHORIZED', (bus) => bus.producer().send('t', 'v')],
   [
@@ -43,6 +49,7 @@ test.each<[RefusableApi, string, StreamBusErrorCode, (bus: StreamBus) => Promise
   ['JoinGroup', 'GROUP_MAX_SIZE_REACHED', 'GROUP_FULL', readGroup],
   ['SyncGroup', 'GROUP_AUTHORIZATION_FAILED', 'NOT_AUTHORIZED', readGroup],
   ['Heartbeat', 'FENCED_INSTANCE_ID', 'MEMBER_FENCED', readGroup],
+  ['ConsumerGroupHeartbeat', 'GROUP_AUTHORIZATION_FAILED', 'NOT_AUTHORIZED', readConsumerGroup],
   ['OffsetFetch', 'GROUP_AUTHORIZATION_FAILED', 'NOT_AUTHORIZED', (bus) => bus.admin.fetchOffsets('g')],
   [
     'OffsetCommit',
@@ -287,7 +294,7 @@ test('what cannot be a fault is refused at the call, with what can', async () =>
   const refusal = (message: string) => expect.objectContaining({ code: 'INVALID_ARGUMENT', message })
   expect(() => faults.refuse({ api: 'ListOffsets' as never, errorCode: 6 })).toThrow(
     refusal(
-      "'ListOffsets' cannot be refused with an error code; these can: Produce, Fetch, Metadata, OffsetCommit, OffsetFetch, FindCoordinator, JoinGroup, Heartbeat, SyncGroup, InitProducerId, EndTxn.",
+      "'ListOffsets' cannot be refused with an error code; these can: Produce, Fetch, Metadata, OffsetCommit, OffsetFetch, FindCoordinator, JoinGroup, Heartbeat, ConsumerGroupHeartbeat, SyncGroup, InitProducerId, EndTxn.",
     ),
   )
   for (const errorCode of ['NO_SUCH_ERROR', 'NONE', 0, 9_999, 'toString']) {

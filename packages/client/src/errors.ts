@@ -206,6 +206,19 @@ export const errorTable = {
     meaning: 'Another consumer joined the group with the same instanceId and took the place of this one.',
     remedy: 'Give each consumer an instanceId of its own, and run it once.',
   },
+  INSTANCE_ID_IN_USE: {
+    class: 'GroupError',
+    retriable: true,
+    meaning: 'Another member of the group has this instanceId: it runs, or was killed a moment ago.',
+    remedy:
+      'Give each consumer an instanceId of its own; one that was killed is waited for until its session is over.',
+  },
+  UNSUPPORTED_ASSIGNOR: {
+    class: 'GroupError',
+    retriable: false,
+    meaning: 'The broker has no assignor of the name that remoteAssignor gives.',
+    remedy: 'Use one of those in group.consumer.assignors of the broker, or leave remoteAssignor out.',
+  },
   PARTITIONS_LOST: {
     class: 'GroupError',
     retriable: false,
@@ -478,6 +491,8 @@ const codeByBrokerError: Readonly<Record<string, StreamBusErrorCode>> = {
   GROUP_MAX_SIZE_REACHED: 'GROUP_FULL',
   INVALID_SESSION_TIMEOUT: 'INVALID_SESSION_TIMEOUT',
   FENCED_INSTANCE_ID: 'MEMBER_FENCED',
+  UNRELEASED_INSTANCE_ID: 'INSTANCE_ID_IN_USE',
+  UNSUPPORTED_ASSIGNOR: 'UNSUPPORTED_ASSIGNOR',
   TRANSACTIONAL_ID_NOT_FOUND: 'UNKNOWN_TRANSACTION',
   CONCURRENT_TRANSACTIONS: 'TRANSACTION_BUSY',
   SASL_AUTHENTICATION_FAILED: 'AUTHENTICATION_FAILED',

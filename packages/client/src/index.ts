@@ -66,6 +66,7 @@ export type { BrokerInfo, ClusterInfo, PartitionInfo, TopicInfo } from './cluste
 export type { VersionRange } from './connection.ts'
 export { Consumer, type ConsumerOptions } from './consumer/consumer.ts'
 export type { ConsumerEvents, ConsumerListener, Stall } from './consumer/consumer-events.ts'
+export type { PartitionLag } from './consumer/lag.ts'
 export type { SeekTarget } from './consumer/seek.ts'
 export type { StartPosition } from './consumer/start-position.ts'
 export {
@@ -95,9 +96,14 @@ export {
 } from './errors.ts'
 export type { GroupDescription, GroupFilter, GroupListing, GroupMember } from './groups/group-admin.ts'
 export { GroupConsumer } from './groups/group-consumer.ts'
-export type { AssignorName, GroupConsumerOptions } from './groups/group-consumer-options.ts'
+export type {
+  AssignorName,
+  ClassicProtocolOptions,
+  ConsumerProtocolOptions,
+  GroupConsumerOptions,
+  RemoteAssignorName,
+} from './groups/group-consumer-options.ts'
 export type { CommittedOffset, CommittingMember, OffsetToCommit } from './groups/group-offsets.ts'
-export type { PartitionLag } from './groups/lag.ts'
 export {
   type DeadLetter,
   deadLetterHeaders,

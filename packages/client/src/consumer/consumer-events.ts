@@ -22,7 +22,10 @@ export type Stall =
 
 /** The events by name, and what listeners are told with them. */
 export interface ConsumerEvents {
-  /** The group gave partitions to this consumer; also after a rebalance that gave it no new ones. */
+  /**
+   * The group gave partitions to this consumer; also after a rebalance that gave it no new ones. Without a group: once,
+   * with all it reads, before anything is read.
+   */
   assigned: { readonly partitions: readonly TopicPartition[] }
   /** Partitions were given up, after their messages were processed. */
   revoked: { readonly partitions: readonly TopicPartition[] }

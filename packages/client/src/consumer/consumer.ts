@@ -10,7 +10,11 @@ import { BatchReader } from './batch-reader.ts'
 import { ObservableConsumer } from './consumer-events.ts'
 import { type FetchOptions, type FetchSettings, fetchSettings } from './fetch-settings.ts'
 import { Fetcher } from './fetcher.ts'
-import { checkStartPosition, readingRanges, type StartPosition } from './start-position.ts'
+import type { PartitionLag } from './lag.ts'
+import { type Position, Positions } from './positions.ts'
+import { ReadingControl } from './reading-control.ts'
+import type { SeekTarget } from './seek.ts'
+import { checkStartPosition, type ReadingRange, readingRanges, type StartPosition } from './start-position.ts'
 
 export interface ConsumerOptions extends FetchOptions {
   /** Default: all partitions the topics have when reading begins. */
@@ -45,10 +49,18 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
   readonly #options: ConsumerOptions
   readonly #settings: FetchSettings
   readonly #lane = `fetch ${++lanes}`
+  readonly #offsetsLane = `${this.#lane} offsets`
+  readonly #positions = new Positions()
+  readonly #reader: BatchReader
+  readonly #reading: ReadingControl
   readonly #unsubscribe: () => void
-  #reader: BatchReader | undefined
+  /** Whose message or batch the caller holds. */
+  #hand: Position | undefined
+  /** The rest of the batch in hand is not given out: its partition was paused or sought in. */
+  #handCut = false
   #runs: HandlerRuns | undefined
   #remaining: number
+  #opened = false
   #failure: StreamBusError | undefined
   #started = false
   #closing: Promise<void> | undefined
@@ -65,6 +77,29 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
     this.#remaining =
       options.limit === undefined ? Number.POSITIVE_INFINITY : positive('limit', options.limit)
     this.#settings = fetchSettings(options)
+    this.#reader = new BatchReader(this.#fetcher(), options.verifyChecksums ?? true)
+    this.#reading = new ReadingControl(
+      cluster,
+      this.#offsetsLane,
+      this.#positions,
+      this.#reader,
+      this.events,
+      this.#settings.isolation,
+      options.until === 'end',
+      {
+        name: 'This consumer',
+        runs: () => this.#runs,
+        isClosing: () => this.#closing !== undefined,
+        givenTo: (position) => position.next,
+        cutHand: (position) => {
+          if (position === this.#hand) this.#handCut = true
+        },
+        dropHand: (position) => {
+          if (position === this.#hand) this.#hand = undefined
+        },
+        moved: () => {},
+      },
+    )
     this.#unsubscribe = this.#cluster.onClose(() => {
       this.#fail(new StreamBusError('CLOSED', 'The client was closed while the consumer was reading.'))
     })
@@ -76,20 +111,30 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
     this.#start()
     let messages: readonly Message[] = []
     let index = 0
+    let behindBatch = 0
+    const open = (batch: MessageBatch) => {
+      messages = batch.messages
+      index = 0
+      const hand = this.#hand as Position
+      behindBatch = hand.next
+      hand.next = batch.messages[0]!.offset
+    }
+    const take = (): Message => {
+      const message = messages[index++] as Message
+      this.#hand!.next = index === messages.length ? behindBatch : message.offset + 1
+      return message
+    }
     const iterator: AsyncIterableIterator<Message> = {
       [Symbol.asyncIterator]: () => iterator,
       next: () => {
-        const message = messages[index]
-        if (message !== undefined && this.#closing === undefined) {
-          index++
-          return Promise.resolve({ value: message, done: false })
-        }
-        return this.#nextBatch().then((batch) => {
-          if (batch === undefined) return { value: undefined, done: true }
-          messages = batch.messages
-          index = 1
-          return { value: messages[0] as Message, done: false }
-        })
+        if (index < messages.length && this.#mayGoOn()) return Promise.resolve({ value: take(), done: false })
+        // What is left of the batch was paused or sought away from, and does not count.
+        this.#remaining += messages.length - index
+        index = messages.length
+        // Whoever asked may pause or seek before it gets the first of them.
+        return this.#nextBatch(open).then((batch) =>
+          batch === undefined ? { value: undefined, done: true } : iterator.next(),
+        )
       },
       return: () => this.#leave<Message>(),
     }
@@ -119,9 +164,9 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
       fetchSettings: this.#settings,
       verifyChecksums: this.#options.verifyChecksums ?? true,
       limit: this.#remaining,
-      hold: (range, isHeld) => this.#reader?.fetcher.hold(range, isHeld),
-      advanced: () => {},
-      full: () => this.#reader?.fetcher.interrupt(),
+      hold: (range, isHeld) => this.#reader.fetcher.hold(range, isHeld),
+      advanced: (range, next) => this.#advanced(range, next),
+      full: () => this.#reader.fetcher.interrupt(),
       fail: (error) => this.#fail(error),
     })
     this.#start()
@@ -139,6 +184,39 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
     if (this.#failure !== undefined) throw this.#failure
   }
 
+  /** The partitions it reads; none before reading has begun (`assigned`). */
+  get assignment(): readonly TopicPartition[] {
+    return this.#positions.all.map(({ topic, partition }) => ({ topic, partition }))
+  }
+
+  /**
+   * Gives out nothing more of these partitions, or of all it reads, until they are resumed. Throws INVALID_ARGUMENT
+   * for a partition it does not read, or does not read yet.
+   */
+  pause(partitions: readonly TopicPartition[] = this.assignment): void {
+    this.#reading.pause(partitions)
+  }
+
+  /** Goes on with what was paused. Throws INVALID_ARGUMENT for a partition it does not read. */
+  resume(partitions: readonly TopicPartition[] = this.assignment): void {
+    this.#reading.resume(partitions)
+  }
+
+  /**
+   * Goes on at another place in a partition it reads. Nothing from before is given out once this is called; what is
+   * with a handler ends, and is not tried again. Resolves when the place is known. Rejects with INVALID_ARGUMENT for a
+   * partition it does not read; where the place cannot be looked up, with the error of that, and reading goes on where
+   * it was.
+   */
+  seek(target: SeekTarget): Promise<void> {
+    return this.#reading.seek(target)
+  }
+
+  /** How far this consumer is behind, for each partition it reads. */
+  lag(): Promise<PartitionLag[]> {
+    return this.#reading.lag()
+  }
+
   /** Ends the iteration. Handlers that run are told by their signal, and waited for up to `closeTimeoutMs`. */
   close(): Promise<void> {
     this.#closing ??= this.#shutDown()
@@ -153,37 +231,50 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
 
   #fail(error: StreamBusError): void {
     this.#failure ??= error
-    this.#reader?.fetcher.fail(error)
+    this.#reader.fetcher.fail(error)
     this.#runs?.wake()
   }
 
   async #shutDown(): Promise<void> {
     this.#unsubscribe()
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
-    this.#reader?.fetcher.close()
-    this.#cluster.closeLane(this.#lane)
+    this.#reader.fetcher.close()
+    this.#cluster.closeLane(this.#offsetsLane)
     await this.#runs?.stop(this.#failure ?? new StreamBusError('CLOSED', 'The consumer was closed.'))
   }
 
   /** Resolves when everything that was asked for is handled. */
   async #handOut(runs: HandlerRuns): Promise<void> {
-    const { signal } = this.#options
-    if (signal?.aborted) throw abortedError(signal)
-    this.#reader = new BatchReader(await this.#open(), this.#options.verifyChecksums ?? true)
-    const { fetcher } = this.#reader
-    let isRead = false
+    await this.#open()
     while (this.#closing === undefined) {
       if (this.#failure !== undefined) throw this.#failure
-      if (runs.isFull || isRead) {
+      if (runs.isFull || this.#isAtEnd) {
         if (runs.isDrained) return
         await runs.change()
       } else if (!runs.hasRoom) await runs.change()
       else {
-        const fetched = await fetcher.next()
-        if (fetched === undefined) isRead = true
-        else if (this.#closing === undefined) runs.add(fetched)
+        const fetched = await this.#reader.fetcher.next()
+        if (fetched !== undefined && this.#closing === undefined && this.#reading.mayGiveOut(fetched.range)) {
+          runs.add(fetched)
+        }
       }
     }
+  }
+
+  #advanced(range: ReadingRange, next: number): void {
+    const position = this.#positions.get(range)
+    if (position?.range !== range) return
+    position.next = next
+    if (next >= range.end) this.#reader.fetcher.interrupt()
+  }
+
+  get #isAtEnd(): boolean {
+    return (this.#options.until === 'end' || this.#positions.isEmpty) && this.#positions.atEnd
+  }
+
+  /** True when the rest of the batch in hand can be given out. */
+  #mayGoOn(): boolean {
+    return this.#hand !== undefined && !this.#handCut && this.#closing === undefined
   }
 
   #start(): void {
@@ -198,20 +289,26 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
     return { value: undefined, done: true }
   }
 
-  async #nextBatch(): Promise<MessageBatch | undefined> {
+  /** @param onOpen called with the batch in the turn in which it becomes the one in hand */
+  async #nextBatch(onOpen?: (batch: MessageBatch) => void): Promise<MessageBatch | undefined> {
+    this.#hand = undefined
     try {
-      const { signal } = this.#options
-      if (signal?.aborted) throw abortedError(signal)
-      while (this.#closing === undefined && this.#remaining > 0) {
-        this.#reader ??= new BatchReader(await this.#open(), this.#options.verifyChecksums ?? true)
-        const batch = await this.#reader.next(this.#remaining)
-        if (batch === undefined) break
-        const { topic, partition, messages, highWatermark } = batch
+      await this.#open()
+      while (this.#closing === undefined && this.#remaining > 0 && !this.#isAtEnd) {
+        const read = await this.#reader.next(this.#remaining)
+        if (read === undefined || this.#closing !== undefined || !this.#reading.mayGiveOut(read.range))
+          continue
+        const { topic, partition, messages, highWatermark, nextOffset } = read
+        const position = this.#positions.get(read) as Position
+        position.next = nextOffset
         if (messages.length === 0) continue
         this.#remaining -= messages.length
-        const given = { topic, partition, messages, highWatermark }
-        this.events.received(given)
-        return given
+        this.#hand = position
+        this.#handCut = false
+        const batch = { topic, partition, messages, highWatermark }
+        this.events.received(batch)
+        onOpen?.(batch)
+        return batch
       }
     } catch (error) {
       // A consumer that is closed while it opens fails for that reason only, which the caller knows.
@@ -224,8 +321,22 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
     return undefined
   }
 
-  async #open(): Promise<Fetcher> {
+  #fetcher(): Fetcher {
+    return new Fetcher(this.#cluster, this.#lane, this.#settings, [], {
+      staysOpen: true,
+      onStalled: ({ topic, partition }, error) => {
+        this.events.stalled(`${topic}/${partition}`, { cause: 'partition', topic, partition, error })
+      },
+      onRecovered: ({ topic, partition }) => this.events.recovered(`${topic}/${partition}`),
+    })
+  }
+
+  /** Finds out what to read, and begins. */
+  async #open(): Promise<void> {
     const { from = 'earliest', until, partitions, signal } = this.#options
+    if (signal?.aborted) throw abortedError(signal)
+    if (this.#opened) return
+    this.#opened = true
     const assigned: TopicPartition[] = []
     for (const name of this.#topics) {
       const topic = await this.#cluster.topic(name, { signal })
@@ -237,15 +348,16 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
       }
     }
     const { isolation } = this.#settings
-    const ranges = await readingRanges(this.#cluster, this.#lane, assigned, from, until === 'end', isolation)
-    const fetcher = new Fetcher(this.#cluster, this.#lane, this.#settings, ranges, {
-      onStalled: ({ topic, partition }, error) => {
-        this.events.stalled(`${topic}/${partition}`, { cause: 'partition', topic, partition, error })
-      },
-      onRecovered: ({ topic, partition }) => this.events.recovered(`${topic}/${partition}`),
-    })
-    if (this.#closing !== undefined) fetcher.close()
+    const lane = this.#offsetsLane
+    const ranges = await readingRanges(this.#cluster, lane, assigned, from, until === 'end', isolation)
     if (signal?.aborted) throw abortedError(signal)
-    return fetcher
+    if (this.#closing !== undefined) return
+    this.#positions.add(assigned).forEach((position, index) => {
+      position.range = ranges[index]
+      position.next = ranges[index]!.start
+    })
+    this.events.emit('assigned', { partitions: assigned })
+    // Whoever was told may have paused some, or sought another place.
+    this.#reader.fetcher.add(ranges.filter((range) => this.#reading.mayGiveOut(range)))
   }
 }

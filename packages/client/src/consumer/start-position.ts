@@ -25,6 +25,18 @@ export function checkStartPosition(from: StartPosition): void {
   }
 }
 
+/** The ends of partitions as they are now. */
+export async function endsOf(
+  cluster: Cluster,
+  lane: string,
+  partitions: readonly TopicPartition[],
+  isolation: Isolation,
+): Promise<number[]> {
+  const questions = partitions.map(({ topic, partition }) => ({ topic, partition, at: 'latest' as const }))
+  const found = await findOffsets(cluster, lane, questions, { isolation })
+  return found.map(({ offset }) => offset ?? 0)
+}
+
 /** Turns a position into offsets, asking the brokers only for what the position needs. */
 export async function readingRanges(
   cluster: Cluster,

@@ -10,6 +10,15 @@ export interface MemberSubscription {
   readonly ownedPartitions: readonly TopicPartition[]
   /** The generation in which it got those, -1 where it does not tell. */
   readonly generation: number
+  /** What it adds for the assignor, in a format of the assignor's own; null where nothing. */
+  readonly userData: Uint8Array | null
+}
+
+/** What a member got in a rebalance. */
+export interface PastAssignment {
+  readonly partitions: readonly TopicPartition[]
+  /** -1 where it has got nothing yet. */
+  readonly generation: number
 }
 
 /** Partitions by member id; every member has an entry. */
@@ -23,6 +32,8 @@ export interface Assignor {
    * (KIP-429). A partition that moves is then left out of one assignment, and in the next.
    */
   readonly incremental: boolean
+  /** What a member tells the leader, besides what every subscription holds; nothing where it is left out. */
+  userData?(last: PastAssignment): Uint8Array
   /**
    * @param partitionCounts how many partitions each topic has; a topic that does not exist is left out
    */
@@ -30,4 +41,16 @@ export interface Assignor {
     partitionCounts: ReadonlyMap<string, number>,
     members: readonly MemberSubscription[],
   ): GroupAssignment
+}
+
+/**
+ * Static members first, by their instance ids, which outlive restarts; then the others by member id. The order of
+ * Java's MemberInfo.
+ */
+export function bySeniority(a: MemberSubscription, b: MemberSubscription): number {
+  if ((a.instanceId === null) !== (b.instanceId === null)) return a.instanceId === null ? 1 : -1
+  const one = a.instanceId ?? a.memberId
+  const other = b.instanceId ?? b.memberId
+  if (one === other) return 0
+  return one < other ? -1 : 1
 }

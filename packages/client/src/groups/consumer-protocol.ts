@@ -19,11 +19,8 @@ export function encodeSubscription(
   topics: readonly string[],
   owned: readonly TopicPartition[],
   generation: number,
+  userData: Uint8Array | null,
 ): Uint8Array {
-  // The generation stands twice: leaders that do not know the field for it (before KIP-792) look for it here, and
-  // would else believe that the partitions named are no longer owned.
-  const userData = Buffer.alloc(4)
-  userData.writeInt32BE(generation)
   return encodeConsumerSubscription(subscriptionVersion, {
     topics: [...topics],
     userData,
@@ -38,7 +35,7 @@ export function decodeSubscription(
   instanceId: string | null,
   bytes: Uint8Array,
 ): MemberSubscription {
-  const nothingOwned = { memberId, instanceId, ownedPartitions: [], generation: -1 }
+  const nothingOwned = { memberId, instanceId, ownedPartitions: [], generation: -1, userData: null }
   try {
     try {
       const { topics, userData, ownedPartitions, generationId } = decodeConsumerSubscription(bytes)
@@ -46,7 +43,8 @@ export function decodeSubscription(
         ...nothingOwned,
         topics,
         ownedPartitions: flat(ownedPartitions),
-        generation: generationId >= 0 ? generationId : generationIn(userData),
+        generation: generationId,
+        userData,
       }
     } catch {
       // Some clients announce version 1 and leave out its fields: such a member owns nothing.
@@ -74,11 +72,6 @@ export function decodeAssignment(bytes: Uint8Array): TopicPartition[] {
     const message = `The assignment of a group's member cannot be read: ${sentenceOf(error)}.`
     throw new StreamBusError('PROTOCOL_ERROR', message, { cause: error })
   }
-}
-
-function generationIn(userData: Uint8Array | null): number {
-  if (userData?.length !== 4) return -1
-  return new DataView(userData.buffer, userData.byteOffset, 4).getInt32(0)
 }
 
 function flat(

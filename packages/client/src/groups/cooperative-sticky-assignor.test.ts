@@ -3,19 +3,16 @@ import { expect, test } from 'vitest'
 import type { TopicPartition } from '../list-offsets.ts'
 import type { MemberSubscription } from './assignor.ts'
 import { cooperativeStickyAssignor } from './cooperative-sticky-assignor.ts'
+import { subscriptionOf } from './testing/assignor-arbitrary.ts'
 
 type Owned = Map<string, readonly TopicPartition[]>
 
 const key = ({ topic, partition }: TopicPartition) => `${topic}/${partition}`
 
 function members(ids: readonly string[], topics: readonly string[], owned: Owned): MemberSubscription[] {
-  return ids.map((memberId) => ({
-    memberId,
-    instanceId: null,
-    topics,
-    ownedPartitions: owned.get(memberId) ?? [],
-    generation: 1,
-  }))
+  return ids.map((memberId) =>
+    subscriptionOf(memberId, topics, { ownedPartitions: owned.get(memberId) ?? [], generation: 1 }),
+  )
 }
 
 /** Assigns until nothing is left out any more, as the rebalances of a group do; returns every round. */
@@ -101,7 +98,17 @@ test('of two members that claim a partition, the one of the later generation has
   const [old] = members(['a'], ['t'], new Map([['a', claim]]))
   const assignment = cooperativeStickyAssignor.assign(new Map([['t', 1]]), [
     old!,
-    { memberId: 'b', instanceId: null, topics: ['t'], ownedPartitions: claim, generation: 2 },
+    subscriptionOf('b', ['t'], { ownedPartitions: claim, generation: 2 }),
   ])
   expect([assignment.get('a'), assignment.get('b')]).toEqual([[], claim])
+})
+
+test('a generation that stands only in the user data, as clients before KIP-792 write it, counts as well', () => {
+  const ownedPartitions = [{ topic: 't', partition: 0 }]
+  const userData = cooperativeStickyAssignor.userData!({ partitions: ownedPartitions, generation: 3 })
+  const assignment = cooperativeStickyAssignor.assign(new Map([['t', 1]]), [
+    subscriptionOf('a', ['t'], { ownedPartitions, generation: 2 }),
+    subscriptionOf('b', ['t'], { ownedPartitions, userData }),
+  ])
+  expect([assignment.get('a'), assignment.get('b')]).toEqual([[], ownedPartitions])
 })

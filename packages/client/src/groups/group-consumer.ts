@@ -4,7 +4,10 @@ import { BatchReader } from '../consumer/batch-reader.ts'
 import { ObservableConsumer } from '../consumer/consumer-events.ts'
 import { type FetchSettings, fetchSettings } from '../consumer/fetch-settings.ts'
 import { Fetcher, type OutOfRange } from '../consumer/fetcher.ts'
-import { checkSeekTarget, type SeekTarget, soughtOffset } from '../consumer/seek.ts'
+import type { PartitionLag } from '../consumer/lag.ts'
+import { type Position, Positions } from '../consumer/positions.ts'
+import { ReadingControl, type ReadingOwner } from '../consumer/reading-control.ts'
+import type { SeekTarget } from '../consumer/seek.ts'
 import { checkStartPosition, type ReadingRange } from '../consumer/start-position.ts'
 import { abortedError, StreamBusError, sentenceOf } from '../errors.ts'
 import { type HandleOptions, type Handler, handleSettings } from '../handling/handle-options.ts'
@@ -13,12 +16,10 @@ import type { TopicPartition } from '../list-offsets.ts'
 import type { Message, MessageBatch } from '../message.ts'
 import { positive } from '../options.ts'
 import type { Coordinators } from './coordinators.ts'
-import { type GroupConsumerOptions, membershipSettings } from './group-consumer-options.ts'
+import type { GroupConsumerOptions } from './group-consumer-options.ts'
+import { type GroupMembership, groupMembership, type MembershipListener } from './group-membership.ts'
 import type { CommittingMember } from './group-offsets.ts'
-import { lagOf, type PartitionLag } from './lag.ts'
-import { Membership, type MembershipListener } from './membership.ts'
 import { OffsetCommits } from './offset-commits.ts'
-import { type Position, Positions } from './positions.ts'
 import { StartingPlaces } from './starting-places.ts'
 
 /** How long the commit at the end may take. */
@@ -47,7 +48,8 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   readonly #offsetsLane = `${this.#lane} offsets`
   readonly #positions = new Positions()
   readonly #reader: BatchReader
-  readonly #membership: Membership
+  readonly #reading: ReadingControl
+  readonly #membership: GroupMembership
   readonly #commits: OffsetCommits
   readonly #places: StartingPlaces
   readonly #unsubscribe: () => void
@@ -92,6 +94,16 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     const autoCommitIntervalMs = interval === 0 ? 0 : positive('autoCommitIntervalMs', interval)
     this.#fetchSettings = fetchSettings(options)
     this.#reader = new BatchReader(this.#fetcher(this.#fetchSettings), options.verifyChecksums ?? true)
+    this.#reading = new ReadingControl(
+      cluster,
+      this.#offsetsLane,
+      this.#positions,
+      this.#reader,
+      this.events,
+      this.#fetchSettings.isolation,
+      options.until === 'end',
+      this.#owner(),
+    )
     this.#places = new StartingPlaces(
       cluster,
       coordinators,
@@ -99,11 +111,11 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
       options,
       this.#fetchSettings.isolation,
     )
-    this.#membership = new Membership(
+    this.#membership = groupMembership(
       cluster,
       coordinators,
       this.#lane,
-      membershipSettings(options),
+      options,
       this.#topics,
       this.#listener(),
     )
@@ -265,24 +277,12 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
    * INVALID_ARGUMENT for a partition it does not have.
    */
   pause(partitions: readonly TopicPartition[] = this.assignment): void {
-    const positions = partitions.map((one) => this.#assigned(one)).filter((one) => !one.isPaused)
-    for (const position of positions) {
-      position.isPaused = true
-      if (position === this.#hand) this.#handCut = true
-    }
-    this.#stopReading(positions)
-    this.#runs?.pause(positions)
+    this.#reading.pause(partitions)
   }
 
   /** Goes on with what was paused. Throws INVALID_ARGUMENT for a partition this consumer does not have. */
   resume(partitions: readonly TopicPartition[] = this.assignment): void {
-    const paused = partitions.map((one) => this.#assigned(one)).filter((one) => one.isPaused)
-    for (const position of paused) {
-      position.isPaused = false
-      if (position.range === undefined) continue
-      const given = position === this.#hand ? this.#handNext : position.next
-      this.#readFrom(position, this.#runs?.readTo(position) ?? given, position.range.end)
-    }
+    this.#reading.resume(partitions)
   }
 
   /**
@@ -294,7 +294,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   async rewind(): Promise<void> {
     if (this.#closing !== undefined) return
     const partitions = this.#positions.all.filter(({ state }) => state === 'owned')
-    this.#stopReading(partitions)
+    this.#reading.stop(partitions)
     this.#positions.remove(partitions)
     this.#dropHand()
     this.#reader.fetcher.add(await this.#begin(partitions))
@@ -307,39 +307,13 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
    * Rejects with INVALID_ARGUMENT for a partition the consumer does not have; where the place cannot be looked up,
    * with the error of that, and reading goes on where it was.
    */
-  async seek(target: SeekTarget): Promise<void> {
-    checkSeekTarget(target)
-    const position = this.#assigned(target)
-    const seek = ++position.seeks
-    // A later seek to another place, or a rebalance, may come first.
-    const isMoot = () => position.seeks !== seek || position.state !== 'owned' || this.#closing !== undefined
-    this.#stopReading([position])
-    this.#runs?.restart(position)
-    if (position === this.#hand) this.#dropHand()
-    let end = position.range?.end
-    position.range = undefined
-    try {
-      if (this.#options.until === 'end') end ??= (await this.#places.endsOf([position]))[0]
-      const offset = await soughtOffset(
-        this.#cluster,
-        this.#offsetsLane,
-        target,
-        this.#fetchSettings.isolation,
-      )
-      if (!isMoot()) position.next = offset
-    } catch (error) {
-      if (!isMoot()) throw error
-    } finally {
-      if (!isMoot()) {
-        this.#readFrom(position, position.next, end ?? Number.POSITIVE_INFINITY)
-        this.#commits.schedule()
-      }
-    }
+  seek(target: SeekTarget): Promise<void> {
+    return this.#reading.seek(target)
   }
 
   /** How far this consumer is behind, for each partition it reads. */
   lag(): Promise<PartitionLag[]> {
-    return lagOf(this.#cluster, this.#offsetsLane, this.#positions.all, this.#fetchSettings.isolation)
+    return this.#reading.lag()
   }
 
   /**
@@ -370,25 +344,6 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     return { value: undefined, done: true }
   }
 
-  /** The position of a partition this consumer has. */
-  #assigned({ topic, partition }: TopicPartition): Position {
-    const position = this.#positions.get({ topic, partition })
-    if (position !== undefined) return position
-    const sentence = `This consumer of group '${this.#options.group}' does not have ${topic}/${partition}.`
-    throw new StreamBusError('INVALID_ARGUMENT', sentence)
-  }
-
-  #readFrom(position: Position, start: number, end: number): void {
-    const { topic, partition } = position
-    const range = { topic, partition, start, end }
-    position.range = range
-    if (position.isPaused) return
-    this.#runs?.resume(range)
-    this.#reader.fetcher.add([range])
-    // There may be nothing to wait for.
-    if (start >= end) this.#reader.fetcher.interrupt()
-  }
-
   /** Resolves when everything that was asked for is handled. */
   async #handOut(runs: HandlerRuns): Promise<void> {
     if (this.#options.signal?.aborted) throw abortedError(this.#options.signal)
@@ -406,16 +361,10 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
         continue
       }
       const fetched = await this.#reader.fetcher.next()
-      if (fetched !== undefined && this.#closing === undefined && this.#mayGiveOut(fetched.range)) {
+      if (fetched !== undefined && this.#closing === undefined && this.#reading.mayGiveOut(fetched.range)) {
         runs.add(fetched)
       }
     }
-  }
-
-  /** False for what was read for an assignment that is over, or before a pause or a seek. */
-  #mayGiveOut(range: ReadingRange): boolean {
-    const position = this.#positions.get(range)
-    return position?.state === 'owned' && position.range === range && !position.isPaused
   }
 
   #advanced(range: ReadingRange, next: number): void {
@@ -469,7 +418,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
         const read = await this.#reader.next(this.#remaining)
         if (read === undefined || this.#closing !== undefined) continue
         // What is dropped here is read again: by whoever owns the partition now, or from where it goes on.
-        if (!this.#mayGiveOut(read.range)) continue
+        if (!this.#reading.mayGiveOut(read.range)) continue
         const position = this.#positions.get(read) as Position
         const { topic, partition, messages, highWatermark, nextOffset } = read
         if (messages.length === 0) {
@@ -510,6 +459,22 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     })
   }
 
+  #owner(): ReadingOwner {
+    return {
+      name: `This consumer of group '${this.#options.group}'`,
+      runs: () => this.#runs,
+      isClosing: () => this.#closing !== undefined,
+      givenTo: (position) => (position === this.#hand ? this.#handNext : position.next),
+      cutHand: (position) => {
+        if (position === this.#hand) this.#handCut = true
+      },
+      dropHand: (position) => {
+        if (position === this.#hand) this.#dropHand()
+      },
+      moved: () => this.#commits.schedule(),
+    }
+  }
+
   #listener(): MembershipListener {
     return {
       assign: (partitions) => this.#assign(partitions),
@@ -535,7 +500,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     this.#options.onAssigned?.(assigned)
     this.events.emit('assigned', { partitions: assigned })
     // Whoever was told may have paused some, or sought another place.
-    this.#reader.fetcher.add(current.filter((range) => this.#mayGiveOut(range)))
+    this.#reader.fetcher.add(current.filter((range) => this.#reading.mayGiveOut(range)))
     this.#commits.schedule()
   }
 
@@ -567,7 +532,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     this.#settled = false
     if (partitions.length === 0) return
     const leaving = this.#positions.hold(partitions)
-    this.#stopReading(partitions)
+    this.#reading.stop(partitions)
     await this.#beforeRevoke()
     await this.#handIsNot(leaving)
     await this.#runs?.finish(partitions)
@@ -576,19 +541,11 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   }
 
   #lose(partitions: readonly TopicPartition[]): void {
-    this.#stopReading(partitions)
+    this.#reading.stop(partitions)
     const sentence = `Group '${this.#options.group}' gave the partition to another member.`
     this.#runs?.drop(partitions, new StreamBusError('PARTITIONS_LOST', sentence))
     this.#giveUp(partitions, true)
     for (const resolve of this.#handWaiters.splice(0)) resolve()
-  }
-
-  #stopReading(partitions: readonly TopicPartition[]): void {
-    this.#reader.fetcher.remove(partitions)
-    for (const { topic, partition } of partitions) {
-      this.#reader.drop(topic, partition)
-      this.events.forget(`${topic}/${partition}`)
-    }
   }
 
   #giveUp(partitions: readonly TopicPartition[], lost: boolean): void {

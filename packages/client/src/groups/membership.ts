@@ -20,7 +20,7 @@ import type { Cluster } from '../cluster.ts'
 import type { Connection } from '../connection.ts'
 import { brokerError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
 import type { TopicPartition } from '../list-offsets.ts'
-import type { Assignor } from './assignor.ts'
+import type { Assignor, PastAssignment } from './assignor.ts'
 import {
   decodeAssignment,
   decodeSubscription,
@@ -28,9 +28,11 @@ import {
   encodeSubscription,
 } from './consumer-protocol.ts'
 import type { Coordinators } from './coordinators.ts'
+import type { GroupMembership, LossCause, MembershipListener } from './group-membership.ts'
 import type { CommittingMember } from './group-offsets.ts'
 
 export interface MembershipSettings {
+  readonly protocol: 'classic'
   readonly groupId: string
   readonly instanceId: string | null
   readonly sessionTimeoutMs: number
@@ -38,24 +40,6 @@ export interface MembershipSettings {
   readonly heartbeatIntervalMs: number
   /** By preference. With more than one, all partitions are given up at each rebalance: any of them may be chosen. */
   readonly assignors: readonly Assignor[]
-}
-
-/** Whoever reads the partitions. */
-export interface MembershipListener {
-  /** Resolves when reading them has begun. */
-  assign(partitions: readonly TopicPartition[]): Promise<void>
-  /** Resolves when nothing more happens to them: the last message is processed, its offset committed. */
-  revoke(partitions: readonly TopicPartition[]): Promise<void>
-  /** They belong to others already. */
-  lose(partitions: readonly TopicPartition[]): void
-  /** The rebalance is over. */
-  settle(): void
-  /** The coordinator cannot be asked for now; it is asked again. Told with each attempt. */
-  stalled(error: StreamBusError): void
-  /** It answers, whether it stalled before or not. */
-  recovered(): void
-  /** The membership is over, for good. */
-  fail(error: StreamBusError): void
 }
 
 /** Answers to JoinGroup and SyncGroup come when all members are there; the broker needs a moment besides. */
@@ -68,7 +52,7 @@ const instanceIdVersions = { heartbeat: 3, syncGroup: 3, joinGroup: 5, leaveGrou
 
 type Round = 'settled' | 'join again' | 'join again later'
 
-export class Membership {
+export class Membership implements GroupMembership {
   readonly #cluster: Cluster
   readonly #coordinators: Coordinators
   readonly #lane: string
@@ -80,6 +64,8 @@ export class Membership {
   #memberId = ''
   #generation = -1
   #owned: readonly TopicPartition[] = []
+  /** What the last rebalance gave, also where it is given up or lost since: assignors that are sticky go by it. */
+  #last: PastAssignment = { partitions: [], generation: -1 }
   /** The topics all members want, and how many partitions each had, where this member shares them out. */
   #led: { readonly topics: readonly string[]; readonly counts: ReadonlyMap<string, number> } | undefined
   #topicsCheckedAtMs = 0
@@ -120,7 +106,7 @@ export class Membership {
   }
 
   /** A request of a generation was answered that it or the member is unknown: whatever was owned is lost. */
-  lost(generation: number, cause: 'UNKNOWN_MEMBER_ID' | 'ILLEGAL_GENERATION'): void {
+  lost(generation: number, cause: LossCause): void {
     if (generation !== this.#generation || generation < 0) return
     const { groupId } = this.#settings
     this.#cluster.settings.logger.warn(
@@ -276,7 +262,9 @@ export class Membership {
     this.#joining = false
     this.#lastHeartbeatMs = performance.now()
     this.#scheduleHeartbeat(this.#settings.heartbeatIntervalMs)
-    return await this.#take(decodeAssignment(synced.assignment))
+    const assigned = decodeAssignment(synced.assignment)
+    this.#last = { partitions: assigned, generation: this.#generation }
+    return await this.#take(assigned)
   }
 
   /** Gives up what is no longer assigned and takes what is new. */
@@ -296,11 +284,7 @@ export class Membership {
 
   #join(connection: Connection) {
     const { groupId, instanceId, sessionTimeoutMs, rebalanceTimeoutMs, assignors } = this.#settings
-    const subscription = encodeSubscription(
-      this.#topics,
-      this.#incremental ? this.#owned : [],
-      this.#generation,
-    )
+    const owned = this.#incremental ? this.#owned : []
     const version = connection.versionOf(joinGroup) ?? 0
     return connection.request(
       joinGroup,
@@ -311,7 +295,15 @@ export class Membership {
         memberId: this.#memberId,
         ...(version >= instanceIdVersions.joinGroup ? { groupInstanceId: instanceId } : {}),
         protocolType: CONSUMER_PROTOCOL_TYPE,
-        protocols: assignors.map(({ name }) => ({ name, metadata: subscription })),
+        protocols: assignors.map((assignor) => ({
+          name: assignor.name,
+          metadata: encodeSubscription(
+            this.#topics,
+            owned,
+            this.#generation,
+            assignor.userData?.(this.#last) ?? null,
+          ),
+        })),
       },
       { timeoutMs: rebalanceTimeoutMs + rebalanceGraceMs },
     )

@@ -1,10 +1,16 @@
 import { backoffMs, pause } from '../backoff.ts'
 import type { Cluster } from '../cluster.ts'
+import { isUncommitted, type Position, type Positions } from '../consumer/positions.ts'
 import { isStreamBusError, type StreamBusError } from '../errors.ts'
 import type { Coordinators } from './coordinators.ts'
+import type { GroupMembership } from './group-membership.ts'
 import { commitOffsets, type OffsetToCommit } from './group-offsets.ts'
-import type { Membership } from './membership.ts'
-import { isUncommitted, type Position, type Positions } from './positions.ts'
+
+/**
+ * Between JoinGroup and SyncGroup nobody can commit; the partitions still owned then are in the next generation. And
+ * a member of a consumer group commits with its new epoch when it has been told it (KIP-848).
+ */
+const passing: ReadonlySet<string | undefined> = new Set(['REBALANCE_IN_PROGRESS', 'STALE_MEMBER_EPOCH'])
 
 /** Whoever reads the partitions. */
 export interface CommitListener {
@@ -20,7 +26,7 @@ export class OffsetCommits {
   readonly #lane: string
   readonly #group: string
   readonly #positions: Positions
-  readonly #membership: Membership
+  readonly #membership: GroupMembership
   readonly #listener: CommitListener
   /** Undefined where nothing is committed without being told to. */
   readonly #intervalMs: number | undefined
@@ -34,7 +40,7 @@ export class OffsetCommits {
     lane: string,
     group: string,
     positions: Positions,
-    membership: Membership,
+    membership: GroupMembership,
     listener: CommitListener,
     intervalMs: number | undefined,
   ) {
@@ -100,9 +106,12 @@ export class OffsetCommits {
         if (error.brokerError === 'UNKNOWN_MEMBER_ID' || error.brokerError === 'ILLEGAL_GENERATION') {
           // Of a generation that has passed meanwhile it says nothing about this one.
           this.#membership.lost(member.generation, error.brokerError)
-        } else if (error.brokerError !== 'REBALANCE_IN_PROGRESS') throw error
+        } else if (error.brokerError === 'GROUP_ID_NOT_FOUND') {
+          this.#membership.lost(member.generation, 'UNKNOWN_MEMBER_ID')
+        } else if (!passing.has(error.brokerError)) throw error
+        // Whoever closes the consumer has its own last commit, which is bounded.
+        if (this.#isStopped && timeoutMs === undefined) throw error
       }
-      // Between JoinGroup and SyncGroup nobody can commit; the partitions still owned then are in the next generation.
       await pause(backoffMs(attempt, this.#cluster.settings.backoff))
     }
   }

@@ -1,5 +1,5 @@
 import type { TopicPartition } from '../list-offsets.ts'
-import type { Assignor, MemberSubscription } from './assignor.ts'
+import { type Assignor, bySeniority } from './assignor.ts'
 
 /**
  * Topic by topic, gives each member a run of partitions: partitions of the same number of several topics go to
@@ -24,13 +24,4 @@ export const rangeAssignor: Assignor = {
     }
     return assignment
   },
-}
-
-/** Static members first, by their instance ids, which outlive restarts; then the others by member id. */
-function bySeniority(a: MemberSubscription, b: MemberSubscription): number {
-  if ((a.instanceId === null) !== (b.instanceId === null)) return a.instanceId === null ? 1 : -1
-  const one = a.instanceId ?? a.memberId
-  const other = b.instanceId ?? b.memberId
-  if (one === other) return 0
-  return one < other ? -1 : 1
 }

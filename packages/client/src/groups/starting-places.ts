@@ -1,11 +1,11 @@
 import type { Cluster } from '../cluster.ts'
 import type { OutOfRange } from '../consumer/fetcher.ts'
-import { type ReadingRange, readingRanges } from '../consumer/start-position.ts'
-import { findOffsets, type Isolation, type TopicPartition } from '../list-offsets.ts'
+import type { Position } from '../consumer/positions.ts'
+import { endsOf, type ReadingRange, readingRanges } from '../consumer/start-position.ts'
+import type { Isolation, TopicPartition } from '../list-offsets.ts'
 import type { Coordinators } from './coordinators.ts'
 import type { GroupConsumerOptions } from './group-consumer-options.ts'
 import { fetchCommitted } from './group-offsets.ts'
-import type { Position } from './positions.ts'
 
 /** Where a member begins in the partitions it is given: at what the group has on record, or where the options say. */
 export class StartingPlaces {
@@ -44,7 +44,7 @@ export class StartingPlaces {
     const known = positions.filter((one) => one.committed !== null)
     const unknown = positions.filter((one) => one.committed === null)
     const starts = await this.#startsOf(unknown, until === 'end')
-    const ends = until === 'end' ? await this.endsOf(known) : []
+    const ends = until === 'end' ? await endsOf(this.#cluster, this.#lane, known, this.#isolation) : []
     return [
       ...starts,
       ...known.map(({ topic, partition, committed: start }, index) => ({
@@ -54,13 +54,6 @@ export class StartingPlaces {
         end: ends[index] ?? Number.POSITIVE_INFINITY,
       })),
     ]
-  }
-
-  /** The ends of partitions as they are now. */
-  async endsOf(partitions: readonly TopicPartition[]): Promise<number[]> {
-    const questions = partitions.map(({ topic, partition }) => ({ topic, partition, at: 'latest' as const }))
-    const found = await findOffsets(this.#cluster, this.#lane, questions, { isolation: this.#isolation })
-    return found.map(({ offset }) => offset ?? 0)
   }
 
   /**

@@ -12,12 +12,14 @@ import { positive } from '../options.ts'
 import type { ProducerOptions } from '../producer/producer.ts'
 import type { Transaction } from './transaction.ts'
 
-type ConsumingOptions = Omit<
-  GroupConsumerOptions,
-  'from' | 'limit' | 'autoCommit' | 'autoCommitIntervalMs' | 'isolation'
->
+/** Without what a worker decides itself; by protocol, so that what has no meaning with one does not compile. */
+type ConsumingOptions<Options = GroupConsumerOptions> = Options extends GroupConsumerOptions
+  ? Omit<Options, 'from' | 'limit' | 'autoCommit' | 'autoCommitIntervalMs' | 'isolation'>
+  : never
 
-export interface ProcessOptions extends ConsumingOptions {
+export type ProcessOptions = ConsumingOptions & ProcessingOptions
+
+interface ProcessingOptions {
   /** The topics to read, and the group that shares out their partitions among its workers. */
   from: string | readonly string[]
   group: string

@@ -1,5 +1,6 @@
 import type { InterceptedRequest } from '@streambus/broker'
 import {
+  type ConsumerGroupHeartbeatResponseInput,
   type EndTxnResponseInput,
   ErrorCode,
   type FetchRequest,
@@ -31,6 +32,7 @@ export const REFUSABLE_APIS = [
   'FindCoordinator',
   'JoinGroup',
   'Heartbeat',
+  'ConsumerGroupHeartbeat',
   'SyncGroup',
   'InitProducerId',
   'EndTxn',
@@ -163,6 +165,13 @@ const syncGroup: Refuse<unknown, SyncGroupResponseInput> = (_, __, errorCode) =>
 
 const heartbeat: Refuse<unknown, HeartbeatResponseInput> = (_, __, errorCode) => ({ errorCode })
 
+const consumerGroupHeartbeat: Refuse<unknown, ConsumerGroupHeartbeatResponseInput> = (_, __, errorCode) => ({
+  throttleTimeMs: 0,
+  errorCode,
+  memberEpoch: 0,
+  heartbeatIntervalMs: 0,
+})
+
 const offsetCommit: Refuse<OffsetCommitRequest, OffsetCommitResponseInput> = ({ topics }, _, errorCode) => ({
   topics: topics.map(({ name, topicId, partitions }) => ({
     name,
@@ -213,6 +222,7 @@ export const refusals: Readonly<Record<RefusableApi, Refuse<never, unknown>>> = 
   FindCoordinator: findCoordinator,
   JoinGroup: joinGroup,
   Heartbeat: heartbeat,
+  ConsumerGroupHeartbeat: consumerGroupHeartbeat,
   SyncGroup: syncGroup,
   InitProducerId: initProducerId,
   EndTxn: endTxn,

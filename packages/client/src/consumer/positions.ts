@@ -1,7 +1,7 @@
-import type { ReadingRange } from '../consumer/start-position.ts'
 import type { TopicPartition } from '../list-offsets.ts'
+import type { ReadingRange } from './start-position.ts'
 
-/** How far a member has come in one partition it owns. */
+/** How far a consumer has come in one partition. */
 export interface Position extends TopicPartition {
   /** Set when reading begins; another one after a pause, and none during a seek. */
   range: ReadingRange | undefined
@@ -11,7 +11,7 @@ export interface Position extends TopicPartition {
   isPaused: boolean
   /** How often another place was sought. */
   seeks: number
-  /** What the group has on record, null where nothing. */
+  /** What the group has on record, null where nothing, or where there is no group. */
   committed: number | null
   /**
    * `owned`: messages are given out. `leaving`: no more, but what was given out may be processed and committed.
@@ -20,7 +20,7 @@ export interface Position extends TopicPartition {
   state: 'owned' | 'leaving' | 'gone'
 }
 
-/** The positions of all partitions a member owns. */
+/** The positions of all partitions a consumer reads: those the group gave to it, where there is one. */
 export class Positions {
   readonly #positions = new Map<string, Position>()
 
@@ -66,6 +66,10 @@ export class Positions {
     return [...this.#positions.values()]
   }
 
+  get isEmpty(): boolean {
+    return this.#positions.size === 0
+  }
+
   /** Those whose commit is due. */
   get uncommitted(): Position[] {
     return this.all.filter(isUncommitted)
@@ -73,7 +77,10 @@ export class Positions {
 
   /** True when each was read up to the end its reading has. */
   get atEnd(): boolean {
-    return this.all.every(({ range, next }) => range !== undefined && next >= range.end)
+    for (const { range, next } of this.#positions.values()) {
+      if (range === undefined || next < range.end) return false
+    }
+    return true
   }
 }
 

@@ -2,11 +2,11 @@ import type { Cluster } from '../cluster.ts'
 import { findOffsets, type Isolation, type TopicPartition } from '../list-offsets.ts'
 import type { Position } from './positions.ts'
 
-/** How far a group consumer is behind in one partition it owns. */
+/** How far a consumer is behind in one partition. */
 export interface PartitionLag extends TopicPartition {
-  /** What the group has on record, null where nothing. */
+  /** What the group has on record, null where nothing, or where there is no group. */
   readonly committed: number | null
-  /** The offset behind the last processed message. */
+  /** The offset behind the last processed message; without a group, behind the last one given out or handled. */
   readonly position: number
   /** The end of what may be read: of the log, or where the first open transaction begins (`isolation`). */
   readonly end: number
