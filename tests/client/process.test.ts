@@ -321,7 +321,15 @@ test('with an end, what could not be committed at the end is processed again', a
     numbers(3).map((value) => ({ value })),
   )
   let calls = 0
-  const options = { from: 'in', to: 'out', group: 'g', until: 'end', heartbeatIntervalMs: 3_000 } as const
+  const options = {
+    from: 'in',
+    to: 'out',
+    group: 'g',
+    until: 'end',
+    heartbeatIntervalMs: 3_000,
+    // All three are one transaction, however slowly the first is handled.
+    maxTransactionMs: 9_000,
+  } as const
   const worker = bus.process(options, async (message) => {
     if (++calls === 1) {
       const [member] = (await bus.admin.describeGroup('g')).members
