@@ -73,8 +73,8 @@ const sources = [
   'static_broker_config',
   'default_config',
   'dynamic_broker_logger_config',
-  'client_metrics_config',
-  'group_config',
+  'dynamic_client_metrics_config',
+  'dynamic_group_config',
 ] as const
 
 const types = [
@@ -97,8 +97,8 @@ const ownSources: Readonly<Record<ConfigResourceKind, readonly ConfigSource[]>> 
   topic: ['dynamic_topic_config'],
   broker: ['dynamic_broker_config', 'static_broker_config'],
   brokerLogger: ['dynamic_broker_logger_config'],
-  group: ['group_config'],
-  clientMetrics: ['client_metrics_config'],
+  group: ['dynamic_group_config'],
+  clientMetrics: ['dynamic_client_metrics_config'],
 }
 
 const Operation = { SET: 0, DELETE: 1, APPEND: 2, SUBTRACT: 3 } as const
