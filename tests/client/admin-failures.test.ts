@@ -1,8 +1,10 @@
 import type { RequestInterceptor } from '@streambus/broker'
 import {
   type ApiVersionsResponseInput,
+  type ConsumerGroupDescribeResponseInput,
   type CreateTopicsRequest,
   type CreateTopicsResponseInput,
+  type DescribeConfigsRequest,
   ErrorCode,
 } from '@streambus/protocol'
 import { expect, test } from 'vitest'
@@ -164,4 +166,42 @@ test('to a broker of an older version nothing is asked that it would not underst
   ])
   expect(await admin.listOffsets([{ topic: 'a', partition: 0, at: 'latest' }])).toMatchObject([{ offset: 0 }])
   expect(await admin.deleteTopics(['a', 'b'])).toEqual(['a', 'b'])
+})
+
+test('a topic that the broker does not know yet is asked about again, one that it never knows for a moment only', async () => {
+  let refused = 0
+  const interceptor: RequestInterceptor = async ({ api, body }, handle) => {
+    if (api.name !== 'DescribeConfigs' || refused === 2) return await handle(body)
+    refused++
+    const { resources } = body as DescribeConfigsRequest
+    const results = resources.map(({ resourceType, resourceName }) => {
+      const errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+      return { errorCode, errorMessage: null, resourceType, resourceName, configs: [] }
+    })
+    return { throttleTimeMs: 0, results }
+  }
+  await using session = await startBus({ interceptor }, { retryBackoffMs: 1 })
+  const { admin } = session.bus
+  await admin.createTopic('new')
+  expect(await admin.describeConfigs('new')).not.toEqual([])
+  expect(refused).toBe(2)
+  expect(await failureOf(admin.describeConfigs('missing'))).toMatchObject({
+    code: 'UNKNOWN_TOPIC',
+    message: "There is no topic 'missing' on this cluster.",
+  })
+})
+
+test('groups are described by a broker that offers to describe consumer groups and knows none', async () => {
+  const interceptor: RequestInterceptor = async ({ api, body }, handle) => {
+    if (api.name !== 'ConsumerGroupDescribe') return await handle(body)
+    const answer = (await handle(body)) as ConsumerGroupDescribeResponseInput
+    const groups = answer.groups.map((group) => ({ ...group, errorCode: ErrorCode.UNSUPPORTED_VERSION }))
+    return { ...answer, groups }
+  }
+  await using session = await startBus({ interceptor })
+  const { admin } = session.bus
+  await admin.createTopic('t')
+  await admin.commitOffsets('g', [{ topic: 't', partition: 0, offset: 0 }])
+  expect(await admin.describeGroup('g')).toMatchObject({ type: 'classic', state: 'Empty' })
+  expect(await admin.authorizedOperations({ group: 'g' })).toContain('read')
 })

@@ -1,4 +1,4 @@
-import { type ConnectOptions, connect, type StreamBus } from '@streambus/client'
+import { type ConnectOptions, connect, type PasswordCredentials, type StreamBus } from '@streambus/client'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { collect, failureOf } from '../client/test-bus.ts'
 
@@ -187,13 +187,25 @@ test('tokens are made for a user, renewed, described and ended', async () => {
   const token = await admin.createDelegationToken({ renewers: ['User:bob'], maxLifetimeMs: 3_600_000 })
   expect(token).toMatchObject({ owner, requester: owner, renewers: ['User:bob'] })
   expect(token.endsAtMs - token.issuedAtMs).toBe(3_600_000)
-  await expect
-    .poll(() => admin.describeDelegationTokens({ owners: [owner] }))
-    .toEqual([expect.objectContaining({ tokenId: token.tokenId, hmac: token.hmac, renewers: ['User:bob'] })])
-  expect(await admin.describeDelegationTokens({ owners: ['User:somebody'] })).toEqual([])
+  const described = async (owners?: string[]) =>
+    (await admin.describeDelegationTokens(owners && { owners })).find(
+      ({ tokenId }) => tokenId === token.tokenId,
+    )
+  await expect.poll(() => described([owner])).toMatchObject({ hmac: token.hmac, renewers: ['User:bob'] })
+  expect(await described(['User:somebody'])).toBeUndefined()
   expect(await admin.renewDelegationToken(token.hmac, { forMs: 60_000 })).toBeLessThanOrEqual(token.endsAtMs)
+  const password = Buffer.from(token.hmac).toString('base64')
+  const sasl = { ...as(token.tokenId, password).sasl, delegationToken: true } as PasswordCredentials
+  await using bearer = await connect({ brokers: kafka.sasl, sasl })
+  expect((await bearer.admin.describeCluster()).brokers).toHaveLength(1)
+  expect(await failureOf(bearer.admin.createDelegationToken())).toMatchObject({
+    brokerError: 'DELEGATION_TOKEN_REQUEST_NOT_ALLOWED',
+  })
   await admin.expireDelegationToken(token.hmac)
-  await expect.poll(() => admin.describeDelegationTokens()).toEqual([])
+  await expect.poll(() => described()).toBeUndefined()
+  expect(await failureOf(connect({ brokers: kafka.sasl, sasl }))).toMatchObject({
+    code: 'AUTHENTICATION_FAILED',
+  })
   expect(await failureOf(admin.renewDelegationToken(token.hmac))).toMatchObject({
     brokerError: 'DELEGATION_TOKEN_NOT_FOUND',
   })

@@ -112,14 +112,14 @@ test('brokers, all brokers, loggers, groups and client metrics have settings, to
   const sessionTimeout = ['consumer.session.timeout.ms']
   await expect
     .poll(() => admin.describeConfigs({ group }, { names: sessionTimeout }))
-    .toMatchObject([{ value: '50000', isDefault: false, source: 'group_config' }])
+    .toMatchObject([{ value: '50000', isDefault: false, source: 'dynamic_group_config' }])
   expect(await admin.listConfigResources('group')).toContain(group)
 
   const clientMetrics = `admin-${process.pid}`
   await admin.alterConfigs({ clientMetrics }, { 'interval.ms': '60000', metrics: 'org.apache' })
   await expect
     .poll(() => admin.describeConfigs({ clientMetrics }, { names: ['interval.ms'] }))
-    .toMatchObject([{ value: '60000', isDefault: false, source: 'client_metrics_config' }])
+    .toMatchObject([{ value: '60000', isDefault: false, source: 'dynamic_client_metrics_config' }])
   expect(await admin.listConfigResources('clientMetrics')).toContain(clientMetrics)
 })
 

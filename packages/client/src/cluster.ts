@@ -52,7 +52,7 @@ const LEADER_NOT_AVAILABLE = 5
  * How long a topic may stay unknown before that is reported: a topic that was just created needs a moment to
  * be known to every broker of a cluster.
  */
-const unknownTopicPatienceMs = 1_500
+export const unknownTopicPatienceMs = 1_500
 
 export class Cluster {
   readonly settings: ClientSettings

@@ -8,11 +8,12 @@ import {
 } from '@streambus/protocol'
 import type { Connection } from '../connection.ts'
 import { brokerError } from '../errors.ts'
+import { isOtherKind } from '../groups/group-admin.ts'
 import { versionFor } from '../version-for.ts'
 import type { AdminOptions, AdminRequests } from './admin-requests.ts'
 import { unknownGroup } from './group-members.ts'
 import { type Operation, operationsOf } from './operations.ts'
-import { topicError } from './topics.ts'
+import { TopicPatience, topicError } from './topics.ts'
 
 export type OperationsSubject = 'cluster' | { readonly topic: string } | { readonly group: string }
 
@@ -26,7 +27,8 @@ export function authorizedOperationsOn(
   const { coordinators, lane } = requests
   if (subject === 'cluster') return requests.onAnyBroker(options, onCluster)
   if ('topic' in subject) {
-    return requests.onAnyBroker(options, (connection) => onTopic(connection, subject.topic))
+    const patience = new TopicPatience()
+    return requests.onAnyBroker(options, (connection) => onTopic(connection, subject.topic, patience))
   }
   return requests.within(options, () =>
     coordinators.retrying(
@@ -51,14 +53,18 @@ async function onCluster(connection: Connection): Promise<Operation[] | null> {
   return operationsOf(answer.clusterAuthorizedOperations)
 }
 
-async function onTopic(connection: Connection, name: string): Promise<Operation[] | null> {
+async function onTopic(
+  connection: Connection,
+  name: string,
+  patience: TopicPatience,
+): Promise<Operation[] | null> {
   const answer = await connection.request(metadata, {
     topics: [{ name }],
     allowAutoTopicCreation: false,
     includeTopicAuthorizedOperations: true,
   })
   const errorCode = answer.topics[0]?.errorCode ?? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-  if (errorCode !== 0) throw topicError(errorCode, name, 'describe')
+  if (errorCode !== 0) throw patience.with(topicError(errorCode, name, 'describe'))
   return operationsOf(answer.topics[0]!.topicAuthorizedOperations)
 }
 
@@ -68,7 +74,7 @@ async function onGroup(connection: Connection, groupId: string): Promise<Operati
     const body = { groupIds: [groupId], includeAuthorizedOperations: true }
     const [group] = (await connection.request(consumerGroupDescribe, body)).groups
     if (group?.errorCode === 0) return operationsOf(group.authorizedOperations)
-    if (group !== undefined && group.errorCode !== ErrorCode.GROUP_ID_NOT_FOUND) {
+    if (group !== undefined && !isOtherKind(group.errorCode)) {
       throw brokerError(group.errorCode, `Cannot describe group '${groupId}'`, group.errorMessage)
     }
   }

@@ -4,7 +4,7 @@ import type { Connection } from '../connection.ts'
 import { brokerError, StreamBusError } from '../errors.ts'
 import { versionFor } from '../version-for.ts'
 import type { AdminOptions, AdminRequests } from './admin-requests.ts'
-import { type ChangeOptions, topicError } from './topics.ts'
+import { type ChangeOptions, TopicPatience, topicError } from './topics.ts'
 
 /**
  * What has settings: a topic, by its name alone too; a broker by its id, or `'default'` for what all brokers share;
@@ -73,8 +73,8 @@ const sources = [
   'static_broker_config',
   'default_config',
   'dynamic_broker_logger_config',
-  'client_metrics_config',
-  'group_config',
+  'dynamic_client_metrics_config',
+  'dynamic_group_config',
 ] as const
 
 const types = [
@@ -97,8 +97,8 @@ const ownSources: Readonly<Record<ConfigResourceKind, readonly ConfigSource[]>> 
   topic: ['dynamic_topic_config'],
   broker: ['dynamic_broker_config', 'static_broker_config'],
   brokerLogger: ['dynamic_broker_logger_config'],
-  group: ['group_config'],
-  clientMetrics: ['client_metrics_config'],
+  group: ['dynamic_group_config'],
+  clientMetrics: ['dynamic_client_metrics_config'],
 }
 
 const Operation = { SET: 0, DELETE: 1, APPEND: 2, SUBTRACT: 3 } as const
@@ -119,6 +119,7 @@ export async function describeConfigsOf(
   options: DescribeConfigsOptions,
 ): Promise<ConfigEntry[]> {
   const subject = subjectOf(resource)
+  const patience = new TopicPatience()
   return await onItsBroker(requests, subject, options, async (connection) => {
     const version = connection.versionOf(describeConfigs) ?? 0
     const answer = await connection.request(describeConfigs, {
@@ -133,7 +134,7 @@ export async function describeConfigsOf(
       ...(version >= 3 && { includeDocumentation: options.documentation ?? false }),
     })
     return answer.results.flatMap(({ errorCode, errorMessage, configs }) => {
-      if (errorCode !== 0) throw refusal(errorCode, subject, 'read', errorMessage)
+      if (errorCode !== 0) throw patience.with(refusal(errorCode, subject, 'read', errorMessage))
       return configs.map((config): ConfigEntry => {
         const source = sources[config.configSource] ?? 'unknown'
         return {

@@ -1,5 +1,6 @@
 /** Topics made, changed and deleted. What they are is told by topic-description.ts. */
 import { createPartitions, createTopics, deleteTopics, ErrorCode, ZERO_UUID } from '@streambus/protocol'
+import { unknownTopicPatienceMs } from '../cluster.ts'
 import { brokerError, StreamBusError } from '../errors.ts'
 import { versionFor } from '../version-for.ts'
 import { type AdminOptions, type AdminRequests, type Outcome, onlyOne } from './admin-requests.ts'
@@ -166,6 +167,16 @@ export function topicError(
     brokerError: brokerName,
     retriable: false,
   })
+}
+
+/** A topic that was just created is not known to every broker yet: for a moment, its absence is asked about again. */
+export class TopicPatience {
+  readonly #endsAtMs = performance.now() + unknownTopicPatienceMs
+
+  with(error: StreamBusError): StreamBusError {
+    if (error.code !== 'UNKNOWN_TOPIC' || performance.now() >= this.#endsAtMs) return error
+    return new StreamBusError(error.code, error.message, { cause: error, retriable: true })
+  }
 }
 
 function referenceKey(topic: TopicReference): string {

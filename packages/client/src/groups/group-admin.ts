@@ -128,7 +128,7 @@ async function describeOn(
     })
     const notOfThisKind: string[] = []
     for (const group of answer.groups) {
-      if (group.errorCode === ErrorCode.GROUP_ID_NOT_FOUND) {
+      if (isOtherKind(group.errorCode)) {
         notOfThisKind.push(group.groupId)
         continue
       }
@@ -176,6 +176,14 @@ async function describeOn(
     })
   }
   return described
+}
+
+/**
+ * Whether a coordinator says that a group is no consumer group (KIP-848). Kafka 3.8 and 3.9 offer the request also
+ * where they are not set up for such groups, and answer that they do not know it.
+ */
+export function isOtherKind(errorCode: number): boolean {
+  return errorCode === ErrorCode.GROUP_ID_NOT_FOUND || errorCode === ErrorCode.UNSUPPORTED_VERSION
 }
 
 /** Deletes a group and its offsets. Rejects with UNKNOWN_GROUP or GROUP_NOT_EMPTY. */

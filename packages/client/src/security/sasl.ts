@@ -7,6 +7,8 @@ export interface PasswordCredentials {
   mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
   username: string
   password: string
+  /** With SCRAM only: these are the id of a delegation token and its hmac in base64 (KIP-48). Default false. */
+  delegationToken?: boolean
 }
 
 export interface TokenCredentials {
@@ -46,6 +48,8 @@ export function checkSaslOptions(options: SaslOptions): void {
     if (typeof options.token !== 'function') fail('sasl.token must be a function that returns a token.')
   } else if (typeof options.username !== 'string' || typeof options.password !== 'string') {
     fail('sasl.username and sasl.password must be strings.')
+  } else if (options.delegationToken === true && options.mechanism === 'plain') {
+    fail('sasl.delegationToken needs scram-sha-256 or scram-sha-512.')
   }
 }
 
@@ -85,7 +89,8 @@ function plainMessage({ username, password }: PasswordCredentials): Buffer {
 }
 
 async function exchangeScram(send: Send, options: PasswordCredentials, peer: string): Promise<void> {
-  const client = new ScramClient(hashes[options.mechanism]!, options.username, options.password)
+  const { mechanism, username, password, delegationToken = false } = options
+  const client = new ScramClient(hashes[mechanism]!, username, password, { delegationToken })
   const serverFirst = await send(client.first())
   const final = await checked(peer, () => client.final(serverFirst))
   const serverFinal = await send(final)

@@ -7,7 +7,7 @@ const SERVER_FIRST = Buffer.from(
 )
 
 test('the exchange of RFC 7677', async () => {
-  const client = new ScramClient('sha256', 'user', 'pencil', NONCE)
+  const client = new ScramClient('sha256', 'user', 'pencil', { nonce: NONCE })
   expect(client.first().toString()).toBe('n,,n=user,r=rOprNGfwEbeRWgbNEkqO')
   expect((await client.final(SERVER_FIRST)).toString()).toBe(
     'c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=',
@@ -16,7 +16,7 @@ test('the exchange of RFC 7677', async () => {
 })
 
 test('a server that does not know the password is found out', async () => {
-  const client = new ScramClient('sha256', 'user', 'pencil', NONCE)
+  const client = new ScramClient('sha256', 'user', 'pencil', { nonce: NONCE })
   await client.final(SERVER_FIRST)
   expect(() => client.verify(Buffer.from('v=7rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4='))).toThrow(
     'the server does not know the password',
@@ -37,11 +37,16 @@ test.each([
   ],
   ['bytes that are no message', '\x00\xff', 'the server changed the nonce'],
 ])('a first message of the server with %s is refused', async (_, message, reason) => {
-  const client = new ScramClient('sha256', 'user', 'pencil', NONCE)
+  const client = new ScramClient('sha256', 'user', 'pencil', { nonce: NONCE })
   await expect(client.final(Buffer.from(message))).rejects.toThrow(reason)
 })
 
 test('names with commas and equals signs are escaped', () => {
-  const client = new ScramClient('sha512', 'a=b,c', 'x', 'n')
+  const client = new ScramClient('sha512', 'a=b,c', 'x', { nonce: 'n' })
   expect(client.first().toString()).toBe('n,,n=a=3Db=2Cc,r=n')
+})
+
+test('a delegation token is said to be one', () => {
+  const client = new ScramClient('sha256', 'token', 'hmac', { nonce: 'n', delegationToken: true })
+  expect(client.first().toString()).toBe('n,,n=token,r=n,tokenauth=true')
 })

@@ -15,6 +15,12 @@ const CHANNEL_BINDING = 'n,,'
 
 const derive = promisify(pbkdf2)
 
+export interface ScramOptions {
+  nonce?: string
+  /** The name is that of a delegation token (KIP-48), which the server looks up elsewhere than users. */
+  delegationToken?: boolean
+}
+
 export class ScramClient {
   readonly #hash: ScramHash
   readonly #password: string
@@ -26,13 +32,13 @@ export class ScramClient {
     hash: ScramHash,
     username: string,
     password: string,
-    nonce = randomBytes(NONCE_BYTES).toString('base64'),
+    { nonce = randomBytes(NONCE_BYTES).toString('base64'), delegationToken = false }: ScramOptions = {},
   ) {
     this.#hash = hash
     this.#password = password
     this.#nonce = nonce
     const name = prepared(username).replaceAll('=', '=3D').replaceAll(',', '=2C')
-    this.#firstBare = `n=${name},r=${nonce}`
+    this.#firstBare = `n=${name},r=${nonce}${delegationToken ? ',tokenauth=true' : ''}`
   }
 
   first(): Buffer {
