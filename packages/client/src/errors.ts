@@ -237,6 +237,13 @@ export const errorTable = {
     meaning: 'The handler of a consumer took longer than handlerTimeoutMs for a message.',
     remedy: 'Have the handler give up by its signal; raise handlerTimeoutMs where it needs the time.',
   },
+  RETRY_FAILED: {
+    class: 'HandlerError',
+    retriable: false,
+    meaning: 'A message that is to be tried again could not be published to its delay topic.',
+    remedy:
+      'See the cause; check that the topic exists and takes messages a little larger than the original.',
+  },
   DEAD_LETTER_FAILED: {
     class: 'HandlerError',
     retriable: false,

@@ -110,8 +110,10 @@ export {
   originalHeaders,
   readDeadLetter,
 } from './handling/dead-letters.ts'
+export { retryHeaders } from './handling/delay-topics.ts'
 export type {
   DeadLetterOptions,
+  DelayTopicOptions,
   HandleOptions,
   Handler,
   HandlerContext,

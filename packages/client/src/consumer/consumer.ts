@@ -157,7 +157,12 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
    * iterating throws.
    */
   async consume(handler: Handler, options: HandleOptions = {}): Promise<void> {
-    const runs = new HandlerRuns(handler, handleSettings(options), {
+    const settings = handleSettings(options)
+    if (settings.delayTopics !== undefined) {
+      const message = 'Delay topics belong to a group: read as a member of one, or retry in place.'
+      throw new StreamBusError('INVALID_ARGUMENT', message)
+    }
+    const runs = new HandlerRuns(handler, settings, {
       cluster: this.#cluster,
       events: this.events,
       group: null,

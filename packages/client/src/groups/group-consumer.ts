@@ -10,6 +10,7 @@ import { ReadingControl, type ReadingOwner } from '../consumer/reading-control.t
 import type { SeekTarget } from '../consumer/seek.ts'
 import { checkStartPosition, type ReadingRange } from '../consumer/start-position.ts'
 import { abortedError, StreamBusError, sentenceOf } from '../errors.ts'
+import { delayTopicsOf } from '../handling/delay-topics.ts'
 import { type HandleOptions, type Handler, handleSettings } from '../handling/handle-options.ts'
 import { HandlerRuns } from '../handling/handler-runs.ts'
 import type { TopicPartition } from '../list-offsets.ts'
@@ -41,7 +42,8 @@ let lanes = 0
  */
 export class GroupConsumer extends ObservableConsumer implements AsyncIterable<Message> {
   readonly #cluster: Cluster
-  readonly #topics: readonly string[]
+  /** The membership has the same list: what is added before it starts is asked for, too. */
+  readonly #topics: string[]
   readonly #options: GroupConsumerOptions
   readonly #fetchSettings: FetchSettings
   readonly #lane = `group ${++lanes}`
@@ -86,7 +88,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     }
     this.#cluster = cluster
     this.#onClosed = onClosed
-    this.#topics = typeof topics === 'string' ? [topics] : topics
+    this.#topics = typeof topics === 'string' ? [topics] : [...topics]
     this.#options = options
     this.#remaining =
       options.limit === undefined ? Number.POSITIVE_INFINITY : positive('limit', options.limit)
@@ -247,7 +249,10 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
    * HANDLER_FAILED (its cause is what the handler threw), DEAD_LETTER_FAILED, or what iterating throws.
    */
   async consume(handler: Handler, options: HandleOptions = {}): Promise<void> {
-    const runs = new HandlerRuns(handler, handleSettings(options), {
+    const settings = handleSettings(options)
+    const delayTopics = delayTopicsOf(settings, this.#options, this.#topics)
+    const runs = new HandlerRuns(handler, settings, {
+      delayTopics,
       cluster: this.#cluster,
       events: this.events,
       group: this.#options.group,
@@ -261,7 +266,9 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     })
     this.#start()
     this.#runs = runs
+    this.#places.wholeTopics = delayTopics?.names
     try {
+      this.#topics.push(...((await delayTopics?.create(this.#cluster)) ?? []))
       await this.#handOut(runs)
     } catch (error) {
       throw await this.#closeAfter(error as StreamBusError)

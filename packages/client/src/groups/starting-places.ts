@@ -1,7 +1,7 @@
 import type { Cluster } from '../cluster.ts'
 import type { OutOfRange } from '../consumer/fetcher.ts'
 import type { Position } from '../consumer/positions.ts'
-import { endsOf, type ReadingRange, readingRanges } from '../consumer/start-position.ts'
+import { endsOf, type ReadingRange, readingRanges, type StartPosition } from '../consumer/start-position.ts'
 import type { Isolation, TopicPartition } from '../list-offsets.ts'
 import type { Coordinators } from './coordinators.ts'
 import type { GroupConsumerOptions } from './group-consumer-options.ts'
@@ -14,6 +14,8 @@ export class StartingPlaces {
   readonly #lane: string
   readonly #options: GroupConsumerOptions
   readonly #isolation: Isolation
+  /** Topics that are read from their first message where nothing is committed, whatever the options say. */
+  wholeTopics: ReadonlySet<string> | undefined
 
   constructor(
     cluster: Cluster,
@@ -70,8 +72,14 @@ export class StartingPlaces {
     return range.start
   }
 
-  #startsOf(partitions: readonly TopicPartition[], untilEnd: boolean): Promise<ReadingRange[]> {
+  async #startsOf(partitions: readonly TopicPartition[], untilEnd: boolean): Promise<ReadingRange[]> {
     const { from = 'earliest' } = this.#options
-    return readingRanges(this.#cluster, this.#lane, partitions, from, untilEnd, this.#isolation)
+    const isWhole = ({ topic }: TopicPartition) => this.wholeTopics?.has(topic) === true
+    const ranges = (some: readonly TopicPartition[], start: StartPosition) =>
+      readingRanges(this.#cluster, this.#lane, some, start, untilEnd, this.#isolation)
+    const whole = partitions.filter(isWhole)
+    if (whole.length === 0) return await ranges(partitions, from)
+    const others = partitions.filter((one) => !isWhole(one))
+    return [...(await ranges(whole, 'earliest')), ...(await ranges(others, from))]
   }
 }

@@ -60,7 +60,7 @@ export function deadLetterFor(
   maxStackBytes: number,
 ): OutgoingMessage {
   const added: [string, string | number][] = [
-    [deadLetterHeaders.reason, truncated(sentenceOf(error), maxReasonBytes)],
+    [deadLetterHeaders.reason, reasonOf(error)],
     [deadLetterHeaders.error, error instanceof Error ? error.name : typeof error],
     [deadLetterHeaders.topic, message.topic],
     [deadLetterHeaders.partition, message.partition],
@@ -120,6 +120,11 @@ export function readDeadLetter(message: Message): DeadLetter | undefined {
 /** The headers a message had before it became a dead letter. */
 export function originalHeaders({ headers }: Message): MessageHeader[] {
   return headers.filter(({ key }) => !key.startsWith(prefix))
+}
+
+/** What the error says, as much as goes into a header. */
+export function reasonOf(error: unknown): string {
+  return truncated(sentenceOf(error), maxReasonBytes)
 }
 
 /** The first bytes of a text, no character cut in two. */

@@ -28,6 +28,24 @@ export interface RetryOptions {
   backoff?: { initialMs?: number; maxMs?: number; factor?: number }
   /** Whether another attempt may help. Default: always. */
   retryIf?: (error: unknown) => boolean
+  /**
+   * Has messages wait for their next attempt in topics of the group, `<topic>.<group>.retry.1` and so on, one for each
+   * length of the pause; what comes after them goes on meanwhile, so that the order of messages of the same key is
+   * lost. The pauses are then 5,000, 300,000 and 4 by default, and the same for all messages. Default: in place, and
+   * what comes after a message in its order waits.
+   */
+  delayTopics?: boolean | DelayTopicOptions
+}
+
+/** How delay topics are made where they do not exist. */
+export interface DelayTopicOptions {
+  /** What the names begin with for the messages of a topic. Default: `<topic>.<group>.retry`. */
+  name?: (topic: string) => string
+  /** Default: as many as the topic has whose messages wait. */
+  partitions?: number
+  /** Default: as the cluster is set up. */
+  replicationFactor?: number
+  configs?: Record<string, string>
 }
 
 export interface DeadLetterOptions {
@@ -69,11 +87,16 @@ export interface HandleSettings {
   readonly backoff: Required<BackoffOptions>
   readonly retryIf: (error: unknown) => boolean
   readonly deadLetter: Required<DeadLetterOptions> | undefined
+  /** Undefined where messages are tried again in place. */
+  readonly delayTopics: DelayTopicOptions | undefined
   /** Infinite where there is no bound. */
   readonly handlerTimeoutMs: number
   readonly stalledAfterMs: number
   readonly closeTimeoutMs: number
 }
+
+const inPlace = { initialMs: 100, maxMs: 10_000, factor: 2 }
+const throughTopics = { initialMs: 5_000, maxMs: 300_000, factor: 4 }
 
 /** Checks the options and fills in what was left out. */
 export function handleSettings(options: HandleOptions): HandleSettings {
@@ -84,7 +107,9 @@ export function handleSettings(options: HandleOptions): HandleSettings {
       `order must be 'partition' or 'key', not '${String(order)}'.`,
     )
   }
-  const { initialMs = 100, maxMs = 10_000, factor = 2 } = retry?.backoff ?? {}
+  const { delayTopics = false } = retry ?? {}
+  const pauses = delayTopics === false ? inPlace : throughTopics
+  const { initialMs = pauses.initialMs, maxMs = pauses.maxMs, factor = pauses.factor } = retry?.backoff ?? {}
   if (!(factor >= 1)) {
     throw new StreamBusError(
       'INVALID_ARGUMENT',
@@ -102,6 +127,7 @@ export function handleSettings(options: HandleOptions): HandleSettings {
     },
     retryIf: retry?.retryIf ?? (() => true),
     deadLetter: options.deadLetter === undefined ? undefined : deadLetterSettings(options.deadLetter),
+    delayTopics: delayTopics === true ? {} : delayTopics === false ? undefined : delayTopics,
     handlerTimeoutMs:
       handlerTimeoutMs === undefined
         ? Number.POSITIVE_INFINITY

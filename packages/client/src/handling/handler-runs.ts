@@ -21,6 +21,7 @@ import type { Message } from '../message.ts'
 import { handled } from '../observability/channels.ts'
 import { Producer } from '../producer/producer.ts'
 import { deadLetterFailed, deadLetterFor } from './dead-letters.ts'
+import { type DelayTopics, retryFailed } from './delay-topics.ts'
 import type { Handler, HandleSettings } from './handle-options.ts'
 import { MessageRun } from './message-run.ts'
 import { type LaneMessage, PartitionLane } from './partition-lane.ts'
@@ -33,6 +34,8 @@ export interface RunsOwner {
   readonly group: string | null
   readonly fetchSettings: FetchSettings
   readonly verifyChecksums: boolean
+  /** Where messages wait for their next attempt; undefined where that is in place. */
+  readonly delayTopics?: DelayTopics | undefined
   /** How many messages are given to the handler; infinite where there is no limit. */
   readonly limit: number
   /** While it is held, nothing more of the range is asked for. */
@@ -59,7 +62,8 @@ export class HandlerRuns {
   readonly #runs = new Set<MessageRun>()
   #waiters: (() => void)[] = []
   #remaining: number
-  #deadLetters: Producer | undefined
+  /** Of dead letters, and of messages that are tried again later. */
+  #producer: Producer | undefined
   #watch: NodeJS.Timeout | undefined
   #isStopping = false
   /** What still runs was given up. */
@@ -85,7 +89,8 @@ export class HandlerRuns {
   /** True when more may be added: each handler may be stuck with a lane that is full, and others go on. */
   get hasRoom(): boolean {
     let bytes = 0
-    for (const lane of this.#lanes.values()) bytes += lane.bytes
+    // What waits until it is due has room of its own: one answer for each partition.
+    for (const lane of this.#lanes.values()) if (!lane.isDelayed) bytes += lane.bytes
     const { prefetchBytes } = this.#owner.fetchSettings
     return bytes < prefetchBytes + this.#settings.concurrency * 2 * this.#maxLaneBytes
   }
@@ -110,7 +115,8 @@ export class HandlerRuns {
     const key = keyOf(fetched)
     let lane = this.#lanes.get(key)
     if (lane === undefined || lane.isGone) {
-      lane = new PartitionLane(fetched.range, this.#settings.order, lane)
+      const isDelayed = this.#owner.delayTopics?.names.has(fetched.topic) ?? false
+      lane = new PartitionLane(fetched.range, this.#settings.order, lane, isDelayed)
       this.#lanes.set(key, lane)
     }
     lane.add(fetched, this.#owner.verifyChecksums)
@@ -199,7 +205,7 @@ export class HandlerRuns {
     clearTimeout(deadline)
     clearTimeout(this.#watch)
     giveUp()
-    const closed = this.#deadLetters?.close()
+    const closed = this.#producer?.close()
     if (this.#runs.size === 0) {
       await closed
       return
@@ -226,7 +232,7 @@ export class HandlerRuns {
   }
 
   #holdOrRelease(lane: PartitionLane): void {
-    const isFull = lane.bytes >= this.#maxLaneBytes
+    const isFull = lane.bytes >= (lane.isDelayed ? 1 : this.#maxLaneBytes)
     if (isFull === lane.isFull) return
     lane.isFull = isFull
     this.#owner.hold(lane.range, isFull)
@@ -236,7 +242,7 @@ export class HandlerRuns {
   async #feed(lane: PartitionLane): Promise<void> {
     if (lane.isFeeding || lane.isLeaving) return
     lane.isFeeding = true
-    const wanted = this.#settings.order === 'partition' ? 1 : maxAhead
+    const wanted = this.#settings.order === 'partition' || lane.isDelayed ? 1 : maxAhead
     try {
       while (lane.held < wanted && !lane.isLeaving) {
         const reading = lane.readNext()
@@ -267,7 +273,7 @@ export class HandlerRuns {
       const lane = this.#line.shift()
       if (lane === undefined) return
       lane.isInLine = false
-      if (!lane.mayStart) continue
+      if (!lane.mayStart || this.#mustWait(lane)) continue
       const entry = lane.take()
       if (entry === undefined) continue
       this.#standInLine(lane)
@@ -277,9 +283,26 @@ export class HandlerRuns {
     }
   }
 
+  /** Whether the next message of the lane is not due; then the lane stands in line again when it is. */
+  #mustWait(lane: PartitionLane): boolean {
+    const { delayTopics } = this.#owner
+    const { upcoming } = lane
+    if (!lane.isDelayed || delayTopics === undefined || upcoming === undefined) return false
+    const nowMs = performance.now()
+    upcoming.notBeforeMs ??= nowMs + delayTopics.waitMs(upcoming.message)
+    const waitMs = upcoming.notBeforeMs - nowMs
+    if (waitMs <= 0) return false
+    lane.wait(Math.min(Math.ceil(waitMs), maxTimerMs), () => {
+      this.#standInLine(lane)
+      this.#startAll()
+    })
+    return true
+  }
+
   /** Never rejects: what goes wrong fails the consumer. */
   async #run(lane: PartitionLane, entry: LaneMessage): Promise<void> {
-    const run = new MessageRun(lane, entry)
+    const delayed = lane.isDelayed ? this.#owner.delayTopics?.read(entry.message) : undefined
+    const run = new MessageRun(lane, entry, delayed)
     this.#runs.add(run)
     lane.running++
     this.#armWatch()
@@ -324,6 +347,10 @@ export class HandlerRuns {
         this.#owner.events.recovered(run)
         if (run.isEnding) return false
         if (run.attempt < attempts && this.#isWorthRetrying(run, error, retryIf)) {
+          if (this.#owner.delayTopics !== undefined) {
+            await this.#delay(run, error, this.#owner.delayTopics)
+            return true
+          }
           const delayMs = backoffMs(run.attempt - 1, backoff)
           this.#owner.events.emit('retrying', { message, attempt: run.attempt, error, delayMs })
           await run.pause(delayMs)
@@ -345,6 +372,18 @@ export class HandlerRuns {
     }
   }
 
+  /** From here on the message is another one: when it is acknowledged, this one is handled. */
+  async #delay({ message, attempt }: MessageRun, error: unknown, delayTopics: DelayTopics): Promise<void> {
+    const { topic, message: outgoing, delayMs } = delayTopics.next(message, attempt, error)
+    try {
+      this.#producer ??= this.#newProducer()
+      await this.#producer.send(topic, outgoing.value, outgoing)
+    } catch (failure) {
+      throw retryFailed(message, error, topic, failure)
+    }
+    this.#owner.events.emit('retrying', { message, attempt, error, delayMs })
+  }
+
   async #setAside(
     run: MessageRun,
     error: unknown,
@@ -354,8 +393,8 @@ export class HandlerRuns {
     try {
       const failure = { error, attempts, group: this.#owner.group }
       const outgoing = deadLetterFor(message, failure, maxStackBytes)
-      this.#deadLetters ??= this.#producer()
-      const deadLetter = await this.#deadLetters.send(topic, outgoing.value, outgoing)
+      this.#producer ??= this.#newProducer()
+      const deadLetter = await this.#producer.send(topic, outgoing.value, outgoing)
       this.#owner.cluster.metrics.topic(message.topic).deadLetteredMessages++
       this.#owner.events.emit('deadLettered', { message, attempts, error, deadLetter })
     } catch (failure) {
@@ -364,7 +403,7 @@ export class HandlerRuns {
   }
 
   /** What cannot be delivered stops the consumer as soon as other trouble with the brokers does. */
-  #producer(): Producer {
+  #newProducer(): Producer {
     const { cluster } = this.#owner
     return new Producer(cluster, { deliveryTimeoutMs: cluster.settings.retryTimeoutMs })
   }

@@ -1,5 +1,6 @@
 import type { StreamBusError } from '../errors.ts'
 import type { Message } from '../message.ts'
+import type { DelayedMessage } from './delay-topics.ts'
 import type { Handler, HandlerContext } from './handle-options.ts'
 import type { LaneMessage, PartitionLane } from './partition-lane.ts'
 
@@ -30,8 +31,9 @@ class Attempt implements HandlerContext {
 export class MessageRun {
   readonly lane: PartitionLane
   readonly entry: LaneMessage
+  readonly message: Message
   /** 1 for the first. */
-  attempt = 0
+  attempt: number
   /** Start of the attempt; infinite while none runs. */
   startedAtMs = Number.POSITIVE_INFINITY
   /** How long the last attempt took. */
@@ -41,13 +43,12 @@ export class MessageRun {
   #expire: ((error: StreamBusError) => void) | undefined
   #endPause: (() => void) | undefined
 
-  constructor(lane: PartitionLane, entry: LaneMessage) {
+  /** @param delayed what the message is, where it comes out of a delay topic */
+  constructor(lane: PartitionLane, entry: LaneMessage, delayed: DelayedMessage | undefined) {
     this.lane = lane
     this.entry = entry
-  }
-
-  get message(): Message {
-    return this.entry.message
+    this.message = delayed?.message ?? entry.message
+    this.attempt = delayed?.attempts ?? 0
   }
 
   /** True when the message is not tried again here: it comes again, to whoever reads its partition next. */

@@ -10,6 +10,8 @@ export interface LaneMessage {
   nextOffset: number
   readonly key: string | undefined
   isHandled: boolean
+  /** Not to be started before this time, by the clock of `performance.now()`; undefined until that was asked for. */
+  notBeforeMs: number | undefined
   /** The next in the order of the log. */
   following: LaneMessage | undefined
   /** The next that has to wait for this one. */
@@ -41,9 +43,12 @@ export class PartitionLane {
   /** Whether the lane stands in the line of those that have something to start. */
   isInLine = false
   isFeeding = false
+  /** Its messages wait until they are due. */
+  readonly isDelayed: boolean
   readonly #order: 'partition' | 'key'
   /** What runs since before a seek: its handlers end before one of this lane starts. */
   readonly #predecessor: PartitionLane | undefined
+  #alarm: NodeJS.Timeout | undefined
   #fetched: FetchedBatches[] = []
   #readTo: number
   #oldest: LaneMessage | undefined
@@ -54,8 +59,14 @@ export class PartitionLane {
   readonly #lastOfKey = new Map<string, LaneMessage>()
 
   /** @param before the lane this one takes the place of */
-  constructor(range: ReadingRange, order: 'partition' | 'key', before: PartitionLane | undefined) {
+  constructor(
+    range: ReadingRange,
+    order: 'partition' | 'key',
+    before: PartitionLane | undefined,
+    isDelayed: boolean,
+  ) {
     this.range = range
+    this.isDelayed = isDelayed
     this.#order = order
     this.#predecessor = before === undefined || before.running > 0 ? before : before.#predecessor
     this.#readTo = range.start
@@ -98,6 +109,7 @@ export class PartitionLane {
   /** Starts nothing more. */
   leave(): void {
     this.isLeaving = true
+    clearTimeout(this.#alarm)
     this.#ready = []
     this.dropFetched()
   }
@@ -121,6 +133,17 @@ export class PartitionLane {
     // Also where the batch held no message, or none at its end: those offsets are passed with what is before them.
     this.#newest.nextOffset = nextOffset
     return undefined
+  }
+
+  /** What `take` would give. */
+  get upcoming(): LaneMessage | undefined {
+    return this.#ready[0]
+  }
+
+  /** Calls back when the time is over, unless the lane starts nothing more by then, or waits anew. */
+  wait(ms: number, then: () => void): void {
+    clearTimeout(this.#alarm)
+    this.#alarm = setTimeout(then, ms)
   }
 
   /** The next message whose turn it is; undefined while all of them wait for others. */
@@ -151,6 +174,7 @@ export class PartitionLane {
       nextOffset: message.offset + 1,
       key: this.#order === 'partition' ? '' : message.key?.toString('latin1'),
       isHandled: false,
+      notBeforeMs: undefined,
       following: undefined,
       waiting: undefined,
     }

@@ -91,10 +91,28 @@ export type ConsumerChannelEvent<E extends keyof ConsumerEvents> = ConsumerEvent
   readonly group: string | null
 }
 
+/** A tracing channel, as far as it is used here; the types of Node.js have other parameters with each version. */
+export interface Tracing<Trace extends object> {
+  readonly asyncEnd: { readonly name: string | symbol }
+  readonly hasSubscribers: boolean
+  tracePromise<T>(run: () => Promise<T>, trace: Trace): Promise<T>
+  subscribe(subscribers: TracingSubscribers<Trace>): void
+  unsubscribe(subscribers: TracingSubscribers<Trace>): void
+}
+
+export interface TracingSubscribers<Trace> {
+  start?(trace: Trace): void
+  asyncEnd?(trace: Trace): void
+}
+
+function tracing<Trace extends object>(name: string): Tracing<Trace> {
+  return tracingChannel(name) as unknown as Tracing<Trace>
+}
+
 export const channels = {
-  send: tracingChannel<unknown, SendTrace>('streambus:send'),
-  handle: tracingChannel<unknown, HandleTrace>('streambus:handle'),
-  request: tracingChannel<unknown, RequestTrace>('streambus:request'),
+  send: tracing<SendTrace>('streambus:send'),
+  handle: tracing<HandleTrace>('streambus:handle'),
+  request: tracing<RequestTrace>('streambus:request'),
   receive: channel('streambus:receive'),
   connectionOpened: channel('streambus:connection:opened'),
   connectionFailed: channel('streambus:connection:failed'),

@@ -169,13 +169,13 @@ function subscribe({
       .end()
   }
 
-  channels.send.subscribe(send as never)
-  channels.handle.subscribe(handle as never)
+  channels.send.subscribe(send)
+  channels.handle.subscribe(handle)
   channels.receive.subscribe(receive)
   return {
     end: () => {
-      channels.send.unsubscribe(send as never)
-      channels.handle.unsubscribe(handle as never)
+      channels.send.unsubscribe(send)
+      channels.handle.unsubscribe(handle)
       channels.receive.unsubscribe(receive)
     },
   }

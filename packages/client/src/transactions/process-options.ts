@@ -45,7 +45,7 @@ interface ProcessingOptions {
    * Tries a message again that the handler failed with. What comes after it in its partition waits meanwhile, and other
    * partitions go on. Default: one attempt.
    */
-  retry?: RetryOptions
+  retry?: Omit<RetryOptions, 'delayTopics'>
   /**
    * Topic to which a message goes after its last attempt, in the transaction that commits its offset. Without it, the
    * worker stops with what its handler threw.
