@@ -101,6 +101,12 @@ export const errorTable = {
     meaning: 'The log does not hold this offset: it was deleted already, or is not written yet.',
     remedy: "Start from 'earliest', 'latest' or an offset in the range named.",
   },
+  TOPIC_RECREATED: {
+    retriable: false,
+    meaning: 'The topic was deleted and made anew while it was read: its offsets begin again.',
+    remedy:
+      'Read it from its beginning; consumers of a group do so by themselves, where they read without an end.',
+  },
   OFFSET_NOT_EXACT: {
     retriable: false,
     meaning: 'An offset is above 2^53 - 1 and cannot be a JavaScript number without loss.',
