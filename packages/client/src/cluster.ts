@@ -47,6 +47,7 @@ export interface RetryOptions {
 
 const UNKNOWN_TOPIC_OR_PARTITION = 3
 const LEADER_NOT_AVAILABLE = 5
+const NO_ID = '00000000-0000-0000-0000-000000000000'
 
 /**
  * How long a topic may stay unknown before that is reported: a topic that was just created needs a moment to
@@ -183,6 +184,12 @@ export class Cluster {
   leaderOf(topic: string, partition: number): number {
     const leader = this.#topics.get(topic)?.info.partitions[partition]?.leader ?? -1
     return this.#brokers.has(leader) ? leader : -1
+  }
+
+  /** The id of a topic, as last seen, however old the view is; undefined where brokers give none (before KIP-516). */
+  idOf(topic: string): string | undefined {
+    const id = this.#topics.get(topic)?.info.id
+    return id === NO_ID ? undefined : id
   }
 
   /**

@@ -127,6 +127,13 @@ export const errorTable = {
     meaning: 'The log does not hold this offset: it was deleted already, or is not written yet.',
     remedy: "Start from 'earliest', 'latest' or an offset in the range named.",
   },
+  TOPIC_RECREATED: {
+    class: 'LogError',
+    retriable: false,
+    meaning: 'The topic was deleted and made anew while it was read: its offsets begin again.',
+    remedy:
+      'Read it from its beginning; consumers of a group do so by themselves, where they read without an end.',
+  },
   OFFSET_NOT_EXACT: {
     class: 'LogError',
     retriable: false,

@@ -34,6 +34,8 @@ export interface OutOfRange extends TopicPartition {
   /** First offset held, and the one the next record gets. */
   readonly earliest: number
   readonly latest: number
+  /** The topic was deleted and made anew: the position is one in the log before. */
+  readonly isNewTopic: boolean
 }
 
 /** Whole record batches of one partition, as they arrived. */
@@ -56,6 +58,10 @@ interface Cursor {
   readonly topic: string
   readonly partition: number
   readonly end: number
+  /** A topic that was made anew under its name has another id. Undefined where it is not known, or there are none. */
+  topicId: string | undefined
+  /** The position is one in the log of the topic with this id: the broker has answered for it. */
+  isOfTopicId: boolean
   position: number
   /** End of the log as of the last answer; -1 before the first. */
   highWatermark: number
@@ -69,8 +75,9 @@ interface Cursor {
 
 type PartitionAnswer = FetchResponse['responses'][number]['partitions'][number]
 
-/** Fetch by topic name; from version 13 on topics are named by id. */
-const maxFetchVersion = 12
+/** From version 13 on topics are named by id (KIP-516): a topic that was made anew is not taken for the one before. */
+const maxFetchVersion = 13
+const lastVersionWithNames = 12
 const OFFSET_OUT_OF_RANGE = 1
 /** A topic that is deleted while it is read is reported after this time. */
 const unknownTopicPatienceMs = 3_000
@@ -207,6 +214,8 @@ export class Fetcher {
         topic: range.topic,
         partition: range.partition,
         end: range.end,
+        topicId: undefined,
+        isOfTopicId: false,
         position: range.start,
         highWatermark: -1,
         isHeld: false,
@@ -263,10 +272,13 @@ export class Fetcher {
       const connection = await this.#cluster.connectionTo(leader, this.#lane)
       const byTopic = new Map<string, Cursor[]>()
       for (const cursor of cursors) {
-        const ofTopic = byTopic.get(cursor.topic)
-        if (ofTopic === undefined) byTopic.set(cursor.topic, [cursor])
+        cursor.topicId ??= this.#cluster.idOf(cursor.topic)
+        const key = `${cursor.topic} ${cursor.topicId}`
+        const ofTopic = byTopic.get(key)
+        if (ofTopic === undefined) byTopic.set(key, [cursor])
         else ofTopic.push(cursor)
       }
+      const haveIds = cursors.every(({ topicId }) => topicId !== undefined)
       const answer = await connection.request(
         fetch,
         {
@@ -274,8 +286,9 @@ export class Fetcher {
           minBytes: this.#settings.minBytes,
           maxBytes: this.#settings.maxBytes,
           isolationLevel: isolationLevels[this.#settings.isolation],
-          topics: [...byTopic].map(([topic, ofTopic]) => ({
-            topic,
+          topics: [...byTopic.values()].map((ofTopic) => ({
+            topic: ofTopic[0]!.topic,
+            ...(haveIds ? { topicId: ofTopic[0]!.topicId as string } : {}),
             partitions: ofTopic.map(({ partition, position, maxBytes }) => ({
               partition,
               fetchOffset: BigInt(position),
@@ -285,7 +298,7 @@ export class Fetcher {
           forgottenTopicsData: [],
         },
         {
-          maxVersion: maxFetchVersion,
+          maxVersion: haveIds ? maxFetchVersion : lastVersionWithNames,
           timeoutMs: this.#settings.maxWaitMs + this.#cluster.settings.requestTimeoutMs,
         },
       )
@@ -312,15 +325,20 @@ export class Fetcher {
     const asked = new Map(
       this.#stillRead(cursors).map((cursor) => [`${cursor.topic}/${cursor.partition}`, cursor]),
     )
+    const names = new Map(cursors.map(({ topicId, topic }) => [topicId, topic]))
     let anyRecords = false
     const held: Cursor[] = []
-    for (const { topic, partitions } of answer.responses) {
+    for (const { topic, topicId, partitions } of answer.responses) {
+      const name = topic === '' ? names.get(topicId) : topic
       for (const partition of partitions) {
-        const cursor = asked.get(`${topic}/${partition.partitionIndex}`)
+        const cursor = asked.get(`${name}/${partition.partitionIndex}`)
         if (cursor === undefined) continue
-        if (partition.errorCode === 0) cursor.highWatermark = Number(partition.highWatermark)
+        if (partition.errorCode === 0) {
+          cursor.isOfTopicId = true
+          cursor.highWatermark = Number(partition.highWatermark)
+        }
         if (partition.errorCode === OFFSET_OUT_OF_RANGE) {
-          void this.#onOutOfRange(cursor)
+          void this.#onOutOfRange(cursor, false)
         } else if (partition.errorCode !== 0) {
           const doing = `Cannot read ${cursor.topic}/${cursor.partition} at offset ${cursor.position}`
           this.#onFailure([cursor], brokerError(partition.errorCode, doing))
@@ -413,13 +431,30 @@ export class Fetcher {
     cursor.maxBytes *= 2
   }
 
+  /**
+   * A cursor that was told another id than it has read by goes on in another log. One that has read nothing yet was only
+   * made with an old view of the cluster.
+   */
+  #checkTopicId(cursor: Cursor): void {
+    const topicId = this.#cluster.idOf(cursor.topic)
+    if (topicId === undefined || cursor.topicId === undefined || topicId === cursor.topicId) return
+    cursor.topicId = topicId
+    cursor.resumeAtMs = 0
+    if (!cursor.isOfTopicId) return
+    cursor.isOfTopicId = false
+    void this.#onOutOfRange(cursor, true)
+  }
+
   /** Never rejects: what goes wrong fails the consumer. */
-  async #onOutOfRange(cursor: Cursor): Promise<void> {
+  async #onOutOfRange(cursor: Cursor, isNewTopic: boolean): Promise<void> {
     const { topic, partition, position } = cursor
     cursor.resumeAtMs = Number.POSITIVE_INFINITY
     const found = await this.#rangeOf(cursor)
     try {
-      const resumeAt = found && (await this.#options.onOutOfRange?.({ topic, partition, position, ...found }))
+      // An end was that of the log before.
+      const goesOn = found !== undefined && !(isNewTopic && cursor.end < Number.POSITIVE_INFINITY)
+      const place = goesOn ? { topic, partition, position, isNewTopic, ...found } : undefined
+      const resumeAt = place && (await this.#options.onOutOfRange?.(place))
       if (resumeAt !== undefined) {
         cursor.position = resumeAt
         cursor.resumeAtMs = 0
@@ -431,6 +466,11 @@ export class Fetcher {
       return
     }
     if (this.#stillRead([cursor]).length === 0) return
+    if (isNewTopic) {
+      const sentence = `Topic '${topic}' was deleted and made anew while it was read: offset ${position} of ${topic}/${partition} is not the one it was.`
+      this.fail(new StreamBusError('TOPIC_RECREATED', sentence))
+      return
+    }
     const range = found === undefined ? '' : `: ${rangeSentence(found)}`
     const message = `Offset ${position} of ${topic}/${partition} is out of range${range}.`
     this.fail(new StreamBusError('OFFSET_OUT_OF_RANGE', message, { brokerError: 'OFFSET_OUT_OF_RANGE' }))
@@ -491,6 +531,7 @@ export class Fetcher {
           if (answer instanceof StreamBusError) this.#topicFailures.set(topic, answer)
           else this.#topicFailures.delete(topic)
         }
+        for (const cursor of this.#stillRead(cursors)) this.#checkTopicId(cursor)
         this.#pump()
       },
       (failure: unknown) => this.#cluster.settings.logger.debug(sentenceOf(failure)),

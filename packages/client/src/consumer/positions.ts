@@ -72,7 +72,7 @@ export class Positions {
 
   /** Those whose commit is due. */
   get uncommitted(): Position[] {
-    return this.all.filter(isUncommitted)
+    return this.all.filter((one) => isUncommitted(one, one.next))
   }
 
   /** True when each was read up to the end its reading has. */
@@ -84,6 +84,6 @@ export class Positions {
   }
 }
 
-export function isUncommitted({ range, next, committed, state }: Position): boolean {
-  return range !== undefined && state !== 'gone' && next !== committed
+export function isUncommitted({ range, committed, state }: Position, offset: number): boolean {
+  return range !== undefined && state !== 'gone' && offset !== committed
 }

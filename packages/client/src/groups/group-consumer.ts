@@ -197,11 +197,13 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   }
 
   /**
-   * Commits the offsets of everything that was given out, the message or batch in hand included. Rejects with
-   * PARTITIONS_LOST where the group has given the partition of one to another member meanwhile, or with what the
-   * coordinator refuses.
+   * Commits the offsets of everything that was given out, the message or batch in hand included; with a message, of
+   * its partition and only up to it, itself included: for pipelines, in which others are given out before it is
+   * processed. Rejects with PARTITIONS_LOST where the group has given the partition of one to another member
+   * meanwhile, or with what the coordinator refuses.
    */
-  async commit(): Promise<void> {
+  async commit(upTo?: TopicPartition & { readonly offset: number }): Promise<void> {
+    if (upTo !== undefined) return await this.#commitUpTo(upTo)
     this.#countHand()
     const due = this.#positions.uncommitted
     const held = this.#hand
@@ -209,11 +211,32 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     const lost =
       held?.state === 'gone' ? held : due.find((one) => one.state === 'gone' && one.next !== one.committed)
     if (lost !== undefined) {
-      throw new StreamBusError(
-        'PARTITIONS_LOST',
-        `Group '${this.#options.group}' gave ${lost.topic}/${lost.partition} to another member before its offset was committed.`,
-      )
+      throw this.#lostBeforeCommit(lost)
     }
+  }
+
+  async #commitUpTo(message: TopicPartition & { readonly offset: number }): Promise<void> {
+    const position = this.#positions.get(message)
+    // It may have come back meanwhile, and be read again from before the message.
+    if (
+      position === undefined ||
+      message.offset >= (this.#runs?.readTo(position) ?? this.#givenTo(position))
+    ) {
+      throw this.#lostBeforeCommit(message)
+    }
+    await this.#commits.commitAt(position, message.offset + 1)
+    if (position.state === 'gone') throw this.#lostBeforeCommit(message)
+  }
+
+  #lostBeforeCommit({ topic, partition }: TopicPartition): StreamBusError {
+    return new StreamBusError(
+      'PARTITIONS_LOST',
+      `Group '${this.#options.group}' gave ${topic}/${partition} to another member before its offset was committed.`,
+    )
+  }
+
+  #givenTo(position: Position): number {
+    return position === this.#hand ? this.#handNext : position.next
   }
 
   /**
@@ -471,7 +494,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
       name: `This consumer of group '${this.#options.group}'`,
       runs: () => this.#runs,
       isClosing: () => this.#closing !== undefined,
-      givenTo: (position) => (position === this.#hand ? this.#handNext : position.next),
+      givenTo: (position) => this.#givenTo(position),
       cutHand: (position) => {
         if (position === this.#hand) this.#handCut = true
       },

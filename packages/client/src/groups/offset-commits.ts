@@ -75,17 +75,33 @@ export class OffsetCommits {
 
   /** One commit after the other, so that an older one never overtakes a newer. */
   commit(positions: readonly Position[], timeoutMs?: number): Promise<void> {
-    const committed = this.#last.then(() => this.#commitNow(positions, timeoutMs))
+    return this.#inTurn(() => this.#commitNow(positions, ({ next }) => next, timeoutMs))
+  }
+
+  /** Commits this offset, wherever the position is. */
+  commitAt(position: Position, offset: number): Promise<void> {
+    return this.#inTurn(() => this.#commitNow([position], () => offset))
+  }
+
+  #inTurn(commit: () => Promise<void>): Promise<void> {
+    const committed = this.#last.then(commit)
     this.#last = committed.catch(() => {})
     return committed
   }
 
-  async #commitNow(positions: readonly Position[], timeoutMs?: number): Promise<void> {
+  async #commitNow(
+    positions: readonly Position[],
+    offsetOf: (position: Position) => number,
+    timeoutMs?: number,
+  ): Promise<void> {
     const deadlineMs = performance.now() + (timeoutMs ?? Number.POSITIVE_INFINITY)
     for (let attempt = 0; ; attempt++) {
-      const due = positions.filter(isUncommitted)
+      const due = positions.filter((one) => isUncommitted(one, offsetOf(one)))
       if (due.length === 0) return
-      const offsets = due.map(({ topic, partition, next }) => ({ topic, partition, offset: next }))
+      const offsets = due.map((position) => {
+        const { topic, partition } = position
+        return { topic, partition, offset: offsetOf(position) }
+      })
       const { member } = this.#membership
       try {
         await commitOffsets(

@@ -63,12 +63,13 @@ export class StartingPlaces {
    * far. Undefined where the options name no place that the log holds.
    */
   async afterOutOfRange(place: OutOfRange): Promise<number | undefined> {
-    const { topic, partition, position, earliest, latest } = place
+    const { topic, partition, position, earliest, latest, isNewTopic } = place
     const [range] = await this.#startsOf([place], false)
     if (range === undefined || range.start < earliest || range.start > latest) return undefined
-    this.#cluster.settings.logger.warn(
-      `The log of ${topic}/${partition} holds offsets ${earliest} to ${latest} and not ${position}; group '${this.#options.group}' goes on at ${range.start}.`,
-    )
+    const reason = isNewTopic
+      ? `Topic '${topic}' was deleted and made anew; in ${topic}/${partition}`
+      : `The log of ${topic}/${partition} holds offsets ${earliest} to ${latest} and not ${position};`
+    this.#cluster.settings.logger.warn(`${reason} group '${this.#options.group}' goes on at ${range.start}.`)
     return range.start
   }
 

@@ -8,7 +8,7 @@
  * The group reads these topics as it reads its others. A message is published before the offset of the one that failed
  * is committed: after a crash in between it is there twice, and never lost.
  */
-import { Admin } from '../admin.ts'
+import { Admin } from '../admin/admin.ts'
 import type { Cluster } from '../cluster.ts'
 import { isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
 import { Coordinators } from '../groups/coordinators.ts'

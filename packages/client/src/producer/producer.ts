@@ -1,3 +1,4 @@
+import type { WritableStream } from 'node:stream/web'
 import { type CompressionName, compressionNames, loadCodec } from '@streambus/protocol'
 import { type Cluster, closedError } from '../cluster.ts'
 import { StreamBusError, sentenceOf } from '../errors.ts'
@@ -15,6 +16,7 @@ import {
 import { channels } from '../observability/channels.ts'
 import { positive } from '../options.ts'
 import { type Delivery, GroupDelivery, SingleDelivery } from './delivery.ts'
+import { messageSink } from './message-sink.ts'
 import { partitionOfKey } from './murmur2.ts'
 import { type Batch, PartitionQueue, type QueuedRecord, recordBytes } from './partition-queue.ts'
 import { ProduceSender, type TransactionalSending } from './produce-sender.ts'
@@ -165,6 +167,15 @@ export class Producer {
     if (this.#closed) return Promise.reject(closedError())
     if (this.#hasRoomFor(1) && this.#waiting.size === 0) return Promise.resolve()
     return new Promise((resolve, reject) => this.#roomWaiters.push({ resolve, reject }))
+  }
+
+  /**
+   * Sends what is written to the stream: `source.pipeTo(producer.writable('orders'))`. Back-pressure is that of
+   * `waitForRoom`; closing the stream resolves when all is acknowledged, and leaves the producer open. The first message
+   * that fails fails the stream, with what `send` rejects with.
+   */
+  writable(topic: string): WritableStream<OutgoingMessage> {
+    return messageSink(this, topic)
   }
 
   /** Resolves when everything sent before this call is acknowledged or has failed. */
