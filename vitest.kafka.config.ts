@@ -6,9 +6,9 @@ export default mergeConfig(
   { ...base, test: { ...base.test, include: [] } },
   defineConfig({
     test: {
-      include: ['tests/kafka/**/*.spec.ts'],
+      include: ['tests/kafka/**/*.spec.ts', 'tests/client/**/*.test.ts'],
       globalSetup: 'tests/kafka/kafka-server.ts',
-      fileParallelism: false,
+      maxWorkers: 2,
     },
   }),
 )

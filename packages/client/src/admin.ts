@@ -163,6 +163,7 @@ export class Admin {
 
   /** How many partitions a topic has. Rejects with UNKNOWN_TOPIC. */
   async partitionsOf(name: string): Promise<number> {
+    this.#cluster.forget(name)
     return (await this.#cluster.topic(name)).partitions.length
   }
 

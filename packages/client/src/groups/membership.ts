@@ -122,6 +122,9 @@ export class Membership {
   /** A request of a generation was answered that it or the member is unknown: whatever was owned is lost. */
   lost(generation: number, cause: 'UNKNOWN_MEMBER_ID' | 'ILLEGAL_GENERATION'): void {
     if (generation !== this.#generation || generation < 0) return
+    // The group may have moved on by the very join that is under way, whose answer comes on another connection; it
+    // tells, too, whether this is a member still.
+    if (this.#joining) return
     const { groupId } = this.#settings
     this.#cluster.settings.logger.warn(
       `Group '${groupId}' no longer counts this consumer as a member (${cause}); joining again.`,
