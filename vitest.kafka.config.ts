@@ -1,7 +1,8 @@
 import { defineConfig, mergeConfig } from 'vitest/config'
+import { leftOut } from './tests/kafka/left-out.ts'
 import base from './vitest.config.ts'
 
-/** The SDK against Apache Kafka, which needs Java: `npm run sdk:kafka`. */
+/** The tests of the SDK against Apache Kafka, which needs Java: `npm run sdk:kafka`. */
 export default mergeConfig(
   { ...base, test: { ...base.test, include: [] } },
   defineConfig({
@@ -9,6 +10,7 @@ export default mergeConfig(
       include: ['tests/kafka/**/*.spec.ts', 'tests/client/**/*.test.ts'],
       globalSetup: 'tests/kafka/kafka-server.ts',
       maxWorkers: 2,
+      reporters: ['default', leftOut],
     },
   }),
 )
