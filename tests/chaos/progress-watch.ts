@@ -14,11 +14,19 @@ export interface Lane {
   isStalled: boolean
 }
 
+/** The longest time without progress, and where. */
+export interface Standstill {
+  readonly ms: number
+  readonly lane: string
+}
+
+const none: Standstill = { ms: 0, lane: 'nowhere' }
+
 /** Measures how long lanes go without progress while nothing that we do is in their way. */
 export class ProgressWatch {
   readonly faults: string[] = []
-  longestMs = 0
-  longestLane = 'none'
+  longest = none
+  #longestSinceTaken = none
   readonly #boundMs: number
   readonly #lanes: Lane[] = []
   readonly #timer: NodeJS.Timeout
@@ -52,6 +60,13 @@ export class ProgressWatch {
     }
   }
 
+  /** The longest since the last call. */
+  takeLongest(): Standstill {
+    const longest = this.#longestSinceTaken
+    this.#longestSinceTaken = none
+    return longest
+  }
+
   close(): void {
     clearInterval(this.#timer)
   }
@@ -64,10 +79,9 @@ export class ProgressWatch {
         continue
       }
       const stalledMs = nowMs - lane.sinceMs
-      if (stalledMs > this.longestMs) {
-        this.longestMs = stalledMs
-        this.longestLane = lane.name
-      }
+      const standstill = { ms: Math.round(stalledMs), lane: lane.name }
+      if (standstill.ms > this.longest.ms) this.longest = standstill
+      if (standstill.ms > this.#longestSinceTaken.ms) this.#longestSinceTaken = standstill
       if (stalledMs <= this.#boundMs || lane.isStalled) continue
       lane.isStalled = true
       this.faults.push(`${lane.name} made no progress for ${this.#boundMs} ms with nothing in its way`)

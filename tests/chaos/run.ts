@@ -78,8 +78,9 @@ async function perform(run: ChaosRun, minutes: number): Promise<boolean> {
   const seconds = () => ((performance.now() - startedMs) / 1_000).toFixed(0)
   while (performance.now() - startedMs < minutes * 60_000 && run.allFaults.length === 0) {
     const happened = await run.round()
+    const { ms, lane } = run.watch.takeLongest()
     process.stdout.write(
-      `${seconds()} s, round ${run.rounds}: ${run.places.output.count} put out; ${happened}\n`,
+      `${seconds()} s, round ${run.rounds}: ${run.places.output.count} put out, at most ${ms} ms without progress (${lane}); ${happened}\n`,
     )
   }
   if (run.allFaults.length === 0) await run.finish()
@@ -91,7 +92,7 @@ async function perform(run: ChaosRun, minutes: number): Promise<boolean> {
   process.stdout.write(
     `${seconds()} s, ${run.rounds} rounds, ${run.troubles} troubles; ${run.load.sent} messages sent, ` +
       `${run.places.output.count} put out, ${repeats.join(', ')}\n` +
-      `longest without progress: ${run.watch.longestMs.toFixed(0)} of ${STALL_BOUND_MS} ms (${run.watch.longestLane})\n` +
+      `longest without progress: ${run.watch.longest.ms} of ${STALL_BOUND_MS} ms (${run.watch.longest.lane})\n` +
       `${faults.length === 0 ? 'passed' : 'failed'}\n`,
   )
   return faults.length === 0
