@@ -1,6 +1,6 @@
 /** What the ledger asks of a foreign client, whatever language it is written in. */
 import type { ConsumeCommand, ProduceCommand, Produced, TransactCommand } from './node/worker.ts'
-import type { Consumed, HeaderStyle } from './records.ts'
+import type { Consumed, EveryHeaderStyle, HeaderStyle } from './records.ts'
 
 export interface InteropClient {
   readonly name: string
@@ -12,6 +12,8 @@ export interface InteropClient {
   /** Codecs it lacks, with the reason. */
   readonly missingCodecs: Readonly<Record<string, string>>
   readonly headers: HeaderStyle
+  /** The headers it sends where every kind of record crosses; undefined where it takes no part in that. */
+  readonly everyRecord: EveryHeaderStyle | undefined
   /** Why it cannot go on sending when its only broker goes and comes back, or null where it can. */
   readonly endsWithBroker: string | null
   /** False where the client always writes the time of sending. */

@@ -16,6 +16,7 @@ export const javaClient: ClientSource = {
         version: versions.kafka,
         remarks: [],
         codecs: allCodecs,
+        everyRecord: 'every',
         ...(await javaProgram('clients', 'Worker', [bootstrap], HEAP_MIB)),
         logFile,
       })

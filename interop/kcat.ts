@@ -29,6 +29,7 @@ class Kcat implements InteropClient {
   readonly codecs = allCodecs
   readonly missingCodecs = {}
   readonly headers = 'fixed'
+  readonly everyRecord = undefined
   readonly endsWithBroker = 'it ends as soon as its only broker is gone'
   readonly choosesTimestamps = false
   readonly createsTopics = false
@@ -68,6 +69,7 @@ class Kcat implements InteropClient {
       for (let index = from; index < to; index++) {
         const { key, value } = recordAt(set, index)
         const file = `${folder}/${index}`
+        if (value === null) throw new Error(`record ${index} has no value`)
         await writeFile(file, value)
         const partition = String(index % set.partitions)
         await runCommand('kcat', [...shared, '-p', partition, '-k', String(key), file])

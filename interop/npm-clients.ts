@@ -5,6 +5,7 @@ import { versions } from '../peers/versions.ts'
 import { cacheDir } from '../peers/workspace.ts'
 import { allCodecs, type ClientSource } from './client.ts'
 import type { Program } from './java-programs.ts'
+import type { EveryHeaderStyle } from './records.ts'
 import { WorkerClient } from './worker-client.ts'
 
 interface NpmClient {
@@ -12,6 +13,7 @@ interface NpmClient {
   worker: string
   dependencies: Readonly<Record<string, string>>
   remarks: readonly string[]
+  everyRecord?: EveryHeaderStyle
 }
 
 export interface NpmSource extends ClientSource {
@@ -19,7 +21,7 @@ export interface NpmSource extends ClientSource {
   program(script: string, args: readonly string[]): Promise<Program>
 }
 
-function npmClient({ name, worker, dependencies, remarks }: NpmClient): NpmSource {
+function npmClient({ name, worker, dependencies, remarks, everyRecord }: NpmClient): NpmSource {
   const folder = `${cacheDir}/npm/${worker}`
   let installing: Promise<string> | undefined
   const program = async (script: string, args: readonly string[]): Promise<Program> => {
@@ -42,6 +44,7 @@ function npmClient({ name, worker, dependencies, remarks }: NpmClient): NpmSourc
           version,
           remarks: [`Runs on Node ${versions.node}.`, ...remarks],
           codecs: allCodecs,
+          ...(everyRecord && { everyRecord }),
           ...(await program(worker, [bootstrap])),
           logFile,
         })
@@ -52,8 +55,10 @@ function npmClient({ name, worker, dependencies, remarks }: NpmClient): NpmSourc
 export const kafkajs = npmClient({
   name: 'kafkajs',
   worker: 'kafkajs',
+  everyRecord: 'every-but-null',
   dependencies: { kafkajs: versions.kafkajs, 'kafkajs-snappy': '1.1.0', 'lz4-napi': '2.10.0' },
   remarks: [
+    'It does not send headers without a value, which it reads.',
     'Its consumer works only in groups: in the cases about records they are fetched through the connection and record decoding that its consumer is built on.',
     'Brings gzip; the plug-ins for the others are kafkajs-snappy, lz4-napi and the zstd of node:zlib (kafkajs-lz4 and @kafkajs/zstd need native builds that fail on this Node).',
   ],

@@ -55,9 +55,11 @@ export const kafkaPython: ClientSource = {
         name: 'kafka-python',
         version: versions.kafkaPython,
         remarks: [
+          'It does not send headers without a value, which it reads.',
           'Its consumer may forget a join that outlasts the poll() that began it: in groups it polls for longer.',
         ],
         codecs: allCodecs,
+        everyRecord: 'every-but-null',
         ...(await pythonProgram('worker', [bootstrap])),
         logFile,
       })

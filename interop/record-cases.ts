@@ -4,10 +4,13 @@
  */
 import { allCodecs, type InteropClient } from './client.ts'
 import type { Ledger } from './ledger.ts'
-import { type Consumed, expectedRecords, type RecordSet, type Shape } from './records.ts'
+import { type Consumed, EVERY_COMBINATION, expectedRecords, type RecordSet, type Shape } from './records.ts'
 
 const RECORDS = 10_000
 const LARGE_RECORDS = 12
+/** Each combination twice, in one codec after the other. */
+const EVERY_RECORDS = 2 * EVERY_COMBINATION
+const everyCodec = ['none', ...allCodecs] as const
 const AUTO_CREATED_RECORDS = 100
 const KILLED_ROUND_RECORDS = 3_000
 
@@ -42,6 +45,7 @@ export class RecordCases {
   #restarted: FilledTopic | undefined
   #idempotent: FilledTopic | undefined
   #killed: FilledTopic | undefined
+  #every: FilledTopic | undefined
   #killedFailure: unknown
 
   constructor(client: InteropClient, ledger: Ledger, run: string, baseTimestampMs: number) {
@@ -79,6 +83,7 @@ export class RecordCases {
           await client.createTopic(`${this.#run}-${name}`, partitions)
         }
       }
+      if (client.everyRecord !== undefined) await client.createTopic(`${this.#run}-every`, 1)
     })
     await this.#case(`${count} records with keys and headers`, async () => {
       const filled = await this.#fill('plain', 1, 'mixed', RECORDS)
@@ -106,6 +111,19 @@ export class RecordCases {
     await this.#case('900-KB values', async () => {
       await this.verify(client, await this.#fill('large', 1, 'large', LARGE_RECORDS))
     })
+    if (client.everyRecord !== undefined) {
+      await this.#case('every kind of key, value and header, in every codec', async () => {
+        const topic = `${this.#run}-every`
+        const set = this.#set(topic, 1, 'every')
+        for (const [index, codec] of everyCodec.entries()) {
+          const total = (index + 1) * EVERY_RECORDS
+          await this.#produce({ topic, set, total }, index * EVERY_RECORDS, { codec })
+        }
+        const filled = { topic, set, total: everyCodec.length * EVERY_RECORDS }
+        await this.verify(client, filled)
+        this.#every = filled
+      })
+    }
     await this.#case('topic created by the first produce', async () => {
       const topic = `${this.#run}-created-by-produce`
       const set = this.#set(topic, 1, 'mixed')
@@ -181,6 +199,13 @@ export class RecordCases {
       await this.verify(reader, this.#filledPlain())
       for (const filled of this.#compressed.values()) await this.verify(reader, filled)
     })
+    if (this.client.everyRecord === undefined || reader.everyRecord === undefined) return
+    await this.#case(
+      `every kind of key, value and header, in every codec, read by ${reader.name}`,
+      async () => {
+        await this.verify(reader, required(this.#every, 'not all of them were produced'))
+      },
+    )
   }
 
   /** Everything from `fromOffset` on, in every partition. */
@@ -230,7 +255,8 @@ export class RecordCases {
   }
 
   #set(topic: string, partitions: number, shape: Shape): RecordSet {
-    const headers = shape === 'mixed' ? this.client.headers : 'none'
+    const { headers: varied, everyRecord = 'none' } = this.client
+    const headers = shape === 'mixed' ? varied : shape === 'every' ? everyRecord : 'none'
     return { seed: topic, shape, headers, partitions, baseTimestampMs: this.#baseTimestampMs }
   }
 

@@ -7,10 +7,16 @@
  */
 import { createHash, type Hash } from 'node:crypto'
 
-export type Shape = 'mixed' | 'one-byte' | 'large'
+/** `every`: every kind of key, value and header there is, in all combinations. */
+export type Shape = 'mixed' | 'one-byte' | 'large' | 'every'
 
-/** `varied`: three headers on every fifth record. `fixed`: the same two on each, for clients that can do no more. */
-export type HeaderStyle = 'varied' | 'fixed' | 'none'
+/**
+ * `varied`: three headers on every fifth record. `fixed`: the same two on each, for clients that can do no more.
+ * `every`, and `every-but-null` for clients that cannot send a header without a value: none, empty, null, several of
+ * one name, binary, and names and values beyond ASCII, in turn.
+ */
+export type HeaderStyle = 'varied' | 'fixed' | 'none' | EveryHeaderStyle
+export type EveryHeaderStyle = 'every' | 'every-but-null'
 
 /** Everything that decides the records of one topic. Record i goes to partition i modulo `partitions`. */
 export interface RecordSet {
@@ -24,8 +30,8 @@ export interface RecordSet {
 
 export interface InteropRecord {
   key: Buffer | null
-  value: Buffer
-  headers: readonly (readonly [string, Buffer])[]
+  value: Buffer | null
+  headers: readonly (readonly [string, Buffer | null])[]
   timestampMs: number
 }
 
@@ -62,16 +68,83 @@ export function recordAt(set: RecordSet, index: number): InteropRecord {
 
 function keyAt(set: RecordSet, index: number): Buffer | null {
   if (set.shape === 'mixed') return index % 7 === 0 ? null : Buffer.from(`key-${index % 100}`)
+  if (set.shape === 'every') return everyKeyAt(index)
   return Buffer.from(`${set.shape}-${index}`)
 }
 
-function valueAt(set: RecordSet, index: number): Buffer {
+function valueAt(set: RecordSet, index: number): Buffer | null {
+  if (set.shape === 'every') return everyValueAt(set, index)
   if (set.shape === 'large') return binary(set.seed, index, LARGE_VALUE_BYTES)
   if (set.shape === 'one-byte' || index % 10 === 0) return Buffer.from(text(set.seed, index, 'value', 1))
   return Buffer.from(text(set.seed, index, 'value', 20 + ((index * 37) % 200)))
 }
 
-function headersAt(set: RecordSet, index: number): [string, Buffer][] {
+const KEY_KINDS = 5
+const VALUE_KINDS = 5
+const HEADER_KINDS = 6
+/** Records after which every combination has come. */
+export const EVERY_COMBINATION = KEY_KINDS * VALUE_KINDS * HEADER_KINDS
+const BEYOND_ASCII = 'schlüssel-名-🎉'
+
+function valueKind(index: number): number {
+  return Math.floor(index / KEY_KINDS) % VALUE_KINDS
+}
+
+function everyKeyAt(index: number): Buffer | null {
+  switch (index % KEY_KINDS) {
+    case 0:
+      // A record without a value needs a key: it says what is deleted.
+      return valueKind(index) === 0 ? Buffer.from('deleted') : null
+    case 1:
+      return Buffer.alloc(0)
+    case 2:
+      return Buffer.of(0, 255, 128, index % 128)
+    case 3:
+      return Buffer.from(BEYOND_ASCII)
+    default:
+      return Buffer.from(`key-${index}`)
+  }
+}
+
+function everyValueAt(set: RecordSet, index: number): Buffer | null {
+  switch (valueKind(index)) {
+    case 0:
+      return null
+    case 1:
+      return Buffer.alloc(0)
+    case 2:
+      return Buffer.of(255, 0, 128, index % 128)
+    case 3:
+      return Buffer.from(`${BEYOND_ASCII}-${index}`)
+    default:
+      return Buffer.from(text(set.seed, index, 'value', 40))
+  }
+}
+
+function everyHeadersAt(set: RecordSet, index: number): [string, Buffer | null][] {
+  switch (Math.floor(index / (KEY_KINDS * VALUE_KINDS)) % HEADER_KINDS) {
+    case 0:
+      return []
+    case 1:
+      return [['empty', Buffer.alloc(0)]]
+    case 2:
+      return [['null', set.headers === 'every' ? null : Buffer.from('x')]]
+    case 3:
+      // One behind the other: some clients keep the headers of one name together.
+      return [
+        ['again', Buffer.from('1')],
+        ['again', Buffer.from('2')],
+        ['other', Buffer.from('3')],
+      ]
+    case 4:
+      return [['binary', Buffer.of(0, 255, 128, 10, index % 128)]]
+    default:
+      return [[BEYOND_ASCII, Buffer.from(BEYOND_ASCII)]]
+  }
+}
+
+function headersAt(set: RecordSet, index: number): [string, Buffer | null][] {
+  if (set.shape === 'every') return everyHeadersAt(set, index)
   if (set.headers === 'fixed') {
     return [
       ['source', Buffer.from('interop')],

@@ -15,19 +15,21 @@ import { runExactlyOnceCases } from './exactly-once/cases.ts'
 import { expectedFailures } from './expected.ts'
 import { GroupToolCases } from './group-tool-cases.ts'
 import { runGroupCases } from './groups/cases.ts'
+import { MIXED_NAME } from './groups/clients.ts'
 import { javaClient } from './java-client.ts'
 import { kcat } from './kcat.ts'
 import { Ledger, type LedgerClient, machine } from './ledger.ts'
 import { kafkajs, platformatic } from './npm-clients.ts'
 import { kafkaPython } from './python-client.ts'
 import { RecordCases } from './record-cases.ts'
+import { streambusSdk } from './streambus-client.ts'
 import { runStreamsCases, STREAMS_NAME } from './streams-cases.ts'
 import { startTarget, type Target } from './target.ts'
 import { newRunName, TOOLS_NAME, ToolCases } from './tool-cases.ts'
 import { runTransactionCases } from './transaction-cases.ts'
 import { TransactionToolCases } from './transaction-tool-cases.ts'
 
-const sources: readonly ClientSource[] = [kcat, kafkajs, platformatic, javaClient, kafkaPython]
+const sources: readonly ClientSource[] = [streambusSdk, kcat, kafkajs, platformatic, javaClient, kafkaPython]
 const TOOLS_OPTION = 'tools'
 const sections = ['records', 'groups', 'transactions', 'exactly-once', 'streams', 'tools'] as const
 type Section = (typeof sections)[number]
@@ -41,7 +43,7 @@ const help = `npm run interop -- [options]
 Runs foreign Kafka clients against the broker built in this workspace and writes compat/LEDGER.md.
 
   --client <name>   only this client: ${sources.map(({ name }) => name).join(', ')},
-                    ${STREAMS_NAME} or ${TOOLS_OPTION};
+                    ${MIXED_NAME}, ${STREAMS_NAME} or ${TOOLS_OPTION};
                     may be given several times. The ledger is then written to .cache/interop only.
   --only <part>     only this part: ${sections.join(', ')};
                     may be given several times. The ledger is then written to .cache/interop only.
@@ -69,7 +71,7 @@ else process.exitCode = await main()
 async function main(): Promise<number> {
   const { against } = values
   if (against !== 'streambus' && against !== 'kafka') throw new Error('--against takes streambus or kafka')
-  const names = [...sources.map(({ name }) => name), STREAMS_NAME, TOOLS_OPTION]
+  const names = [...sources.map(({ name }) => name), MIXED_NAME, STREAMS_NAME, TOOLS_OPTION]
   for (const client of values.client ?? []) {
     if (!names.includes(client)) throw new Error(`no client ${client}; there are ${names.join(', ')}`)
   }
@@ -90,7 +92,7 @@ async function main(): Promise<number> {
   const membersLog = (name: string): string => clientLog(workDir, `${name}-members`)
   const logFile = `${workDir}/${against}.log`
   const logs = sources.flatMap(({ name }) => [clientLog(workDir, name), membersLog(name)])
-  logs.push(membersLog(STREAMS_NAME), logFile)
+  logs.push(membersLog(MIXED_NAME), membersLog(STREAMS_NAME), logFile)
   for (const file of logs) await rm(file, { force: true })
 
   const starts = []
@@ -150,6 +152,16 @@ async function main(): Promise<number> {
   }
 
   const described: LedgerClient[] = [...clients]
+  if (runs('groups') && wanted(MIXED_NAME)) {
+    described.push({
+      name: MIXED_NAME,
+      version: '',
+      remarks: [
+        'Eager: StreamBus SDK, Java kafka-clients and kafkajs with range, which kafkajs gets by its plug-in for assigners.',
+        'Cooperative-sticky: Java kafka-clients and StreamBus SDK.',
+      ],
+    })
+  }
   if (withTools) {
     described.push({
       name: TOOLS_NAME,
@@ -170,8 +182,8 @@ async function main(): Promise<number> {
   const title = [
     '# Which foreign clients work',
     '',
-    'Written by `npm run interop`, never by hand. Each case runs an unmodified client from its registry against',
-    'the broker in a process of its own, and checks offsets, order and content of every record.',
+    'Written by `npm run interop`, never by hand. Each case runs an unmodified client from its registry, or our own',
+    'beside them, against the broker in a process of its own, and checks offsets, order and content of every record.',
     '',
     `${new Date().toISOString().slice(0, 10)} · ${target.name} ${target.version} · ${machine()}`,
   ]

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { killAtExit } from '../peers/command.ts'
 import type { InteropClient } from './client.ts'
 import type { ConsumeCommand, ProduceCommand, Produced, TransactCommand } from './node/worker.ts'
-import type { Consumed, HeaderStyle } from './records.ts'
+import type { Consumed, EveryHeaderStyle, HeaderStyle } from './records.ts'
 
 export interface WorkerSpec {
   name: string
@@ -15,6 +15,7 @@ export interface WorkerSpec {
   remarks: readonly string[]
   codecs: readonly string[]
   missingCodecs?: Readonly<Record<string, string>>
+  everyRecord?: EveryHeaderStyle
   command: string
   args: readonly string[]
   cwd?: string
@@ -38,6 +39,7 @@ export class WorkerClient implements InteropClient {
   readonly codecs: readonly string[]
   readonly missingCodecs: Readonly<Record<string, string>>
   readonly headers: HeaderStyle = 'varied'
+  readonly everyRecord: EveryHeaderStyle | undefined
   readonly endsWithBroker = null
   readonly choosesTimestamps = true
   readonly createsTopics = true
@@ -51,6 +53,7 @@ export class WorkerClient implements InteropClient {
     this.remarks = spec.remarks
     this.codecs = spec.codecs
     this.missingCodecs = spec.missingCodecs ?? {}
+    this.everyRecord = spec.everyRecord
     const log = openSync(spec.logFile, 'a')
     this.#child = spawn(spec.command, [...spec.args], {
       ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),

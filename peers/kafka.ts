@@ -36,6 +36,7 @@ export interface RunningKafka {
   readonly port: number
   readonly pid: number
   readonly version: string
+  readonly clusterId: string
   /** From the start of the process to its first answer; formatting the folder is not part of it. */
   readonly readyAfterMs: number
   /** False once the process has ended, whoever ended it. */
@@ -157,6 +158,7 @@ export async function startKafka(options: KafkaOptions): Promise<RunningKafka> {
     bootstrap: `127.0.0.1:${port}`,
     port,
     version,
+    clusterId,
     get pid() {
       return server.pid
     },

@@ -37,7 +37,7 @@ export async function runGroupCases(options: GroupCasesOptions): Promise<void> {
   const { target, ledger, run, sender, logFileOf, wanted } = options
   const clients = groupClients.filter(({ name }) => wanted(name))
   for (const client of clients) {
-    for (const variant of variants) {
+    for (const variant of client.variants ?? variants) {
       const reason = client.missing[variant]
       if (reason !== undefined) ledger.notApplicable(client.name, `group, ${titles[variant]}`, reason)
     }
@@ -45,7 +45,7 @@ export async function runGroupCases(options: GroupCasesOptions): Promise<void> {
   for (const wave of waves) {
     const scenarios = clients.flatMap((client) =>
       wave
-        .filter((variant) => client.missing[variant] === undefined)
+        .filter((variant) => client.variants?.includes(variant) ?? client.missing[variant] === undefined)
         .map(
           (variant) =>
             new GroupScenario(client, variant, {

@@ -3,6 +3,7 @@ import { ensureProgram } from '../../peers/debian.ts'
 import { javaProgram } from '../java-programs.ts'
 import { kafkajs, type NpmSource, platformatic } from '../npm-clients.ts'
 import { pythonProgram } from '../python-client.ts'
+import { streambusProgram, streambusSdk } from '../streambus-client.ts'
 import type { MemberEvent } from './group-log.ts'
 import { type MemberProgram, nowUs } from './member.ts'
 
@@ -21,6 +22,8 @@ export interface Membership {
 
 export interface GroupClient {
   readonly name: string
+  /** Those it is run in; all that it does not lack unless given. */
+  readonly variants?: readonly Variant[]
   /** The variants it lacks, with the reason. */
   readonly missing: Partial<Record<Variant, string>>
   /** False where it tells nobody what it committed. */
@@ -29,7 +32,8 @@ export interface GroupClient {
   readonly readAfterMs: number
   /** It may commit a record before it has told of it: a member that ends in between loses that one. */
   readonly commitsBeforeProcessing?: true
-  program(membership: Membership): Promise<MemberProgram>
+  /** @param name a, b, c, …: which of the members it is */
+  program(membership: Membership, name: string): Promise<MemberProgram>
 }
 
 const MEMBER_HEAP_MIB = 96
@@ -126,14 +130,49 @@ function parseRebalance(line: string): MemberEvent | null {
   return { kind: found[1] === 'assign' ? 'assign' : 'revoke', atUs: nowUs(), partitions }
 }
 
-export const groupClients: readonly GroupClient[] = [
-  kcat,
-  npm(kafkajs, 'kafkajs-member', {
-    cooperative: 'it has only eager rebalancing',
-    static: 'it has no setting for an instance id',
-    consumer: 'it has only the classic protocol',
+const streambus: GroupClient = {
+  name: streambusSdk.name,
+  missing: { consumer: 'it has only the classic protocol' },
+  tellsCommits: true,
+  readAfterMs: 0,
+  program: async (membership) => ({
+    // Where the others have the folder of their packages.
+    ...streambusProgram('streambus-member', ['-', ...memberArguments(membership)]),
+    stopsBy: 'end of input',
   }),
+}
+
+const kafkajsMembers = npm(kafkajs, 'kafkajs-member', {
+  cooperative: 'it has only eager rebalancing',
+  static: 'it has no setting for an instance id',
+  consumer: 'it has only the classic protocol',
+})
+
+/** Members of several clients in one group: the first letters of the alphabet take turns. */
+function mixed(name: string, clients: readonly GroupClient[], variants: readonly Variant[]): GroupClient {
+  return {
+    name,
+    variants,
+    missing: {},
+    tellsCommits: true,
+    readAfterMs: 0,
+    program: (membership, member) => {
+      const client = clients[(member.charCodeAt(0) - 'a'.charCodeAt(0)) % clients.length]!
+      return client.program(membership, member)
+    },
+  }
+}
+
+export const MIXED_NAME = 'mixed groups'
+
+export const groupClients: readonly GroupClient[] = [
+  streambus,
+  kcat,
+  kafkajsMembers,
   npm(platformatic, 'platformatic-member', {}),
   java,
   python,
+  // The assignor that all three have; kafkajs by its plug-in.
+  mixed(MIXED_NAME, [streambus, java, kafkajsMembers], ['eager']),
+  mixed(MIXED_NAME, [java, streambus], ['cooperative']),
 ]

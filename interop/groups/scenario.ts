@@ -169,14 +169,15 @@ export class GroupScenario {
 
   async #start(name: string): Promise<void> {
     const { bootstrap, logFile } = this.#context
-    const program = await this.client.program({
+    const membership = {
       bootstrap,
       topic: this.#topic,
       group: this.#topic,
       variant: this.variant,
       sessionTimeoutMs: this.variant === 'static' ? STATIC_SESSION_TIMEOUT_MS : SESSION_TIMEOUT_MS,
       instanceId: this.variant === 'static' ? `instance-${name}` : null,
-    })
+    }
+    const program = await this.client.program(membership, name)
     this.#members.set(name, new Member(name, program, this.#log, logFile))
   }
 

@@ -92,7 +92,7 @@ public final class Worker {
         for (int index = from; index < to; index++) {
             ProducerRecord<byte[], byte[]> record = new ProducerRecord<>(fields.get("topic"),
                 index % records.partitions, records.timestampMs(index), records.key(index), records.value(index));
-            records.headers(index).forEach((name, value) -> record.headers().add(name, value));
+            records.headers(index).forEach(record.headers()::add);
             acknowledgements.add(producer.send(record));
         }
         producer.flush();

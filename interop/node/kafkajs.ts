@@ -5,14 +5,14 @@
  */
 import { createRequire } from 'node:module'
 import * as zlib from 'node:zlib'
-import { RecordDigest, recordAt } from '../records.ts'
+import { type InteropRecord, RecordDigest, recordAt } from '../records.ts'
 import { offsetOf, type ProduceCommand, serve, type TransactCommand, type WorkerClient } from './worker.ts'
 
 interface Message {
   key: Buffer | null
-  value: Buffer
+  value: Buffer | null
   partition: number
-  headers: Record<string, Buffer>
+  headers: Record<string, Buffer | null | (Buffer | null)[]>
   timestamp: string
 }
 
@@ -127,6 +127,15 @@ const compressionOf: Record<string, number | undefined> = {
   zstd: CompressionTypes.ZSTD,
 }
 
+/** Headers of one name are a list in kafkajs. */
+function byName(headers: InteropRecord['headers']): Message['headers'] {
+  const named = new Map<string, (Buffer | null)[]>()
+  for (const [name, value] of headers) named.set(name, [...(named.get(name) ?? []), value])
+  return Object.fromEntries(
+    [...named].map(([name, values]) => [name, values.length === 1 ? values[0]! : values]),
+  )
+}
+
 class KafkajsClient implements WorkerClient {
   readonly #kafka = new kafkajs.Kafka({
     clientId: 'interop-kafkajs',
@@ -158,7 +167,7 @@ class KafkajsClient implements WorkerClient {
         const { key, value, headers, timestampMs } = recordAt(set, index)
         const partition = index % set.partitions
         const timestamp = String(timestampMs)
-        messages.push({ key, value, partition, headers: Object.fromEntries(headers), timestamp })
+        messages.push({ key, value, partition, headers: byName(headers), timestamp })
       }
       for (const answer of await producer.send({ topic, acks: -1, compression, messages })) {
         const firstIndex = messages.findIndex((message) => message.partition === answer.partition)

@@ -19,8 +19,8 @@ interface Message {
   topic: string
   partition: number
   key?: Buffer
-  value: Buffer
-  headers: Map<Buffer, Buffer>
+  value: Buffer | null
+  headers: Map<Buffer, Buffer | null>
   timestamp: bigint
 }
 

@@ -4,6 +4,25 @@ import struct
 
 LARGE_VALUE_BYTES = 900_000
 TIMESTAMP_STEP_MS = 10
+KEY_KINDS = 5
+VALUE_KINDS = 5
+HEADER_KINDS = 6
+BEYOND_ASCII = "schl\u00fcssel-\u540d-\U0001f389".encode()
+
+
+def value_kind(index):
+    return index // KEY_KINDS % VALUE_KINDS
+
+
+def every_key(index):
+    kinds = [
+        b"deleted" if value_kind(index) == 0 else None,
+        b"",
+        bytes([0, 255, 128, index % 128]),
+        BEYOND_ASCII,
+        f"key-{index}".encode(),
+    ]
+    return kinds[index % KEY_KINDS]
 
 
 class RecordSet:
@@ -25,12 +44,37 @@ class RecordSet:
         blocks = range(-(-length // 32))
         return b"".join(self._hash(index, "value", block).digest() for block in blocks)[:length]
 
+    def _every_value(self, index):
+        kinds = [
+            None,
+            b"",
+            bytes([255, 0, 128, index % 128]),
+            BEYOND_ASCII + f"-{index}".encode(),
+            self._text(index, "value", 40),
+        ]
+        return kinds[value_kind(index)]
+
+    def _every_headers(self, index):
+        kinds = [
+            [],
+            [("empty", b"")],
+            [("null", None if self.header_style == "every" else b"x")],
+            [("again", b"1"), ("again", b"2"), ("other", b"3")],
+            [("binary", bytes([0, 255, 128, 10, index % 128]))],
+            [(BEYOND_ASCII.decode(), BEYOND_ASCII)],
+        ]
+        return kinds[index // (KEY_KINDS * VALUE_KINDS) % HEADER_KINDS]
+
     def key(self, index):
+        if self.shape == "every":
+            return every_key(index)
         if self.shape == "mixed":
             return None if index % 7 == 0 else f"key-{index % 100}".encode()
         return f"{self.shape}-{index}".encode()
 
     def value(self, index):
+        if self.shape == "every":
+            return self._every_value(index)
         if self.shape == "large":
             return self._binary(index, LARGE_VALUE_BYTES)
         if self.shape == "one-byte" or index % 10 == 0:
@@ -38,6 +82,8 @@ class RecordSet:
         return self._text(index, "value", 20 + (index * 37) % 200)
 
     def headers(self, index):
+        if self.shape == "every":
+            return self._every_headers(index)
         if self.header_style == "fixed":
             return [("source", b"interop"), ("seed", self.seed.encode())]
         if self.header_style == "none" or index % 5 != 0:

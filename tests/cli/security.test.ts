@@ -1,7 +1,8 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { certificate, TlsBroker } from '../client/tls-broker.ts'
+import { certificate } from '../client/certificate.ts'
+import { TlsBroker } from '../client/tls-broker.ts'
 import { cli, ensureBuilt } from './built-cli.ts'
 
 let folder: string

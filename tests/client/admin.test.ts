@@ -1,13 +1,18 @@
 import { expect, test } from 'vitest'
 import { startBus } from './test-bus.ts'
 
+/** What was changed is seen a moment later where the controller of the cluster tells its brokers. */
+const seen = <T>(look: () => Promise<T>) => expect.poll(look, { timeout: 10_000, interval: 5 })
+
 test('topics are created, listed, described, extended and deleted', async () => {
   await using session = await startBus()
   const { bus } = session
   const { admin } = bus
   await admin.createTopic('b', { partitions: 2, configs: { 'max.message.bytes': '5000' } })
   await admin.createTopic('a')
-  expect((await admin.listTopics()).map(({ name, partitions }) => [name, partitions.length])).toEqual([
+  const topics = async () =>
+    (await admin.listTopics()).map(({ name, partitions }) => [name, partitions.length])
+  await seen(topics).toEqual([
     ['a', 1],
     ['b', 2],
   ])
@@ -27,9 +32,9 @@ test('topics are created, listed, described, extended and deleted', async () => 
     { name: 'max.message.bytes', value: '5000' },
   ])
   await admin.createPartitions('b', 4)
-  expect(await admin.partitionsOf('b')).toBe(4)
+  await seen(() => admin.partitionsOf('b')).toBe(4)
   await admin.deleteTopic('b')
-  expect((await admin.listTopics()).map(({ name }) => name)).toEqual(['a'])
+  await seen(topics).toEqual([['a', 1]])
 })
 
 test('settings of a topic are changed one by one and taken back', async () => {
@@ -38,12 +43,12 @@ test('settings of a topic are changed one by one and taken back', async () => {
   await admin.createTopic('t')
   const value = async () =>
     (await admin.describeConfigs('t')).find(({ name }) => name === 'max.message.bytes')
+  await seen(value).toMatchObject({ isDefault: true })
   const before = await value()
-  expect(before).toMatchObject({ isDefault: true })
   await admin.alterConfigs('t', { 'max.message.bytes': '7777' })
-  expect(await value()).toMatchObject({ value: '7777', isDefault: false })
+  await seen(value).toMatchObject({ value: '7777', isDefault: false })
   await admin.alterConfigs('t', { 'max.message.bytes': null })
-  expect(await value()).toEqual(before)
+  await seen(value).toEqual(before)
 })
 
 test('offsets are found by position and by time', async () => {

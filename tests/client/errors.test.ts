@@ -1,5 +1,4 @@
 import net from 'node:net'
-import { Broker } from '@streambus/broker'
 import { connect, errorTable } from '@streambus/client'
 import { expect, test } from 'vitest'
 import { collect, failureOf, startBus } from './test-bus.ts'
@@ -99,8 +98,8 @@ test.each([
 })
 
 test('the second address is used where the first does not answer', async () => {
-  await using broker = await Broker.start({ port: 0 })
-  await using bus = await connect(['127.0.0.1:1', broker.address])
+  await using session = await startBus()
+  await using bus = await connect(['127.0.0.1:1', session.broker.address])
   expect((await bus.admin.describeCluster()).brokers).toHaveLength(1)
 })
 

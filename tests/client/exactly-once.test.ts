@@ -6,7 +6,7 @@ import { connect, type Message, type Processor, type StreamBus } from '@streambu
 import { expect, test } from 'vitest'
 import { SeededRandom } from '../robustness/seeded-random.ts'
 import { FlakyProxy } from './flaky-proxy.ts'
-import { collect } from './test-bus.ts'
+import { collect, needsStreamBus } from './test-bus.ts'
 import { limitTransactions } from './transaction-versions.ts'
 
 const partitions = 4
@@ -96,9 +96,10 @@ async function cut(proxy: FlakyProxy, random: SeededRandom): Promise<void> {
   if (side !== undefined) proxy.passTowards(side)
 }
 
-test.each([1, 2] as const)(
+test.for([1, 2] as const)(
   'two workers over a network that fails and a broker that restarts put out what came in, exactly (v%i)',
-  async (version) => {
+  async (version, context) => {
+    needsStreamBus(context, 'its broker is stopped and started again')
     await using server = await RestartingBroker.start()
     const { proxy } = server
     limitTransactions(proxy, version)

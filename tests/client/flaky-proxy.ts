@@ -10,7 +10,9 @@ export class FlakyProxy {
   #target: { host: string; port: number } | undefined
   #pairs = new Set<{ client: net.Socket; broker: net.Socket }>()
   /** `towards` a side: bytes for it are passed on, or held, or lost. */
-  #towards = { client: 'pass', broker: 'pass' } as Record<'client' | 'broker', 'pass' | 'lose'>
+  #towards = { client: 'pass', broker: 'pass' } as Record<'client' | 'broker', 'pass' | 'hold' | 'lose'>
+  /** What goes on with what is held. */
+  #releases: Record<'client' | 'broker', (() => void)[]> = { client: [], broker: [] }
   #refusing = false
   #alterFirstAnswer: ((frame: Uint8Array) => Uint8Array) | undefined
   connections = 0
@@ -37,13 +39,14 @@ export class FlakyProxy {
     this.#target = { host, port }
   }
 
-  /** Ends every connection without a farewell. */
-  cut(): void {
-    for (const { client, broker } of this.#pairs) {
-      client.resetAndDestroy()
-      broker.resetAndDestroy()
+  /** Ends every connection without a farewell, or those that are chosen. */
+  cut(isChosen: () => boolean = () => true): void {
+    for (const pair of this.#pairs) {
+      if (!isChosen()) continue
+      pair.client.resetAndDestroy()
+      pair.broker.resetAndDestroy()
+      this.#pairs.delete(pair)
     }
-    this.#pairs.clear()
   }
 
   /** Passes the first answer of each connection, in which the broker says what it can do, through this. */
@@ -61,8 +64,14 @@ export class FlakyProxy {
     this.#towards[side] = 'lose'
   }
 
+  /** Bytes for that side go nowhere until `passTowards`, and then go on. */
+  holdTowards(side: 'client' | 'broker'): void {
+    this.#towards[side] = 'hold'
+  }
+
   passTowards(side: 'client' | 'broker'): void {
     this.#towards[side] = 'pass'
+    for (const release of this.#releases[side].splice(0)) release()
   }
 
   async close(): Promise<void> {
@@ -88,6 +97,14 @@ export class FlakyProxy {
       const alter = side === 'client' ? firstFrameAltered(this.#alterFirstAnswer) : undefined
       from.on('data', (received) => {
         const chunk = alter === undefined ? received : alter(received)
+        if (this.#towards[side] === 'hold') {
+          from.pause()
+          this.#releases[side].push(() => {
+            if (!to.destroyed) to.write(chunk)
+            from.resume()
+          })
+          return
+        }
         if (this.#towards[side] === 'pass' && !to.destroyed && !to.write(chunk)) {
           from.pause()
           to.once('drain', () => from.resume())

@@ -2,10 +2,9 @@ import type { HandlerContext, Message, StreamBus } from '@streambus/client'
 import { leaveGroup } from '@streambus/protocol'
 import { expect, test } from 'vitest'
 import { RawClient } from '../../packages/broker/src/testing/raw-client.ts'
-import { TransactionalProducer } from '../../packages/broker/src/testing/transactional-producer.ts'
 import { withClients } from './group-members.ts'
 import { committed, fill, gate, turn, until } from './handling-setup.ts'
-import { collect, startBus, startFlakyBus } from './test-bus.ts'
+import { collect, settled, startBus, startFlakyBus } from './test-bus.ts'
 
 /** What handlers do at the same time, and in which order. */
 class Overlap {
@@ -315,16 +314,18 @@ test('connections that are cut while keys overlap and fail: every message is han
 
 test('control records between and behind messages are passed, also when nothing follows', async () => {
   await using session = await startBus()
-  const { bus, broker } = session
+  const { bus } = session
   await bus.admin.createTopic('t', { partitions: 1 })
-  const raw = await RawClient.connect(broker)
-  const producer = new TransactionalProducer(raw, 'pay', 'v1')
-  await producer.init()
+  const producer = bus.producer({ transactionalId: 'pay' })
   for (const values of [['a', 'b'], ['c']]) {
-    await producer.write('t', [0], values)
-    await producer.end(true)
+    await producer.transaction((tx) =>
+      tx.sendBatch(
+        't',
+        values.map((value) => ({ value })),
+      ),
+    )
   }
-  raw.close()
+  await settled(bus)
   const seen: (string | null)[] = []
   for (const order of ['partition', 'key'] as const) {
     const consumer = bus.consumer('t', { group: `g-${order}`, until: 'end' })

@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { test } from 'vitest'
+import { needsStreamBus } from './test-bus.ts'
 
-test('a member that leaves while it joins leaves no timer behind: its process ends', () => {
+test('a member that leaves while it joins leaves no timer behind: its process ends', (context) => {
+  needsStreamBus(context, 'the clock of its broker is virtual')
   const script = `
     import { eventually, startTestBroker } from 'streambus/testing'
     const broker = await startTestBroker({ clock: 'virtual' })

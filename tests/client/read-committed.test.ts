@@ -1,6 +1,6 @@
 import type { Message, StreamBus } from '@streambus/client'
 import { expect, test } from 'vitest'
-import { collect, failureOf, startBus } from './test-bus.ts'
+import { collect, failureOf, settled, startBus } from './test-bus.ts'
 
 const texts = (messages: readonly Message[]) => messages.map((message) => message.text())
 
@@ -34,6 +34,7 @@ async function writeMixed(bus: StreamBus): Promise<string[]> {
       })
       .catch(() => {})
   }
+  await settled(bus)
   return visible
 }
 

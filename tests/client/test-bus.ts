@@ -1,13 +1,45 @@
 import { Broker, type BrokerOptions } from '@streambus/broker'
 import { type ConnectOptions, connect, type Message, type StreamBus } from '@streambus/client'
+import { inject, type TestContext } from 'vitest'
+import type { KafkaUnderTest } from '../kafka/kafka-server.ts'
+import { KafkaNamespace } from '../kafka/namespace.ts'
 import { FlakyProxy } from './flaky-proxy.ts'
 
-/** A broker in this process and a client of it. */
+/** What tests may know of the broker that they run against, StreamBus or Apache Kafka. */
+export interface BrokerUnderTest {
+  readonly host: string
+  readonly port: number
+  readonly address: string
+  readonly clusterId: string
+  close(): Promise<void>
+}
+
+/** There where the tests run against Apache Kafka: `npm run sdk:kafka`. */
+const kafka = inject('kafka') as KafkaUnderTest | undefined
+let namespaces = 0
+
+/**
+ * StreamBus in this process; or a namespace of the one Kafka, whose settings are those of `kafka-server.ts`: of the
+ * options it takes only `advertise` and `autoCreateTopics`.
+ */
+export async function startBroker(options: BrokerOptions = {}): Promise<BrokerUnderTest> {
+  if (kafka === undefined) return await Broker.start({ port: 0, ...options })
+  const prefix = `${process.pid}-${++namespaces}-`
+  const namespace = await KafkaNamespace.open(kafka.plaintext, prefix, options)
+  return Object.assign(namespace, { clusterId: kafka.clusterId })
+}
+
+/** Leaves a test out where it runs against Apache Kafka, for the reason given, which the output shows. */
+export function needsStreamBus(context: TestContext, reason: string): void {
+  context.skip(kafka !== undefined, reason)
+}
+
+/** A broker and a client of it. */
 export async function startBus(
   brokerOptions: BrokerOptions = {},
   clientOptions: ConnectOptions = {},
-): Promise<{ broker: Broker; bus: StreamBus; [Symbol.asyncDispose](): Promise<void> }> {
-  const broker = await Broker.start({ port: 0, ...brokerOptions })
+): Promise<{ broker: BrokerUnderTest; bus: StreamBus; [Symbol.asyncDispose](): Promise<void> }> {
+  const broker = await startBroker(brokerOptions)
   const bus = await connect({ brokers: broker.address, ...clientOptions })
   return {
     broker,
@@ -25,7 +57,7 @@ export async function startFlakyBus(
   setUp: (proxy: FlakyProxy) => void = () => {},
   brokerOptions: BrokerOptions = {},
 ): Promise<{
-  broker: Broker
+  broker: BrokerUnderTest
   bus: StreamBus
   proxy: FlakyProxy
   [Symbol.asyncDispose](): Promise<void>
@@ -33,7 +65,7 @@ export async function startFlakyBus(
   const proxy = await FlakyProxy.listen()
   setUp(proxy)
   const advertise = { host: proxy.host, port: proxy.port }
-  const broker = await Broker.start({ port: 0, advertise, ...brokerOptions })
+  const broker = await startBroker({ advertise, ...brokerOptions })
   proxy.forwardTo(broker.host, broker.port)
   const bus = await connect({
     brokers: proxy.address,
@@ -57,6 +89,17 @@ export async function collect(messages: AsyncIterable<Message>): Promise<Message
   const all: Message[] = []
   for await (const message of messages) all.push(message)
   return all
+}
+
+/**
+ * Resolves when what was committed or aborted is visible, which Kafka's answer to a commit does not wait for: the
+ * decision is made by then, and its markers follow.
+ */
+export async function settled(bus: StreamBus): Promise<void> {
+  const isEnding = ({ state }: { state: string }) => state.startsWith('Prepare')
+  while ((await bus.admin.listTransactions()).some(isEnding)) {
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
 }
 
 export async function failureOf(promise: Promise<unknown>): Promise<{ code: string; message: string }> {

@@ -1,23 +1,17 @@
 import net from 'node:net'
 import tls from 'node:tls'
-import { Broker } from '@streambus/broker'
-import { generate } from 'selfsigned'
-
-export interface Certificate {
-  readonly cert: string
-  readonly private: string
-}
+import { type BrokerUnderTest, startBroker } from './test-bus.ts'
 
 /** A broker behind TLS: what comes in is decrypted and passed on. */
 export class TlsBroker {
   readonly #server: tls.Server
   readonly #sockets = new Set<net.Socket>()
-  broker!: Broker
+  broker!: BrokerUnderTest
 
   static async start(options: tls.TlsOptions): Promise<TlsBroker> {
     const started = new TlsBroker(options)
     await new Promise<void>((resolve) => started.#server.listen(0, '127.0.0.1', resolve))
-    started.broker = await Broker.start({ port: 0, advertise: { host: 'localhost', port: started.port } })
+    started.broker = await startBroker({ advertise: { host: 'localhost', port: started.port } })
     return started
   }
 
@@ -43,13 +37,4 @@ export class TlsBroker {
     this.#server.close()
     await this.broker.close()
   }
-}
-
-export async function certificate(host: string): Promise<Certificate> {
-  const isIp = net.isIP(host) !== 0
-  return await generate([{ name: 'commonName', value: host }], {
-    extensions: [
-      { name: 'subjectAltName', altNames: [isIp ? { type: 7, ip: host } : { type: 2, value: host }] },
-    ],
-  })
 }

@@ -1,8 +1,9 @@
 import net from 'node:net'
 import { type ConnectOptions, connect } from '@streambus/client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Certificate, certificate } from './certificate.ts'
 import { collect, failureOf } from './test-bus.ts'
-import { type Certificate, certificate, TlsBroker } from './tls-broker.ts'
+import { TlsBroker } from './tls-broker.ts'
 
 let localhost: Certificate
 let elsewhere: Certificate

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
-import { RawClient } from '../../packages/broker/src/testing/raw-client.ts'
-import { TransactionalProducer } from '../../packages/broker/src/testing/transactional-producer.ts'
+import { gate } from './handling-setup.ts'
 import { failureOf, startBus } from './test-bus.ts'
 
 test('transactions are listed, described, and aborted with their producer fenced', async () => {
@@ -9,13 +8,24 @@ test('transactions are listed, described, and aborted with their producer fenced
   const { admin } = bus
   await admin.createTopic('t', { partitions: 2 })
   expect(await admin.listTransactions()).toEqual([])
-  const raw = await RawClient.connect(broker)
-  const producer = new TransactionalProducer(raw, 'pay', 'v1')
-  expect(await producer.init()).toBe(0)
-  await producer.write('t', [0, 1], ['a', 'b'])
+  const opened = gate()
+  const ended = gate()
+  const producer = bus.producer({ transactionalId: 'pay' })
+  const failing = failureOf(
+    producer.transaction(async (tx) => {
+      await tx.sendBatch('t', [
+        { value: 'a', partition: 0 },
+        { value: 'b', partition: 1 },
+      ])
+      opened.open()
+      await ended.opened
+    }),
+  )
+  await opened.opened
+  const { producerId } = await admin.describeTransaction('pay')
   const coordinator = { host: broker.host, port: broker.port }
   expect(await admin.listTransactions()).toMatchObject([
-    { transactionalId: 'pay', producerId: producer.producer.producerId, state: 'Ongoing', coordinator },
+    { transactionalId: 'pay', producerId, state: 'Ongoing', coordinator },
   ])
   expect(await admin.describeTransaction('pay')).toMatchObject({
     state: 'Ongoing',
@@ -27,15 +37,15 @@ test('transactions are listed, described, and aborted with their producer fenced
     ],
   })
   expect(await admin.describeProducers({ topic: 't', partition: 0 })).toMatchObject([
-    { producerId: producer.producer.producerId, transactionStartOffset: 0 },
+    { producerId, transactionStartOffset: 0 },
   ])
   await admin.abortTransaction('pay')
   expect(await admin.describeTransaction('pay')).toMatchObject({ startedAtMs: null, partitions: [] })
   expect(await admin.describeProducers({ topic: 't', partition: 0 })).toMatchObject([
     { transactionStartOffset: null },
   ])
-  expect(await producer.end(true)).not.toBe(0)
-  raw.close()
+  ended.open()
+  expect(await failing).toMatchObject({ code: 'PRODUCER_FENCED' })
   expect(await failureOf(admin.abortTransaction('pay'))).toMatchObject({
     code: 'UNKNOWN_TRANSACTION',
     message: "Transactional id 'pay' has no open transaction to abort: its state is Empty.",
@@ -45,13 +55,18 @@ test('transactions are listed, described, and aborted with their producer fenced
 
 test('what hangs in one partition is ended there, by where it begins', async () => {
   await using session = await startBus()
-  const { bus, broker } = session
+  const { bus } = session
   await bus.admin.createTopic('t')
-  const raw = await RawClient.connect(broker)
-  const producer = new TransactionalProducer(raw, 'hang', 'v1')
-  await producer.init()
-  await producer.write('t', [0], ['a'])
-  raw.close()
+  const opened = gate()
+  const ended = gate()
+  const producer = bus.producer({ transactionalId: 'hang' })
+  const transaction = producer.transaction(async (tx) => {
+    await tx.send('t', 'a')
+    opened.open()
+    await ended.opened
+    throw new Error('enough')
+  })
+  await opened.opened
   const place = { topic: 't', partition: 0 }
   expect(await failureOf(bus.admin.abortHangingTransaction({ ...place, startOffset: 5 }))).toMatchObject({
     code: 'UNKNOWN_TRANSACTION',
@@ -59,4 +74,6 @@ test('what hangs in one partition is ended there, by where it begins', async () 
   })
   await bus.admin.abortHangingTransaction({ ...place, startOffset: 0 })
   expect(await bus.admin.describeProducers(place)).toMatchObject([{ transactionStartOffset: null }])
+  ended.open()
+  await expect(transaction).rejects.toThrow('enough')
 })

@@ -8,6 +8,7 @@ import { answersKafka } from '../../peers/kafka-probe.ts'
 import { workspaceDir } from '../../peers/workspace.ts'
 
 const READY_TIMEOUT_MS = 30_000
+const STOP_TIMEOUT_MS = 30_000
 const READY_POLL_MS = 3
 /** Groups are made once for each folder, and need not wait seconds for their first members. */
 const INITIAL_DELAY_MS = 500
@@ -17,6 +18,8 @@ export interface BrokerSpec {
   readonly dataDir: string
   readonly port: number
   readonly durability: 'fsync' | 'os'
+  /** More arguments of `streambus start`. */
+  readonly args?: readonly string[]
 }
 
 export class BrokerUnderTest {
@@ -52,6 +55,21 @@ export class BrokerUnderTest {
     await this.kill9()
   }
 
+  /** Asks it to end, and waits until it has. */
+  async stop(): Promise<void> {
+    const child = this.#child
+    this.#child = undefined
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const gone = once(child, 'exit', { signal: AbortSignal.timeout(STOP_TIMEOUT_MS) })
+    child.kill('SIGTERM')
+    try {
+      await gone
+    } catch {
+      child.kill('SIGKILL')
+      throw new Error(`the broker did not end within ${STOP_TIMEOUT_MS} ms of SIGTERM`)
+    }
+  }
+
   async kill9(): Promise<void> {
     const child = this.#child
     this.#child = undefined
@@ -62,11 +80,17 @@ export class BrokerUnderTest {
   }
 
   #spawn(): ChildProcess {
-    const { dataDir, port, durability } = this.#spec
+    const { dataDir, port, durability, args: more = [] } = this.#spec
     const log = openSync(this.#logFile, 'a')
     const entry = `${workspaceDir}/packages/streambus/bin/streambus.js`
     const args = ['start', '--host', '127.0.0.1', '--port', String(port), '--data', dataDir]
-    args.push('--durability', durability, '--set', `group.initial.rebalance.delay.ms=${INITIAL_DELAY_MS}`)
+    args.push(
+      '--durability',
+      durability,
+      '--set',
+      `group.initial.rebalance.delay.ms=${INITIAL_DELAY_MS}`,
+      ...more,
+    )
     const child = spawn(process.execPath, [entry, ...args], {
       stdio: ['ignore', log, log],
     })

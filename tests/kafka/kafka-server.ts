@@ -1,12 +1,13 @@
-/** Starts one Apache Kafka for all tests of this folder, with a listener for each way of getting in. */
+/** Starts one Apache Kafka for all tests of a run, with a listener for each way of getting in. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import type { TestProject } from 'vitest/node'
 import { startKafka } from '../../peers/kafka.ts'
 import { freePorts } from '../../peers/server-process.ts'
-import { certificate } from '../client/tls-broker.ts'
+import { certificate } from '../client/certificate.ts'
 
 export interface KafkaUnderTest {
+  readonly clusterId: string
   readonly plaintext: string
   readonly ssl: string
   /** Sessions last as long as `SESSION_MS` here. */
@@ -78,6 +79,11 @@ export default async function setUp(project: TestProject): Promise<() => Promise
       'allow.everyone.if.no.acl.found': 'true',
       'delegation.token.secret.key': 'a secret of the brokers',
       'log.dirs': ['data', 'more-data'].map((folder) => `${dataDir}/${folder}`).join(','),
+      // Tests write messages of 1970.
+      'log.retention.ms': '-1',
+      // What tests start StreamBus with.
+      'group.min.session.timeout.ms': '100',
+      'transaction.abort.timed.out.transaction.cleanup.interval.ms': '20',
       'listener.name.sasl_plaintext.connections.max.reauth.ms': String(SESSION_MS),
       'ssl.keystore.type': 'PEM',
       'ssl.keystore.certificate.chain': inline(cert),
@@ -86,6 +92,7 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     },
   })
   project.provide('kafka', {
+    clusterId: kafka.clusterId,
     plaintext: `localhost:${plaintext}`,
     ssl: `localhost:${ssl}`,
     sasl: `localhost:${sasl}`,

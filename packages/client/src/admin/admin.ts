@@ -185,6 +185,7 @@ export class Admin {
 
   /** How many partitions a topic has. Rejects with UNKNOWN_TOPIC. */
   async partitionsOf(name: string, options: AdminOptions = {}): Promise<number> {
+    this.#cluster.forget(name)
     return (await this.#topic(name, options)).partitions.length
   }
 

@@ -108,6 +108,9 @@ export class Membership implements GroupMembership {
   /** A request of a generation was answered that it or the member is unknown: whatever was owned is lost. */
   lost(generation: number, cause: LossCause): void {
     if (generation !== this.#generation || generation < 0) return
+    // The group may have moved on by the very join that is under way, whose answer comes on another connection; it
+    // tells, too, whether this is a member still.
+    if (this.#joining) return
     const { groupId } = this.#settings
     this.#cluster.settings.logger.warn(
       `Group '${groupId}' no longer counts this consumer as a member (${cause}); joining again.`,

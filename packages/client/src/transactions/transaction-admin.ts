@@ -128,9 +128,9 @@ export async function describeTransaction(
       coordinator: cluster.info.brokers.find(({ id }) => id === node) as BrokerInfo,
       timeoutMs: found.transactionTimeoutMs,
       startedAtMs: found.transactionStartTimeMs < 0n ? null : Number(found.transactionStartTimeMs),
-      partitions: found.topics.flatMap(({ topic, partitions }) =>
-        partitions.map((partition) => ({ topic, partition })),
-      ),
+      partitions: found.topics
+        .flatMap(({ topic, partitions }) => partitions.map((partition) => ({ topic, partition })))
+        .sort((a, b) => (a.topic === b.topic ? a.partition - b.partition : a.topic < b.topic ? -1 : 1)),
     }
   }
   return await coordinators.retrying('transaction', transactionalId, lane, ask, options)

@@ -214,8 +214,10 @@ export class TransactionRequests {
             this.#check(answer.errorCode, `${committed ? 'commit' : 'abort'} the transaction`)
           } catch (error) {
             // Of a request before this one, whose answer was lost, a refusal says nothing. One to be repeated may
-            // stand for a commit that is under way.
-            if (isStreamBusError(error) && !error.retriable) inDoubt = wasInDoubt
+            // stand for a commit that is under way; but not that the id is busy, which is found out before anything
+            // is done: busy with a commit of this producer, it was asked for before; else, with another producer.
+            const isBusy = answer.errorCode === ErrorCode.CONCURRENT_TRANSACTIONS
+            if (isStreamBusError(error) && (isBusy || !error.retriable)) inDoubt = wasInDoubt
             throw error
           }
           if (producer.version === 1) return producer
