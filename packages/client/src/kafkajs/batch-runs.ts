@@ -33,6 +33,8 @@ export class BatchRuns implements PartitionRuns {
   #waiters: (() => void)[] = []
   #running = 0
   #isStopping = false
+  /** Nothing more is started: the consumer is about to stop with an error. */
+  #hasFailed = false
   #isOver = false
 
   constructor(settings: BatchRunsSettings, owner: RunsOwner) {
@@ -186,7 +188,7 @@ export class BatchRuns implements PartitionRuns {
   }
 
   #startAll(): void {
-    while (this.#running < this.#settings.concurrency && !this.#isStopping) {
+    while (this.#running < this.#settings.concurrency && !this.#isStopping && !this.#hasFailed) {
       const lane = this.#line.shift()
       if (lane === undefined) return
       lane.isInLine = false
@@ -222,6 +224,7 @@ export class BatchRuns implements PartitionRuns {
       return await lane.take()
     } catch (error) {
       // What cannot be read stays so.
+      this.#hasFailed = true
       this.#owner.fail(error as StreamBusError)
       return undefined
     } finally {
@@ -251,6 +254,7 @@ export class BatchRuns implements PartitionRuns {
   }
 
   #fail({ range: { topic, partition } }: BatchLane, cause: Error): void {
+    this.#hasFailed = true
     const sentence = `The handler failed with ${topic}/${partition}: ${cause.message}`
     this.#owner.fail(new StreamBusError('HANDLER_FAILED', sentence, { cause }))
   }
