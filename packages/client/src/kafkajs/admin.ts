@@ -1,12 +1,19 @@
 import { Admin as SdkAdmin } from '../admin/admin.ts'
+import { SomeFailedError } from '../admin/some-failed.ts'
+import type { NewTopic } from '../admin/topics.ts'
 import { isStreamBusError } from '../errors.ts'
 import type { FoundOffset } from '../list-offsets.ts'
-import type { Admin, AdminEvents, ITopicConfig } from './admin-types.ts'
+import { createAcls, deleteAcls, describeAcls } from './admin-acls.ts'
+import { alterConfigs, checkResources, describeConfigs } from './admin-configs.ts'
+import type { Admin, AdminEvents, ITopicConfig, OngoingTopicReassignment } from './admin-types.ts'
 import type { Connected, KafkaConnection } from './connection.ts'
 import {
+  type FailedGroup,
   KafkaJSAggregateError,
   KafkaJSCreateTopicError,
   KafkaJSDeleteGroupsError,
+  KafkaJSDeleteTopicRecordsError,
+  type KafkaJSError,
   KafkaJSNonRetriableError,
   KafkaJSProtocolError,
   kafkajsError,
@@ -55,19 +62,22 @@ export class KafkaAdmin implements Admin {
     this.#do(async ({ cluster }) => [...(await cluster.retrying(() => cluster.describe(null))).keys()])
 
   /** False where all of them exist already. Rejects with a KafkaJSAggregateError where some cannot be created. */
-  readonly createTopics: Admin['createTopics'] = async ({ topics, waitForLeaders = true }) => {
+  readonly createTopics: Admin['createTopics'] = async (options) => {
+    const { topics, validateOnly = false, waitForLeaders = true } = options
     checkNames('topics', topics)
     for (const { topic, configEntries } of topics) checkEntries(topic, configEntries)
     return await this.#do(async ({ admin, cluster }) => {
-      const errors = await failuresOf(topics, async ({ topic, ...options }) => {
-        await admin.createTopic(topic, creationOptions(options))
-        if (waitForLeaders) await cluster.topic(topic)
-      })
-      if (errors.length === 0) return true
-      const causes = errors.map(([{ topic }, error]) => {
+      const newTopics = topics.map(newTopic)
+      const failures = await failuresOf(admin.createTopics(newTopics, { validateOnly }))
+      if (failures.length === 0) {
+        if (waitForLeaders && !validateOnly)
+          await Promise.all(topics.map(({ topic }) => cluster.topic(topic)))
+        return true
+      }
+      const causes = failures.map(({ item, error }) => {
         const reason = kafkajsError(error)
         return reason instanceof KafkaJSProtocolError
-          ? new KafkaJSCreateTopicError(reason, topic, error as Error)
+          ? new KafkaJSCreateTopicError(reason, (item as NewTopic).name, error)
           : reason
       })
       const exists = causes.every((one) => (one as { type?: string }).type === 'TOPIC_ALREADY_EXISTS')
@@ -82,19 +92,20 @@ export class KafkaAdmin implements Admin {
       throw new KafkaJSNonRetriableError('Invalid topics array, the names must be a valid string')
     }
     await this.#do(async ({ admin }) => {
-      const [failure] = await failuresOf(topics, (topic) => admin.deleteTopic(topic))
-      if (failure !== undefined) throw failure[1]
+      const [failure] = await failuresOf(admin.deleteTopics(topics))
+      if (failure !== undefined) throw failure.error
     })
   }
 
-  readonly createPartitions: Admin['createPartitions'] = async ({ topicPartitions }) => {
+  readonly createPartitions: Admin['createPartitions'] = async (options) => {
+    const { topicPartitions, validateOnly = false } = options
     checkNames('topic partitions', topicPartitions)
     if (topicPartitions.length === 0) throw new KafkaJSNonRetriableError('Empty topic partitions array')
     return await this.#do(async ({ admin }) => {
-      const [failure] = await failuresOf(topicPartitions, ({ topic, count }) =>
-        admin.createPartitions(topic, count),
-      )
-      if (failure !== undefined) throw failure[1]
+      for (const { topic, count, assignments } of topicPartitions) {
+        const replicas = assignments === undefined ? {} : { replicas: assignments }
+        await admin.createPartitions(topic, count, { validateOnly, ...replicas })
+      }
       return true
     })
   }
@@ -243,16 +254,101 @@ export class KafkaAdmin implements Admin {
       throw new KafkaJSNonRetriableError(`Invalid groupId name: ${JSON.stringify(groupIds)}`)
     }
     return await this.#do(async ({ admin }) => {
-      const failures = await failuresOf(groupIds, (groupId) => admin.deleteGroup(groupId))
-      const groups = failures.map(([groupId, error]) => {
-        const reason = kafkajsError(error)
-        if (!(reason instanceof KafkaJSProtocolError)) throw error
-        return { groupId, errorCode: reason.code, error: reason }
-      })
+      const groups: FailedGroup[] = []
+      for (const groupId of groupIds) {
+        try {
+          await admin.deleteGroup(groupId)
+        } catch (error) {
+          const reason = kafkajsError(error)
+          if (!(reason instanceof KafkaJSProtocolError)) throw error
+          groups.push({ groupId, errorCode: reason.code, error: reason })
+        }
+      }
       if (groups.length > 0) throw new KafkaJSDeleteGroupsError('Error in DeleteGroups', groups)
       return groupIds.map((groupId) => ({ groupId, errorCode: 0 }))
     })
   }
+
+  readonly describeConfigs: Admin['describeConfigs'] = async (configs) => {
+    checkResources(configs.resources)
+    return await this.#do(({ admin }) => describeConfigs(admin, configs))
+  }
+
+  readonly alterConfigs: Admin['alterConfigs'] = async (configs) => {
+    checkResources(configs.resources)
+    await this.#do(({ admin }) => alterConfigs(admin, configs))
+  }
+
+  readonly createAcls: Admin['createAcls'] = async ({ acl }) => {
+    if (!Array.isArray(acl)) throw new KafkaJSNonRetriableError(`Invalid ACL array ${String(acl)}`)
+    if (acl.length === 0) throw new KafkaJSNonRetriableError('Empty ACL array')
+    await this.#do(({ admin }) => createAcls(admin, acl))
+    return true
+  }
+
+  readonly describeAcls: Admin['describeAcls'] = (filter) =>
+    this.#do(({ admin }) => describeAcls(admin, filter))
+
+  readonly deleteAcls: Admin['deleteAcls'] = async ({ filters }) => {
+    if (!Array.isArray(filters)) {
+      throw new KafkaJSNonRetriableError(`Invalid ACL Filter array ${String(filters)}`)
+    }
+    if (filters.length === 0) throw new KafkaJSNonRetriableError('Empty ACL Filter array')
+    return await this.#do(({ admin }) => deleteAcls(admin, filters))
+  }
+
+  /** Deletes what lies before the offset; -1 is the end. */
+  readonly deleteTopicRecords: Admin['deleteTopicRecords'] = async ({ topic, partitions }) => {
+    checkTopic(topic)
+    if (!partitions || partitions.length === 0) throw new KafkaJSNonRetriableError('Invalid partitions')
+    await this.#do(async ({ admin }) => {
+      const records = partitions.map(({ partition, offset }) => ({
+        topic,
+        partition,
+        before: offset === '-1' ? ('latest' as const) : Number(offset),
+      }))
+      const failures = await failuresOf(admin.deleteRecords(records))
+      if (failures.length === 0) return
+      throw new KafkaJSDeleteTopicRecordsError({
+        partitions: failures.map(({ item, error }) => {
+          const { partition, before } = item as (typeof records)[number]
+          const offset = before === 'latest' ? '-1' : String(before)
+          return { partition, offset, error: kafkajsError(error) as KafkaJSError }
+        }),
+      })
+    })
+  }
+
+  readonly alterPartitionReassignments: Admin['alterPartitionReassignments'] = ({ topics }) =>
+    this.#do(async ({ admin }) => {
+      const moves = topics.flatMap(({ topic, partitionAssignment }) =>
+        partitionAssignment.map(({ partition, replicas }) => ({ topic, partition, replicas })),
+      )
+      const failures = await failuresOf(admin.alterPartitionReassignments(moves))
+      if (failures.length === 0) return
+      const causes = failures.map(({ error }) => kafkajsError(error))
+      throw new KafkaJSAggregateError('Errors altering partition reassignments', causes)
+    })
+
+  readonly listPartitionReassignments: Admin['listPartitionReassignments'] = ({ topics } = {}) =>
+    this.#do(async ({ admin }) => {
+      const partitions = topics?.flatMap(({ topic, partitions: numbers }) =>
+        numbers.map((partition) => ({ topic, partition })),
+      )
+      const moves = await admin.listPartitionReassignments(partitions === undefined ? {} : { partitions })
+      const byTopic = new Map<string, OngoingTopicReassignment>()
+      for (const { topic, partition, replicas, adding, removing } of moves) {
+        const known = byTopic.get(topic) ?? { topic, partitions: [] }
+        known.partitions.push({
+          partitionIndex: partition,
+          replicas: [...replicas],
+          addingReplicas: [...adding],
+          removingReplicas: [...removing],
+        })
+        byTopic.set(topic, known)
+      }
+      return { topics: [...byTopic.values()] }
+    })
 
   async #do<T>(operation: (working: Working) => Promise<T>): Promise<T> {
     const { cluster, coordinators } = await this.#connection.connected
@@ -261,20 +357,15 @@ export class KafkaAdmin implements Admin {
   }
 }
 
-/** Tries all of them, one after the other, and returns those that failed. */
-async function failuresOf<T>(
-  items: readonly T[],
-  attempt: (item: T) => Promise<unknown>,
-): Promise<[T, unknown][]> {
-  const failures: [T, unknown][] = []
-  for (const item of items) {
-    try {
-      await attempt(item)
-    } catch (error) {
-      failures.push([item, error])
-    }
+/** What failed of several things that were tried; what concerns all of them is thrown. */
+async function failuresOf(trying: Promise<unknown>): Promise<SomeFailedError['failures']> {
+  try {
+    await trying
+    return []
+  } catch (error) {
+    if (error instanceof SomeFailedError) return error.failures
+    throw error
   }
-  return failures
 }
 
 async function offsetsOf(
@@ -286,15 +377,18 @@ async function offsetsOf(
   return await admin.listOffsets(Array.from({ length: count }, (_, partition) => ({ topic, partition, at })))
 }
 
-function creationOptions({
-  numPartitions,
-  replicationFactor,
-  configEntries = [],
-}: Omit<ITopicConfig, 'topic'>) {
+function newTopic(options: ITopicConfig): NewTopic {
+  const { topic, numPartitions, replicationFactor, replicaAssignment, configEntries = [] } = options
+  const configs = Object.fromEntries(configEntries.map(({ name, value }) => [name, value]))
+  if (replicaAssignment !== undefined && replicaAssignment.length > 0) {
+    const inOrder = [...replicaAssignment].sort((a, b) => a.partition - b.partition)
+    return { name: topic, configs, replicas: inOrder.map(({ replicas }) => replicas) }
+  }
   return {
+    name: topic,
+    configs,
     ...(numPartitions === undefined ? {} : { partitions: numPartitions }),
     ...(replicationFactor === undefined ? {} : { replicationFactor }),
-    configs: Object.fromEntries(configEntries.map(({ name, value }) => [name, value])),
   }
 }
 

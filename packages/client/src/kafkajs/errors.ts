@@ -132,6 +132,17 @@ export class KafkaJSDeleteGroupsError extends KafkaJSError {
   }
 }
 
+/** Records of some partitions were not deleted. */
+export class KafkaJSDeleteTopicRecordsError extends KafkaJSError {
+  readonly partitions: readonly { partition: number; offset: string; error: KafkaJSError }[]
+
+  constructor({ partitions }: { partitions: { partition: number; offset: string; error: KafkaJSError }[] }) {
+    super('Error while deleting records', { retriable: partitions.every(({ error }) => error.retriable) })
+    this.name = 'KafkaJSDeleteTopicRecordsError'
+    this.partitions = partitions
+  }
+}
+
 export interface FailedGroup {
   groupId: string
   errorCode: number

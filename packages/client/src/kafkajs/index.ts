@@ -1,4 +1,12 @@
 /** The API of kafkajs 2 over this client: a program is moved by changing what it imports. See docs/sdk/kafkajs.md. */
+export {
+  AclOperationTypes,
+  AclPermissionTypes,
+  AclResourceTypes,
+  ConfigResourceTypes,
+  ConfigSource,
+  ResourcePatternTypes,
+} from './admin-resources.ts'
 export type * from './admin-types.ts'
 export {
   type Assigner,
@@ -27,6 +35,7 @@ export {
   KafkaJSConnectionError,
   KafkaJSCreateTopicError,
   KafkaJSDeleteGroupsError,
+  KafkaJSDeleteTopicRecordsError,
   KafkaJSError,
   type KafkaJSErrorMetadata,
   KafkaJSNonRetriableError,

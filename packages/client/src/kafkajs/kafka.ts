@@ -16,6 +16,7 @@ export class Kafka {
 
   constructor(config: KafkaConfig) {
     checkConfiguration(config)
+    retrySettings(config.retry)
     this.#config = config
     this.#logger = createLogger(config.logLevel, config.logCreator)
   }
