@@ -215,33 +215,35 @@ export class KafkaConsumer {
     else run.resume(changed)
   }
 
-  /** Resolves when it runs, or has crashed. */
+  /** Resolves when it runs, or has crashed. Once connected, a program may seek and pause in the same turn. */
   async #start(run: StartedRun): Promise<void> {
     this.#logger.info('Starting', { groupId: this.#config.groupId })
-    let crashed: Promise<void>
     try {
-      const connected = await this.#connection.connect()
-      this.#connected = connected
-      this.#instrumentation.emit(events.CONNECT, null)
+      this.#connected ??= await this.#connection.connect()
       if (this.#run !== run) return
-      const current = new ConsumerRun({
-        connected,
-        consumer: this.#config,
-        run: run.config,
-        retry: this.#connection.overrides.retry,
-        topics: this.#topics,
-        assigners: this.#assigners,
-        paused: this.#paused,
-        events,
-        instrumentation: this.#instrumentation,
-        logger: this.#logger,
-      })
+      const current = this.#newRun(run.config, this.#connected)
       run.current = current
-      crashed = current.read().catch((error: Error) => this.#crash(run, error))
+      this.#instrumentation.emit(events.CONNECT, null)
+      const crashed = current.read().catch((error: Error) => this.#crash(run, error))
       await Promise.race([current.joined, crashed])
     } catch (error) {
       await this.#crash(run, error as Error)
     }
+  }
+
+  #newRun(run: ConsumerRunConfig, connected: Connected): ConsumerRun {
+    return new ConsumerRun({
+      connected,
+      run,
+      consumer: this.#config,
+      retry: this.#connection.overrides.retry,
+      topics: this.#topics,
+      assigners: this.#assigners,
+      paused: this.#paused,
+      events,
+      instrumentation: this.#instrumentation,
+      logger: this.#logger,
+    })
   }
 
   async #stop(): Promise<void> {
