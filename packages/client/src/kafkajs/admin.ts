@@ -2,7 +2,7 @@ import { Admin as SdkAdmin } from '../admin/admin.ts'
 import { SomeFailedError } from '../admin/some-failed.ts'
 import type { NewTopic } from '../admin/topics.ts'
 import { isStreamBusError } from '../errors.ts'
-import type { FoundOffset } from '../list-offsets.ts'
+import type { FoundOffset, TopicPartition } from '../list-offsets.ts'
 import { createAcls, deleteAcls, describeAcls } from './admin-acls.ts'
 import { alterConfigs, checkResources, describeConfigs } from './admin-configs.ts'
 import type { Admin, AdminEvents, ITopicConfig, OngoingTopicReassignment } from './admin-types.ts'
@@ -10,6 +10,7 @@ import type { Connected, KafkaConnection } from './connection.ts'
 import {
   type FailedGroup,
   KafkaJSAggregateError,
+  KafkaJSAlterPartitionReassignmentsError,
   KafkaJSCreateTopicError,
   KafkaJSDeleteGroupsError,
   KafkaJSDeleteTopicRecordsError,
@@ -326,7 +327,13 @@ export class KafkaAdmin implements Admin {
       )
       const failures = await failuresOf(admin.alterPartitionReassignments(moves))
       if (failures.length === 0) return
-      const causes = failures.map(({ error }) => kafkajsError(error))
+      const causes = failures.map(({ item, error }) => {
+        const { topic, partition } = item as TopicPartition
+        const reason = kafkajsError(error)
+        return reason instanceof KafkaJSProtocolError
+          ? new KafkaJSAlterPartitionReassignmentsError(reason, topic, partition, error)
+          : reason
+      })
       throw new KafkaJSAggregateError('Errors altering partition reassignments', causes)
     })
 

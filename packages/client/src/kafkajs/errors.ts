@@ -58,7 +58,20 @@ export class KafkaJSCreateTopicError extends KafkaJSProtocolError {
   }
 }
 
+export class KafkaJSAlterPartitionReassignmentsError extends KafkaJSProtocolError {
+  readonly topic: string
+  readonly partition: number
+
+  constructor(e: ProtocolFailure | KafkaJSProtocolError, topic: string, partition: number, cause?: Error) {
+    super(e, cause)
+    this.name = 'KafkaJSAlterPartitionReassignmentsError'
+    this.topic = topic
+    this.partition = partition
+  }
+}
+
 export class KafkaJSNumberOfRetriesExceeded extends KafkaJSNonRetriableError {
+  override readonly stack: string
   readonly retryCount: number
   /** Milliseconds. */
   readonly retryTime: number
@@ -66,6 +79,7 @@ export class KafkaJSNumberOfRetriesExceeded extends KafkaJSNonRetriableError {
   constructor(e: Error | string, { retryCount, retryTime }: { retryCount: number; retryTime: number }) {
     super(e, typeof e === 'string' ? {} : { cause: e })
     this.name = 'KafkaJSNumberOfRetriesExceeded'
+    this.stack = `${this.name}\n  Caused by: ${typeof e === 'string' ? e : e.stack}`
     this.retryCount = retryCount
     this.retryTime = retryTime
   }

@@ -31,6 +31,7 @@ export type {
 export type * from './consumer-types.ts'
 export {
   KafkaJSAggregateError,
+  KafkaJSAlterPartitionReassignmentsError,
   KafkaJSConnectionClosedError,
   KafkaJSConnectionError,
   KafkaJSCreateTopicError,
