@@ -89,8 +89,8 @@ describe.each(clients)('%s', (_, client) => {
     const failures: string[] = []
     await consumer.run({
       eachBatchAutoResolve: false,
-      eachBatch: async ({ heartbeat }) => {
-        for (;;) {
+      eachBatch: async ({ heartbeat, isRunning }) => {
+        while (isRunning()) {
           await new Promise((resolve) => setTimeout(resolve, 20))
           try {
             await heartbeat()
@@ -106,9 +106,7 @@ describe.each(clients)('%s', (_, client) => {
     await second.run({ eachBatchAutoResolve: false, eachBatch: async () => {} })
     await until(() => events.length === 3)
     expect(events).toEqual(['joined', 'rebalancing', 'joined'])
-    expect(failures).toEqual(['REBALANCE_IN_PROGRESS'])
-    // Whoever has the partition now may be waiting in its handler.
-    await second.disconnect()
+    expect(failures[0]).toBe('REBALANCE_IN_PROGRESS')
   })
 
   test('an assigner of the program shares out the partitions', async () => {
