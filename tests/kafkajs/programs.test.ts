@@ -11,6 +11,8 @@ const folder = join(import.meta.dirname, 'programs')
 const copies = join(import.meta.dirname, '../../.cache/kafkajs-programs')
 const programs = readdirSync(folder).filter((name) => name.endsWith('.ts'))
 const running = new Set<ChildProcess>()
+/** kafkajs sets timers for times that are over, which Node 24 warns of. */
+const kafkajsWarning = /^\(node:\d+\) TimeoutNegativeWarning.*\n.*\n.*\n/gm
 
 beforeAll(async () => {
   await ensureBuilt()
@@ -43,7 +45,7 @@ async function run(path: string, brokers: string, isDone?: (lines: string[]) => 
   })
   await new Promise((resolve) => child.once('close', resolve))
   running.delete(child)
-  expect(complaints).toBe('')
+  expect(complaints.replace(kafkajsWarning, '')).toBe('')
   return lines()
 }
 
