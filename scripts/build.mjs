@@ -16,7 +16,7 @@ for (const name of inDependencyOrder) {
   rmSync(join(root, 'packages', name, 'dist'), { recursive: true, force: true })
 }
 await Promise.all([
-  ...['protocol', 'storage', 'broker', 'client'].map((name) =>
+  ...['protocol', 'storage', 'broker'].map((name) =>
     build({
       ...shared,
       entryPoints: [join(root, 'packages', name, 'src/index.ts')],
@@ -27,7 +27,18 @@ await Promise.all([
   build({
     ...shared,
     entryPoints: {
+      index: join(root, 'packages/client/src/index.ts'),
+      kafkajs: join(root, 'packages/client/src/kafkajs/index.ts'),
+    },
+    outdir: join(root, 'packages/client/dist'),
+    splitting: true,
+    packages: 'external',
+  }),
+  build({
+    ...shared,
+    entryPoints: {
       index: join(root, 'packages/streambus/src/index.ts'),
+      kafkajs: join(root, 'packages/streambus/src/kafkajs.ts'),
       broker: join(root, 'packages/streambus/src/broker.ts'),
       testing: join(root, 'packages/streambus/src/testing.ts'),
       cli: join(root, 'packages/streambus/src/cli/main.ts'),

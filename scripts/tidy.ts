@@ -20,7 +20,8 @@ const ALLOWED_IMPORTS: Record<string, readonly string[]> = {
 /** Files that nothing imports because a person or a tool starts from them. */
 const ENTRY_POINTS = [
   /^packages\/[^/]+\/src\/index\.ts$/,
-  /^packages\/streambus\/src\/(broker|testing|cli\/main)\.ts$/,
+  /^packages\/client\/src\/kafkajs\/index\.ts$/,
+  /^packages\/streambus\/src\/(broker|kafkajs|testing|cli\/main)\.ts$/,
   /\.(test|d)\.ts$/,
   /^(scripts|sim|bench|interop|tests|examples)\/.*\.ts$/,
   /^peers\/.*\.ts$/,

@@ -10,6 +10,7 @@ import { batchesIn, batchHeader, type FetchResponse, fetch } from '@streambus/pr
 import { backoffMs } from '../backoff.ts'
 import type { Cluster } from '../cluster.ts'
 import { brokerError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
+import type { GroupObserver } from '../groups/group-observer.ts'
 import { findOffsets, isolationLevels, noLeader, type TopicPartition } from '../list-offsets.ts'
 import type { AbortedTransaction } from './aborted-transactions.ts'
 import type { FetchSettings } from './fetch-settings.ts'
@@ -27,6 +28,7 @@ export interface FetcherOptions {
   /** Told when a partition cannot be read for now, with each attempt, and when it can be read again. */
   readonly onStalled: (partition: TopicPartition, error: StreamBusError) => void
   readonly onRecovered: (partition: TopicPartition) => void
+  readonly observer?: GroupObserver | undefined
 }
 
 export interface OutOfRange extends TopicPartition {
@@ -279,6 +281,8 @@ export class Fetcher {
         else ofTopic.push(cursor)
       }
       const haveIds = cursors.every(({ topicId }) => topicId !== undefined)
+      const askedAtMs = performance.now()
+      this.#options.observer?.fetching(leader)
       const answer = await connection.request(
         fetch,
         {
@@ -303,6 +307,7 @@ export class Fetcher {
         },
       )
       if (this.#closed) return
+      this.#options.observer?.fetched(leader, performance.now() - askedAtMs)
       if (answer.errorCode !== 0) throw brokerError(answer.errorCode, 'Cannot fetch')
       this.#onAnswer(cursors, answer)
     } catch (error) {

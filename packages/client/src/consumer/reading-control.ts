@@ -4,7 +4,7 @@
  */
 import type { Cluster } from '../cluster.ts'
 import { StreamBusError } from '../errors.ts'
-import type { HandlerRuns } from '../handling/handler-runs.ts'
+import type { PartitionRuns } from '../handling/partition-runs.ts'
 import type { Isolation, TopicPartition } from '../list-offsets.ts'
 import type { BatchReader } from './batch-reader.ts'
 import type { ConsumerEventEmitter } from './consumer-events.ts'
@@ -18,7 +18,7 @@ export interface ReadingOwner {
   /** Names the consumer, as the beginning of a sentence. */
   readonly name: string
   /** Undefined where there is no handler. */
-  runs(): HandlerRuns | undefined
+  runs(): PartitionRuns | undefined
   isClosing(): boolean
   /** Where to go on behind what was given out. */
   givenTo(position: Position): number

@@ -24,6 +24,14 @@ export interface PastAssignment {
 /** Partitions by member id; every member has an entry. */
 export type GroupAssignment = ReadonlyMap<string, readonly TopicPartition[]>
 
+/** The same for whoever takes time to think about it. */
+export type MemberAssignor = Omit<Assignor, 'assign'> & {
+  assign(
+    partitionCounts: ReadonlyMap<string, number>,
+    members: readonly MemberSubscription[],
+  ): GroupAssignment | Promise<GroupAssignment>
+}
+
 /** How the leading member shares out partitions. All members must name it by the same name. */
 export interface Assignor {
   readonly name: string

@@ -3,9 +3,10 @@ import type { StartPosition } from '../consumer/start-position.ts'
 import { StreamBusError } from '../errors.ts'
 import type { TopicPartition } from '../list-offsets.ts'
 import { positive } from '../options.ts'
-import type { Assignor } from './assignor.ts'
+import type { Assignor, MemberAssignor } from './assignor.ts'
 import type { ConsumerMembershipSettings } from './consumer-membership.ts'
 import { cooperativeStickyAssignor } from './cooperative-sticky-assignor.ts'
+import type { GroupObserver } from './group-observer.ts'
 import type { MembershipSettings } from './membership.ts'
 import { rangeAssignor } from './range-assignor.ts'
 import { roundRobinAssignor } from './round-robin-assignor.ts'
@@ -32,6 +33,12 @@ interface MemberOptions extends FetchOptions {
    * not hold any more. Default `earliest`.
    */
   from?: StartPosition
+  /**
+   * The same, for each topic.
+   *
+   * @internal
+   */
+  fromOfTopic?: (topic: string) => StartPosition
   /** `end`: stop at what was the end of each partition when this consumer got it. Default: go on for ever. */
   until?: 'end'
   /** Stop after this many messages. */
@@ -53,6 +60,8 @@ interface MemberOptions extends FetchOptions {
    * `lost`, when others may have them already.
    */
   onRevoked?: (partitions: readonly TopicPartition[], lost: boolean) => void
+  /** @internal */
+  observer?: GroupObserver
   /** Whether checksums of batches are verified. Default true. */
   verifyChecksums?: boolean
   signal?: AbortSignal
@@ -69,6 +78,12 @@ export interface ClassicProtocolOptions {
    * everything up. Default `range` and `cooperative-sticky`, as Java clients do.
    */
   assignors?: readonly AssignorName[]
+  /**
+   * Others than those that have a name here, in their place.
+   *
+   * @internal
+   */
+  ownAssignors?: readonly MemberAssignor[]
   /** After so long without a sign of life others get the partitions. Default 45,000. */
   sessionTimeoutMs?: number
   /** Default 3,000. */
@@ -120,7 +135,7 @@ export function membershipSettings(
   return { ...common, ...classicProtocolSettings(options) }
 }
 
-function classicProtocolSettings(options: ClassicProtocolOptions) {
+function classicProtocolSettings(options: MemberOptions & ClassicProtocolOptions) {
   const names = options.assignors ?? ['range', 'cooperative-sticky']
   const unknown = names.find((name) => !Object.hasOwn(assignors, name))
   if (names.length === 0 || unknown !== undefined) {
@@ -132,7 +147,8 @@ function classicProtocolSettings(options: ClassicProtocolOptions) {
     protocol: 'classic' as const,
     sessionTimeoutMs: positive('sessionTimeoutMs', options.sessionTimeoutMs ?? 45_000),
     heartbeatIntervalMs: positive('heartbeatIntervalMs', options.heartbeatIntervalMs ?? 3_000),
-    assignors: names.map((name): Assignor => assignors[name]),
+    assignors: options.ownAssignors ?? names.map((name): Assignor => assignors[name]),
+    observer: options.observer,
   }
 }
 

@@ -10,9 +10,10 @@ import { ReadingControl, type ReadingOwner } from '../consumer/reading-control.t
 import type { SeekTarget } from '../consumer/seek.ts'
 import { checkStartPosition, type ReadingRange } from '../consumer/start-position.ts'
 import { abortedError, StreamBusError, sentenceOf } from '../errors.ts'
-import { delayTopicsOf } from '../handling/delay-topics.ts'
+import { type DelayTopics, delayTopicsOf } from '../handling/delay-topics.ts'
 import { type HandleOptions, type Handler, handleSettings } from '../handling/handle-options.ts'
-import { HandlerRuns } from '../handling/handler-runs.ts'
+import { HandlerRuns, type RunsOwner } from '../handling/handler-runs.ts'
+import type { PartitionRuns } from '../handling/partition-runs.ts'
 import type { TopicPartition } from '../list-offsets.ts'
 import type { Message, MessageBatch } from '../message.ts'
 import { positive } from '../options.ts'
@@ -63,7 +64,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   #handNext = 0
   /** The rest of the batch in hand is not given out: its partition was paused or sought in. */
   #handCut = false
-  #runs: HandlerRuns | undefined
+  #runs: PartitionRuns | undefined
   #handWaiters: (() => void)[] = []
   #settled = false
   #failure: StreamBusError | undefined
@@ -274,8 +275,13 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   async consume(handler: Handler, options: HandleOptions = {}): Promise<void> {
     const settings = handleSettings(options)
     const delayTopics = delayTopicsOf(settings, this.#options, this.#topics)
-    const runs = new HandlerRuns(handler, settings, {
-      delayTopics,
+    const runsOf = (owner: RunsOwner) => new HandlerRuns(handler, settings, { ...owner, delayTopics })
+    await this.consumeBy(runsOf, delayTopics)
+  }
+
+  /** @internal */
+  async consumeBy(runsOf: (owner: RunsOwner) => PartitionRuns, delayTopics?: DelayTopics): Promise<void> {
+    const runs = runsOf({
       cluster: this.#cluster,
       events: this.events,
       group: this.#options.group,
@@ -375,7 +381,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   }
 
   /** Resolves when everything that was asked for is handled. */
-  async #handOut(runs: HandlerRuns): Promise<void> {
+  async #handOut(runs: PartitionRuns): Promise<void> {
     if (this.#options.signal?.aborted) throw abortedError(this.#options.signal)
     await this.#open()
     while (this.#closing === undefined) {
@@ -486,6 +492,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
         this.events.stalled(`${topic}/${partition}`, { cause: 'partition', topic, partition, error })
       },
       onRecovered: ({ topic, partition }) => this.events.recovered(`${topic}/${partition}`),
+      observer: this.#options.observer,
     })
   }
 

@@ -20,7 +20,7 @@ import type { Cluster } from '../cluster.ts'
 import type { Connection } from '../connection.ts'
 import { brokerError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
 import type { TopicPartition } from '../list-offsets.ts'
-import type { Assignor, PastAssignment } from './assignor.ts'
+import type { MemberAssignor, PastAssignment } from './assignor.ts'
 import {
   decodeAssignment,
   decodeSubscription,
@@ -29,6 +29,7 @@ import {
 } from './consumer-protocol.ts'
 import type { Coordinators } from './coordinators.ts'
 import type { GroupMembership, LossCause, MembershipListener } from './group-membership.ts'
+import type { GroupObserver, JoinedGroup } from './group-observer.ts'
 import type { CommittingMember } from './group-offsets.ts'
 
 export interface MembershipSettings {
@@ -39,7 +40,8 @@ export interface MembershipSettings {
   readonly rebalanceTimeoutMs: number
   readonly heartbeatIntervalMs: number
   /** By preference. With more than one, all partitions are given up at each rebalance: any of them may be chosen. */
-  readonly assignors: readonly Assignor[]
+  readonly assignors: readonly MemberAssignor[]
+  readonly observer?: GroupObserver | undefined
 }
 
 /** Answers to JoinGroup and SyncGroup come when all members are there; the broker needs a moment besides. */
@@ -69,6 +71,7 @@ export class Membership implements GroupMembership {
   /** The topics all members want, and how many partitions each had, where this member shares them out. */
   #led: { readonly topics: readonly string[]; readonly counts: ReadonlyMap<string, number> } | undefined
   #topicsCheckedAtMs = 0
+  #joined: JoinedGroup | undefined
   #joining = false
   #rejoin = false
   #wake: (() => void) | undefined
@@ -168,6 +171,7 @@ export class Membership implements GroupMembership {
         await this.#rebalance()
         if (this.#ended) return
         this.#listener.settle()
+        if (this.#joined !== undefined) this.#settings.observer?.joined(this.#joined)
         if (!this.#rejoin) {
           await new Promise<void>((resolve) => {
             this.#wake = resolve
@@ -190,6 +194,7 @@ export class Membership implements GroupMembership {
   }
 
   #requestRebalance(): void {
+    if (!this.#rejoin) this.#settings.observer?.rebalancing()
     this.#rejoin = true
     this.#wake?.()
   }
@@ -229,6 +234,7 @@ export class Membership implements GroupMembership {
   async #round(): Promise<Round> {
     const { groupId } = this.#settings
     this.#joining = true
+    const startedAtMs = performance.now()
     const connection = await this.#coordinators.connectionTo('group', groupId, this.#lane)
     // A join is a sign of life. Where its answer is lost the member goes on under its id: under a new one, the group
     // would wait for the old one, too.
@@ -253,7 +259,7 @@ export class Membership implements GroupMembership {
       this.#led = { topics, counts }
       this.#topicsCheckedAtMs = performance.now()
       if (!joined.skipAssignment) {
-        const assignment = this.#assignor(joined.protocolName).assign(counts, members)
+        const assignment = await this.#assignor(joined.protocolName).assign(counts, members)
         assignments = [...assignment].map(([memberId, partitions]) => ({
           memberId,
           assignment: encodeAssignment(partitions),
@@ -264,6 +270,11 @@ export class Membership implements GroupMembership {
     if (synced.errorCode !== 0) return this.#refused(synced.errorCode, 'synchronise with')
     this.#joining = false
     this.#lastHeartbeatMs = performance.now()
+    this.#joined = {
+      leaderId: joined.leader,
+      protocolName: joined.protocolName ?? '',
+      durationMs: this.#lastHeartbeatMs - startedAtMs,
+    }
     this.#scheduleHeartbeat(this.#settings.heartbeatIntervalMs)
     const assigned = decodeAssignment(synced.assignment)
     this.#last = { partitions: assigned, generation: this.#generation }
@@ -360,7 +371,7 @@ export class Membership implements GroupMembership {
     if (owned.length > 0) this.#listener.lose(owned)
   }
 
-  #assignor(name: string | null): Assignor {
+  #assignor(name: string | null): MemberAssignor {
     const found = this.#settings.assignors.find((one) => one.name === name)
     if (found !== undefined) return found
     const message = `Group '${this.#settings.groupId}' chose the assignor '${name}', which this consumer did not offer.`
@@ -439,6 +450,7 @@ export class Membership implements GroupMembership {
       case ErrorCode.NONE:
         this.#lastHeartbeatMs = performance.now()
         this.#listener.recovered()
+        this.#settings.observer?.heartbeat()
         return true
       case ErrorCode.REBALANCE_IN_PROGRESS:
         this.#lastHeartbeatMs = performance.now()

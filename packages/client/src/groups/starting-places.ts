@@ -74,13 +74,17 @@ export class StartingPlaces {
   }
 
   async #startsOf(partitions: readonly TopicPartition[], untilEnd: boolean): Promise<ReadingRange[]> {
-    const { from = 'earliest' } = this.#options
-    const isWhole = ({ topic }: TopicPartition) => this.wholeTopics?.has(topic) === true
-    const ranges = (some: readonly TopicPartition[], start: StartPosition) =>
-      readingRanges(this.#cluster, this.#lane, some, start, untilEnd, this.#isolation)
-    const whole = partitions.filter(isWhole)
-    if (whole.length === 0) return await ranges(partitions, from)
-    const others = partitions.filter((one) => !isWhole(one))
-    return [...(await ranges(whole, 'earliest')), ...(await ranges(others, from))]
+    const { from = 'earliest', fromOfTopic = () => from } = this.#options
+    const byStart = new Map<StartPosition, TopicPartition[]>()
+    for (const one of partitions) {
+      const start = this.wholeTopics?.has(one.topic) ? 'earliest' : fromOfTopic(one.topic)
+      const others = byStart.get(start)
+      if (others === undefined) byStart.set(start, [one])
+      else others.push(one)
+    }
+    const ranges = [...byStart].map(([start, those]) =>
+      readingRanges(this.#cluster, this.#lane, those, start, untilEnd, this.#isolation),
+    )
+    return (await Promise.all(ranges)).flat()
   }
 }

@@ -25,6 +25,7 @@ import { type DelayTopics, retryFailed } from './delay-topics.ts'
 import type { Handler, HandleSettings } from './handle-options.ts'
 import { MessageRun } from './message-run.ts'
 import { type LaneMessage, PartitionLane } from './partition-lane.ts'
+import type { PartitionRuns } from './partition-runs.ts'
 
 /** The consumer whose messages these are. */
 export interface RunsOwner {
@@ -52,7 +53,7 @@ const maxAhead = 1_000
 /** Timers take no longer. */
 const maxTimerMs = 2 ** 31 - 1
 
-export class HandlerRuns {
+export class HandlerRuns implements PartitionRuns {
   readonly #handler: Handler
   readonly #settings: HandleSettings
   readonly #owner: RunsOwner

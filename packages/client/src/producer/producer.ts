@@ -44,7 +44,7 @@ export interface ProducerSettings {
   readonly acks: -1 | 1 | 0
   readonly idempotent: boolean
   readonly idempotenceRequired: boolean
-  readonly compression: CompressionName
+  compression: CompressionName
   readonly lingerMs: number
   readonly maxBatchBytes: number
   readonly maxBufferedBytes: number
@@ -214,6 +214,17 @@ export class Producer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /**
+   * Compresses batches that are not encoded yet, and those to come, by another codec.
+   *
+   * @internal
+   */
+  async compressBy(compression: CompressionName): Promise<void> {
+    if (compression === this.#settings.compression) return
+    await loadCodec(compression)
+    this.#settings.compression = compression
   }
 
   #sendOne(

@@ -1,3 +1,4 @@
+import type { CompressionName } from '@streambus/protocol'
 import { type Cluster, closedError } from '../cluster.ts'
 import { abortedError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
 import type { Coordinators } from '../groups/coordinators.ts'
@@ -111,6 +112,11 @@ export class TransactionalProducer {
     })
     this.#turn = turn.catch(() => {})
     return turn
+  }
+
+  /** @internal */
+  compressBy(compression: CompressionName): Promise<void> {
+    return this.#producer.compressBy(compression)
   }
 
   /** Aborts the open transaction, if there is one, and lets go of the connections. Further calls fail with CLOSED. */
