@@ -1,7 +1,6 @@
 import { Admin as SdkAdmin } from '../admin/admin.ts'
-import { SomeFailedError } from '../admin/some-failed.ts'
 import type { NewTopic } from '../admin/topics.ts'
-import { isStreamBusError } from '../errors.ts'
+import { isStreamBusError, SomeFailedError } from '../errors.ts'
 import type { FoundOffset, TopicPartition } from '../list-offsets.ts'
 import { createAcls, deleteAcls, describeAcls } from './admin-acls.ts'
 import { alterConfigs, checkResources, describeConfigs } from './admin-configs.ts'
