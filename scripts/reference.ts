@@ -21,6 +21,7 @@ const PAGES: Readonly<Record<string, string>> = {
   index: 'streambus',
   broker: 'streambus/broker',
   testing: 'streambus/testing',
+  kafkajs: 'streambus/kafkajs',
 }
 
 const OPTIONS = {
