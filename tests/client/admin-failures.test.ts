@@ -62,15 +62,21 @@ test('what keeps failing until the time is over does not take the results of the
 
 test('a call ends with its signal or its time, whatever the broker does', async () => {
   const interceptor: RequestInterceptor = ({ api, body }, handle) =>
-    ['CreateTopics', 'ListGroups', 'DeleteRecords'].includes(api.name) ? new Promise(() => {}) : handle(body)
-  await using session = await startBus({ interceptor })
+    ['CreateTopics', 'ListGroups', 'DeleteRecords', 'DescribeLogDirs'].includes(api.name)
+      ? new Promise(() => {})
+      : handle(body)
+  // The broker does not wait for its own answers when it is closed.
+  await using session = await startBus({ interceptor, shutdownTimeoutMs: 0 })
   const { admin } = session.bus
+  await session.bus.producer().send('t', 'x')
   const abort = new AbortController()
   const { signal } = abort
   const calls = [
     failureOf(admin.createTopic('a', { signal })),
     failureOf(admin.createTopics([{ name: 'a' }, { name: 'b' }], { signal })),
     failureOf(admin.listGroups({ signal })),
+    failureOf(admin.deleteRecords([{ topic: 't', partition: 0, before: 'latest' }], { signal })),
+    failureOf(admin.describeTopic('t', { signal })),
   ]
   const late = failureOf(admin.listGroups({ timeoutMs: 50 }))
   expect(await late).toMatchObject({ code: 'REQUEST_TIMEOUT', message: 'No answer within 50 ms.' })

@@ -80,7 +80,7 @@ import {
   type FeatureDescription,
   type FeatureLevel,
 } from './features.ts'
-import { membersOf, type RemoveMembersOptions, removeEach, unknownGroup } from './group-members.ts'
+import { type RemoveMembersOptions, removeFrom, unknownGroup } from './group-members.ts'
 import {
   type DescribeLogDirsOptions,
   describeLogDirsOf,
@@ -193,8 +193,8 @@ export class Admin {
   async describeTopic(name: string, options: AdminOptions = {}): Promise<TopicDescription> {
     this.#cluster.forget(name)
     const topic = await this.#topic(name, options)
-    const [described] = await describePartitions(this.#requests, [topic], options)
-    return { ...topic, partitions: described!, configs: await this.describeConfigs(name, options) }
+    const [described] = await this.describeTopics([topic], options)
+    return { ...described!, configs: await this.describeConfigs(name, options) }
   }
 
   /** Offsets and sizes of the partitions of several topics at once, without their settings. */
@@ -202,7 +202,9 @@ export class Admin {
     topics: readonly TopicInfo[],
     options: AdminOptions = {},
   ): Promise<Omit<TopicDescription, 'configs'>[]> {
-    const partitions = await describePartitions(this.#requests, topics, options)
+    const partitions = await this.#requests.within(options, () =>
+      describePartitions(this.#requests, topics, options),
+    )
     return topics.map((topic, index) => ({ ...topic, partitions: partitions[index]! }))
   }
 
@@ -437,11 +439,8 @@ export class Admin {
    * Sends members out of a group: these, or all. Those that run join again; of those that do not, the partitions go to
    * others at once. Rejects with UNKNOWN_GROUP where all are meant and there is none.
    */
-  async removeMembers(groupId: string, options: RemoveMembersOptions = {}): Promise<void> {
-    const members =
-      options.members ??
-      (await this.#requests.within(options, () => membersOf(this.#requests, groupId, options)))
-    allDone(members, await removeEach(this.#requests, groupId, members, options))
+  removeMembers(groupId: string, options: RemoveMembersOptions = {}): Promise<void> {
+    return removeFrom(this.#requests, groupId, options)
   }
 
   /** What a group has committed, of these partitions or of all; partitions without an offset are left out. */

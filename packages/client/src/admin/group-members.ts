@@ -3,7 +3,7 @@ import { ErrorCode, leaveGroup } from '@streambus/protocol'
 import { brokerError, isStreamBusError, StreamBusError } from '../errors.ts'
 import { describeAllGroups } from '../groups/group-admin.ts'
 import { versionFor } from '../version-for.ts'
-import type { AdminOptions, AdminRequests, Outcome } from './admin-requests.ts'
+import { type AdminOptions, type AdminRequests, allDone, type Outcome } from './admin-requests.ts'
 
 /** A member by the id the broker gave it, or a static member by its instance id. */
 export type MemberReference = { readonly memberId: string } | { readonly instanceId: string }
@@ -18,11 +18,27 @@ export interface RemoveMembersOptions extends AdminOptions {
 /** The first version that takes several members, and those of others. */
 const severalMembersVersion = 3
 
-export async function removeEach(
+/** Of those that were not named, one that has left meanwhile is no failure. Throws UNKNOWN_GROUP, SOME_FAILED. */
+export async function removeFrom(
+  requests: AdminRequests,
+  groupId: string,
+  { members: named, reason = 'removed by an administrator', ...options }: RemoveMembersOptions,
+): Promise<void> {
+  const members = named ?? (await membersOf(requests, groupId, options))
+  const outcomes = await removeEach(requests, groupId, members, reason, options)
+  const hasLeft = (outcome: Outcome<undefined>) => outcome?.brokerError === 'UNKNOWN_MEMBER_ID'
+  allDone(
+    members,
+    outcomes.map((outcome) => (named === undefined && hasLeft(outcome) ? undefined : outcome)),
+  )
+}
+
+async function removeEach(
   requests: AdminRequests,
   groupId: string,
   members: readonly MemberReference[],
-  { reason, ...options }: RemoveMembersOptions,
+  reason: string,
+  options: AdminOptions,
 ): Promise<Outcome<undefined>[]> {
   const { coordinators, lane } = requests
   return await requests.each<MemberReference, undefined>(members, inWords, options, async (open) => {
@@ -35,7 +51,7 @@ export async function removeEach(
           ...('memberId' in member
             ? { memberId: member.memberId }
             : { memberId: '', groupInstanceId: member.instanceId }),
-          reason: reason ?? 'removed by an administrator',
+          reason,
         })),
       })
       if (answer.errorCode !== 0) {
@@ -54,13 +70,16 @@ export async function removeEach(
   })
 }
 
-/** Those of a group at this moment, static ones by their instance ids. Throws UNKNOWN_GROUP. */
-export async function membersOf(
-  { cluster, coordinators, lane }: AdminRequests,
+/** Those of a group at this moment, static ones by their instance ids. */
+async function membersOf(
+  requests: AdminRequests,
   groupId: string,
   options: AdminOptions,
 ): Promise<MemberReference[]> {
-  const [group] = await describeAllGroups(cluster, coordinators, lane, [groupId], options)
+  const { cluster, coordinators, lane } = requests
+  const [group] = await requests.within(options, () =>
+    describeAllGroups(cluster, coordinators, lane, [groupId], options),
+  )
   if (group === undefined) throw unknownGroup(groupId)
   return group.members.map(({ memberId, instanceId }) =>
     instanceId === null ? { memberId } : { instanceId },
