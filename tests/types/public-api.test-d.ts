@@ -7,6 +7,7 @@ import {
   type AssignorName,
   type ConnectOptions,
   type Consumer,
+  type CreatedTopic,
   connect,
   type GroupConsumer,
   isStreamBusError,
@@ -133,6 +134,33 @@ export async function topics(bus: StreamBus): Promise<void> {
   for await (const { value } of counted.consumer()) expectTypeOf(value).toEqualTypeOf<{ n: number } | null>()
   // @ts-expect-error what the schema does not know
   await counted.send({ m: 1 })
+}
+
+export async function administration({ admin }: StreamBus): Promise<void> {
+  await admin.alterConfigs('t', {
+    'retention.ms': '1',
+    'cleanup.policy': { append: 'compact' },
+    'min.x': null,
+  })
+  await admin.describeConfigs({ broker: 1 })
+  await admin.describeConfigs({ broker: 'default' })
+  await admin.deleteTopics(['t', { id: 'x' }])
+  await admin.deleteRecords([{ topic: 't', partition: 0, before: 'latest' }])
+  await admin.electLeaders({ type: 'unclean', timeoutMs: 1, signal: AbortSignal.timeout(1) })
+  expectTypeOf(admin.createTopics).returns.resolves.toEqualTypeOf<CreatedTopic[]>()
+  // @ts-expect-error a number, where brokers take text only
+  await admin.alterConfigs('t', { 'retention.ms': 1 })
+  // @ts-expect-error settings of nothing that has some
+  await admin.describeConfigs({ house: 1 })
+  // @ts-expect-error the start of a log has nothing before it
+  await admin.deleteRecords([{ topic: 't', partition: 0, before: 'earliest' }])
+  const rule = { resourceType: 'topic', resourceName: 't', principal: 'User:a', operation: 'read' } as const
+  // @ts-expect-error a rule that does not say whether it allows
+  await admin.createAcls([rule])
+  // @ts-expect-error an operation that does not exist
+  await admin.describeAcls({ operation: 'sing' })
+  // @ts-expect-error a password that is kept out of mind by leaving it out
+  await admin.alterUserScramCredentials([{ user: 'ann', mechanism: 'scram-sha-256' }])
 }
 
 export function errors(error: unknown): void {
