@@ -7,8 +7,10 @@ import {
   type DescribeConfigsRequest,
   ErrorCode,
 } from '@streambus/protocol'
-import { expect, test } from 'vitest'
-import { failureOf, startBus } from './test-bus.ts'
+import { beforeEach, expect, test } from 'vitest'
+import { failureOf, needsStreamBus, startBus } from './test-bus.ts'
+
+beforeEach((context) => needsStreamBus(context, 'its broker refuses, and holds requests up, on demand'))
 
 /** Answers for this topic that the broker is not the controller, and notes which topics each request asks for. */
 function refusing(topic: string, times: number, asked: string[][] = []): RequestInterceptor {

