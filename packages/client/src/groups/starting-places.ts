@@ -1,7 +1,8 @@
-import type { Cluster } from '../cluster.ts'
+import type { Cluster, RetryOptions } from '../cluster.ts'
 import type { OutOfRange } from '../consumer/fetcher.ts'
 import type { Position } from '../consumer/positions.ts'
 import { endsOf, type ReadingRange, readingRanges } from '../consumer/start-position.ts'
+import type { StreamBusError } from '../errors.ts'
 import type { Isolation, TopicPartition } from '../list-offsets.ts'
 import type { Coordinators } from './coordinators.ts'
 import type { GroupConsumerOptions } from './group-consumer-options.ts'
@@ -14,6 +15,7 @@ export class StartingPlaces {
   readonly #lane: string
   readonly #options: GroupConsumerOptions
   readonly #isolation: Isolation
+  readonly #retry: RetryOptions
 
   constructor(
     cluster: Cluster,
@@ -21,19 +23,21 @@ export class StartingPlaces {
     lane: string,
     options: GroupConsumerOptions,
     isolation: Isolation,
+    onRetry: (error: StreamBusError) => void,
   ) {
     this.#cluster = cluster
     this.#coordinators = coordinators
     this.#lane = lane
     this.#options = options
     this.#isolation = isolation
+    this.#retry = { onRetry }
   }
 
   /** One range for each position, in any order. Notes in the positions what the group has committed. */
   async rangesOf(positions: readonly Position[]): Promise<ReadingRange[]> {
     const { group, until } = this.#options
     const committed = new Map(
-      (await fetchCommitted(this.#coordinators, this.#lane, group, positions)).map((one) => [
+      (await fetchCommitted(this.#coordinators, this.#lane, group, positions, this.#retry)).map((one) => [
         `${one.topic}/${one.partition}`,
         one.offset,
       ]),
@@ -44,7 +48,8 @@ export class StartingPlaces {
     const known = positions.filter((one) => one.committed !== null)
     const unknown = positions.filter((one) => one.committed === null)
     const starts = await this.#startsOf(unknown, until === 'end')
-    const ends = until === 'end' ? await endsOf(this.#cluster, this.#lane, known, this.#isolation) : []
+    const ends =
+      until === 'end' ? await endsOf(this.#cluster, this.#lane, known, this.#isolation, this.#retry) : []
     return [
       ...starts,
       ...known.map(({ topic, partition, committed: start }, index) => ({
@@ -73,6 +78,6 @@ export class StartingPlaces {
 
   #startsOf(partitions: readonly TopicPartition[], untilEnd: boolean): Promise<ReadingRange[]> {
     const { from = 'earliest' } = this.#options
-    return readingRanges(this.#cluster, this.#lane, partitions, from, untilEnd, this.#isolation)
+    return readingRanges(this.#cluster, this.#lane, partitions, from, untilEnd, this.#isolation, this.#retry)
   }
 }
