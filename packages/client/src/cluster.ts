@@ -43,6 +43,8 @@ export interface RetryOptions {
   /** Gives up after this time. Default: the client's `retryTimeoutMs`. */
   timeoutMs?: number
   signal?: AbortSignal | undefined
+  /** Told of each failure after which there is another attempt. */
+  onRetry?: ((error: StreamBusError) => void) | undefined
 }
 
 const UNKNOWN_TOPIC_OR_PARTITION = 3
@@ -301,6 +303,7 @@ export class Cluster {
         const isBusy = error.code === 'TRANSACTION_BUSY'
         const waitMs = backoffMs(attempt, isBusy ? busyBackoff : this.settings.backoff)
         if (performance.now() + waitMs >= deadlineMs) throw error
+        options.onRetry?.(error)
         this.noteRetry({ operation: 'request', error, delayMs: waitMs })
         await pause(waitMs, signal)
       }

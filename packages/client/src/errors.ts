@@ -226,6 +226,12 @@ export const errorTable = {
     meaning: 'The broker has no assignor of the name that remoteAssignor gives.',
     remedy: 'Use one of those in group.consumer.assignors of the broker, or leave remoteAssignor out.',
   },
+  REBALANCE_DELAYED: {
+    class: 'GroupError',
+    retriable: true,
+    meaning: 'Members of the group have not joined a rebalance that others wait for.',
+    remedy: 'Look for a member whose handler takes long, or lower its rebalanceTimeoutMs.',
+  },
   PARTITIONS_LOST: {
     class: 'GroupError',
     retriable: false,
@@ -269,6 +275,13 @@ export const errorTable = {
     retriable: true,
     meaning: 'The transaction is being completed or aborted at this moment.',
     remedy: 'Try again in a moment.',
+  },
+  TRANSACTION_OPEN: {
+    class: 'TransactionError',
+    retriable: true,
+    meaning: 'A transaction has been open for long, and holds back what was written behind it.',
+    remedy:
+      'See whose it is (admin.describeProducers), have it end or abort it; or read with read_uncommitted.',
   },
   TRANSACTION_ABORTED: {
     class: 'TransactionError',

@@ -10,9 +10,14 @@ import { channels, consumerChannels } from '../observability/channels.ts'
 export type Stall =
   /** A handler has had the message for `stalledAfterMs`. */
   | { readonly cause: 'handler'; readonly message: Message; readonly attempt: number }
-  /** The coordinator of the group is not known, not ready or out of reach; it is asked again. */
+  /** Where to begin cannot be found out: brokers do not answer, or partitions have no leader; they are asked again. */
+  | { readonly cause: 'start'; readonly error: StreamBusError }
+  /** The coordinator of the group is not known, not ready or out of reach, or others hold up a rebalance. */
   | { readonly cause: 'coordinator'; readonly group: string; readonly error: StreamBusError }
-  /** The partition has no leader, or its leader does not answer; it is asked again. */
+  /**
+   * The partition has no leader, or its leader does not answer, and is asked again; or a transaction has been open for
+   * `retryTimeoutMs`, behind which nothing is read.
+   */
   | {
       readonly cause: 'partition'
       readonly topic: string

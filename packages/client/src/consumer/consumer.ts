@@ -342,9 +342,11 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
     if (signal?.aborted) throw abortedError(signal)
     if (this.#opened) return
     this.#opened = true
+    const onRetry = (error: StreamBusError) => this.events.stalled('start', { cause: 'start', error })
+    const retry = { signal, onRetry }
     const assigned: TopicPartition[] = []
     for (const name of this.#topics) {
-      const topic = await this.#cluster.topic(name, { signal })
+      const topic = await this.#cluster.topic(name, retry)
       for (const partition of partitions ?? topic.partitions.keys()) {
         if (topic.partitions[partition] === undefined) {
           throw unknownPartition(name, partition, topic.partitions.length)
@@ -354,7 +356,8 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
     }
     const { isolation } = this.#settings
     const lane = this.#offsetsLane
-    const ranges = await readingRanges(this.#cluster, lane, assigned, from, until === 'end', isolation)
+    const ranges = await readingRanges(this.#cluster, lane, assigned, from, until === 'end', isolation, retry)
+    this.events.recovered('start')
     if (signal?.aborted) throw abortedError(signal)
     if (this.#closing !== undefined) return
     this.#positions.add(assigned).forEach((position, index) => {

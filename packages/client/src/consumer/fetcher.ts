@@ -73,6 +73,8 @@ interface Cursor {
   failedAttempts: number
   /** Since when there is no progress although there should be; undefined while all is well. */
   failingSinceMs: number | undefined
+  /** Since when it stands before an open transaction; undefined where it does not. */
+  heldBackSinceMs: number | undefined
 }
 
 type PartitionAnswer = FetchResponse['responses'][number]['partitions'][number]
@@ -225,6 +227,7 @@ export class Fetcher {
         resumeAtMs: 0,
         failedAttempts: 0,
         failingSinceMs: undefined,
+        heldBackSinceMs: undefined,
       }))
   }
 
@@ -354,6 +357,7 @@ export class Fetcher {
           held.push(cursor)
         } else {
           this.#onProgress(cursor)
+          this.#onNothing(cursor, partition)
         }
       }
     }
@@ -420,6 +424,7 @@ export class Fetcher {
     cursor.position = nextOffset
     cursor.failedAttempts = 0
     this.#onProgress(cursor)
+    this.#onNotHeldBack(cursor)
     this.#cursors = this.#cursors.filter((one) => one !== cursor)
     if (nextOffset < end) this.#cursors.push(cursor)
     this.#notify()
@@ -502,6 +507,26 @@ export class Fetcher {
   #onProgress(cursor: Cursor): void {
     if (cursor.failingSinceMs === undefined) return
     cursor.failingSinceMs = undefined
+    this.#options.onRecovered(cursor)
+  }
+
+  /** There may be more, which a transaction holds back: for how long, its producer decides. */
+  #onNothing(cursor: Cursor, { highWatermark }: PartitionAnswer): void {
+    const { topic, partition, position } = cursor
+    if (Number(highWatermark) <= position) {
+      this.#onNotHeldBack(cursor)
+      return
+    }
+    const nowMs = performance.now()
+    cursor.heldBackSinceMs ??= nowMs
+    if (nowMs - cursor.heldBackSinceMs < this.#cluster.settings.retryTimeoutMs) return
+    const sentence = `A transaction is open at offset ${position} of ${topic}/${partition}: what lies behind, up to offset ${highWatermark}, is not read before it ends.`
+    this.#options.onStalled(cursor, new StreamBusError('TRANSACTION_OPEN', sentence))
+  }
+
+  #onNotHeldBack(cursor: Cursor): void {
+    if (cursor.heldBackSinceMs === undefined) return
+    cursor.heldBackSinceMs = undefined
     this.#options.onRecovered(cursor)
   }
 

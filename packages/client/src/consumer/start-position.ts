@@ -1,4 +1,4 @@
-import type { Cluster } from '../cluster.ts'
+import type { Cluster, RetryOptions } from '../cluster.ts'
 import { StreamBusError } from '../errors.ts'
 import { findOffsets, type Isolation, type OffsetQuery, type TopicPartition } from '../list-offsets.ts'
 
@@ -31,9 +31,10 @@ export async function endsOf(
   lane: string,
   partitions: readonly TopicPartition[],
   isolation: Isolation,
+  options: RetryOptions = {},
 ): Promise<number[]> {
   const questions = partitions.map(({ topic, partition }) => ({ topic, partition, at: 'latest' as const }))
-  const found = await findOffsets(cluster, lane, questions, { isolation })
+  const found = await findOffsets(cluster, lane, questions, { ...options, isolation })
   return found.map(({ offset }) => offset ?? 0)
 }
 
@@ -45,13 +46,14 @@ export async function readingRanges(
   from: StartPosition,
   untilEnd: boolean,
   isolation: Isolation,
+  options: RetryOptions = {},
 ): Promise<ReadingRange[]> {
   const ask = async (at: OffsetQuery, end = isolation) => {
     const found = await findOffsets(
       cluster,
       lane,
       partitions.map((one) => ({ ...one, at })),
-      { isolation: end },
+      { ...options, isolation: end },
     )
     return found.map(({ offset }) => offset)
   }

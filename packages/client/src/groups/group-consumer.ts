@@ -113,6 +113,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
       this.#offsetsLane,
       options,
       this.#fetchSettings.isolation,
+      (error) => this.#onSlowStart(error),
     )
     this.#membership = groupMembership(
       cluster,
@@ -479,7 +480,10 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
 
   async #open(): Promise<void> {
     if (this.#opened) return
-    for (const name of this.#topics) await this.#cluster.topic(name, { signal: this.#options.signal })
+    const { signal } = this.#options
+    const onRetry = (error: StreamBusError) => this.#onSlowStart(error)
+    for (const name of this.#topics) await this.#cluster.topic(name, { signal, onRetry })
+    this.events.recovered('start')
     this.#opened = true
     if (this.#closing === undefined) this.#membership.start()
   }
@@ -545,6 +549,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   async #begin(partitions: readonly TopicPartition[]): Promise<ReadingRange[]> {
     const added = this.#positions.add(partitions)
     const ranges = await this.#places.rangesOf(added)
+    this.events.recovered('start')
     return ranges.filter((range) => {
       const position = this.#positions.get(range)
       if (position === undefined || !added.includes(position) || position.state !== 'owned') return false
@@ -598,6 +603,10 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     while (this.#hand !== undefined && this.#hand.state === 'leaving' && positions.includes(this.#hand)) {
       await new Promise<void>((resolve) => this.#handWaiters.push(resolve))
     }
+  }
+
+  #onSlowStart(error: StreamBusError): void {
+    this.events.stalled('start', { cause: 'start', error })
   }
 
   #fail(error: StreamBusError): void {

@@ -46,6 +46,8 @@ export interface MembershipSettings {
 
 /** Answers to JoinGroup and SyncGroup come when all members are there; the broker needs a moment besides. */
 const rebalanceGraceMs = 5_000
+/** A rebalance that takes longer is told of, or one that takes half of the time it may. */
+const rebalancePatienceMs = 10_000
 /** How long leaving may take: the session ends by itself anyway. */
 const leaveTimeoutMs = 2_000
 /** Pause before the next heartbeat where the last one failed. */
@@ -211,7 +213,6 @@ export class Membership implements GroupMembership {
       this.#rejoin = false
       try {
         const round = await this.#round()
-        this.#listener.recovered()
         if (round === 'settled') return
         failingSinceMs = undefined
         attempt = 0
@@ -239,10 +240,10 @@ export class Membership implements GroupMembership {
     // A join is a sign of life. Where its answer is lost the member goes on under its id: under a new one, the group
     // would wait for the old one, too.
     this.#lastHeartbeatMs = performance.now()
-    let joined = await this.#join(connection)
+    let joined = await this.#whenAllAreThere(this.#join(connection))
     if (joined.errorCode === ErrorCode.MEMBER_ID_REQUIRED) {
       this.#memberId = joined.memberId
-      joined = await this.#join(connection)
+      joined = await this.#whenAllAreThere(this.#join(connection))
     }
     if (joined.errorCode !== 0) return this.#refused(joined.errorCode, 'join')
     this.#memberId = joined.memberId
@@ -266,9 +267,10 @@ export class Membership implements GroupMembership {
         }))
       }
     }
-    const synced = await this.#sync(connection, joined.protocolName, assignments)
+    const synced = await this.#whenAllAreThere(this.#sync(connection, joined.protocolName, assignments))
     if (synced.errorCode !== 0) return this.#refused(synced.errorCode, 'synchronise with')
     this.#joining = false
+    this.#listener.recovered()
     this.#lastHeartbeatMs = performance.now()
     this.#joined = {
       leaderId: joined.leader,
@@ -279,6 +281,19 @@ export class Membership implements GroupMembership {
     const assigned = decodeAssignment(synced.assignment)
     this.#last = { partitions: assigned, generation: this.#generation }
     return await this.#take(assigned)
+  }
+
+  /** The coordinator answers when it has heard of all members: where that takes long, it is told. */
+  async #whenAllAreThere<T>(answer: Promise<T>): Promise<T> {
+    const { groupId, rebalanceTimeoutMs } = this.#settings
+    const sentence = `Group '${groupId}' waits for members that have not joined its rebalance yet.`
+    const onLate = () => this.#listener.stalled(new StreamBusError('REBALANCE_DELAYED', sentence))
+    const timer = setTimeout(onLate, Math.min(rebalancePatienceMs, rebalanceTimeoutMs / 2))
+    try {
+      return await answer
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   /** Gives up what is no longer assigned and takes what is new. */
@@ -360,6 +375,7 @@ export class Membership implements GroupMembership {
           : null,
       )
     }
+    this.#listener.recovered()
     return 'join again later'
   }
 

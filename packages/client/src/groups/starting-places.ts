@@ -1,7 +1,8 @@
-import type { Cluster } from '../cluster.ts'
+import type { Cluster, RetryOptions } from '../cluster.ts'
 import type { OutOfRange } from '../consumer/fetcher.ts'
 import type { Position } from '../consumer/positions.ts'
 import { endsOf, type ReadingRange, readingRanges, type StartPosition } from '../consumer/start-position.ts'
+import type { StreamBusError } from '../errors.ts'
 import type { Isolation, TopicPartition } from '../list-offsets.ts'
 import type { Coordinators } from './coordinators.ts'
 import type { GroupConsumerOptions } from './group-consumer-options.ts'
@@ -16,6 +17,7 @@ export class StartingPlaces {
   readonly #isolation: Isolation
   /** Topics that are read from their first message where nothing is committed, whatever the options say. */
   wholeTopics: ReadonlySet<string> | undefined
+  readonly #retry: RetryOptions
 
   constructor(
     cluster: Cluster,
@@ -23,19 +25,21 @@ export class StartingPlaces {
     lane: string,
     options: GroupConsumerOptions,
     isolation: Isolation,
+    onRetry: (error: StreamBusError) => void,
   ) {
     this.#cluster = cluster
     this.#coordinators = coordinators
     this.#lane = lane
     this.#options = options
     this.#isolation = isolation
+    this.#retry = { onRetry }
   }
 
   /** One range for each position, in any order. Notes in the positions what the group has committed. */
   async rangesOf(positions: readonly Position[]): Promise<ReadingRange[]> {
     const { group, until } = this.#options
     const committed = new Map(
-      (await fetchCommitted(this.#coordinators, this.#lane, group, positions)).map((one) => [
+      (await fetchCommitted(this.#coordinators, this.#lane, group, positions, this.#retry)).map((one) => [
         `${one.topic}/${one.partition}`,
         one.offset,
       ]),
@@ -46,7 +50,8 @@ export class StartingPlaces {
     const known = positions.filter((one) => one.committed !== null)
     const unknown = positions.filter((one) => one.committed === null)
     const starts = await this.#startsOf(unknown, until === 'end')
-    const ends = until === 'end' ? await endsOf(this.#cluster, this.#lane, known, this.#isolation) : []
+    const ends =
+      until === 'end' ? await endsOf(this.#cluster, this.#lane, known, this.#isolation, this.#retry) : []
     return [
       ...starts,
       ...known.map(({ topic, partition, committed: start }, index) => ({
@@ -83,7 +88,7 @@ export class StartingPlaces {
       else others.push(one)
     }
     const ranges = [...byStart].map(([start, those]) =>
-      readingRanges(this.#cluster, this.#lane, those, start, untilEnd, this.#isolation),
+      readingRanges(this.#cluster, this.#lane, those, start, untilEnd, this.#isolation, this.#retry),
     )
     return (await Promise.all(ranges)).flat()
   }
