@@ -4,6 +4,7 @@ import { connect } from '@streambus/client'
 import { FlakyProxy } from '../client/flaky-proxy.ts'
 import { BrokerUnderTest } from '../crash/broker-under-test.ts'
 import { Random } from '../crash/random.ts'
+import { ClientLog } from './client-log.ts'
 import { type GroupSpec, Pace, type Participant, type Place, readAlong } from './handlers.ts'
 import { KeySequences } from './key-sequences.ts'
 import { connectOptions, Load } from './load.ts'
@@ -29,6 +30,8 @@ const PROCESSORS = 'processors'
 export interface ChaosOptions {
   readonly dataDir: string
   readonly port: number
+  /** Where the clients' log goes. */
+  readonly logFile: string
   readonly seed: number
   readonly messagesPerSecond: number
   readonly stallBoundMs?: number
@@ -52,6 +55,7 @@ export class ChaosRun {
   troubles = 0
   readonly #broker: BrokerUnderTest
   readonly #proxy: FlakyProxy
+  readonly #log: ClientLog
   readonly #random: Random
   readonly #pace: Pace
   #readers: Participant[] = []
@@ -67,12 +71,13 @@ export class ChaosRun {
     })
     await broker.start()
     proxy.forwardTo('127.0.0.1', options.port)
-    const bus = await connect(connectOptions(proxy.address))
+    const log = new ClientLog(options.logFile)
+    const bus = await connect(connectOptions(proxy.address, 'set-up', log))
     for (const topic of [INPUT, OUTPUT]) await bus.admin.createTopic(topic, { partitions: PARTITIONS })
     await bus.close()
     const watch = new ProgressWatch(options.stallBoundMs)
-    const load = await Load.connect(proxy.address, INPUT, options.messagesPerSecond, watch)
-    const run = new ChaosRun(options.seed, broker, proxy, watch, load)
+    const load = await Load.connect(proxy.address, log, INPUT, options.messagesPerSecond, watch)
+    const run = new ChaosRun(options.seed, broker, proxy, log, watch, load)
     await run.#open()
     load.start()
     return run
@@ -82,11 +87,13 @@ export class ChaosRun {
     seed: number,
     broker: BrokerUnderTest,
     proxy: FlakyProxy,
+    log: ClientLog,
     watch: ProgressWatch,
     load: Load,
   ) {
     this.#broker = broker
     this.#proxy = proxy
+    this.#log = log
     this.#random = new Random(seed)
     this.#pace = new Pace(new Random(seed + 1))
     this.watch = watch
@@ -113,7 +120,9 @@ export class ChaosRun {
           change: () => this.participants.change(),
         }
         await this.#ends('a trouble', async () => {
-          done.push(await pickTrouble(this.#random)(surroundings))
+          const trouble = await pickTrouble(this.#random)(surroundings)
+          this.#log.note('TROUBLE', trouble)
+          done.push(trouble)
         })
       })
       this.troubles++
@@ -159,7 +168,7 @@ export class ChaosRun {
       await this.participants.close()
       await Promise.all(this.#readers.map((reader) => reader.leave(true)))
     })
-    const bus = await connect(connectOptions(this.#proxy.address))
+    const bus = await connect(connectOptions(this.#proxy.address, 'check', this.#log))
     try {
       for (const group of [...groups.map((one) => one.group), PROCESSORS]) {
         const offsets = await bus.admin.fetchOffsets(group)
@@ -219,7 +228,8 @@ export class ChaosRun {
 
   #place(sequences: KeySequences, lanes: readonly Lane[]): Place {
     const { watch, faults } = this
-    return { brokers: this.#proxy.address, watch, lanes, sequences, pace: this.#pace, faults }
+    const log = this.#log
+    return { brokers: this.#proxy.address, log, watch, lanes, sequences, pace: this.#pace, faults }
   }
 
   /** Input and output have as many partitions, and the same keys in each. */

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type AssignorName, connect, type Message, type StreamBus } from '@streambus/client'
 import type { Random } from '../crash/random.ts'
+import type { ClientLog } from './client-log.ts'
 import type { KeySequences } from './key-sequences.ts'
 import { connectOptions } from './load.ts'
 import type { Lane, ProgressWatch } from './progress-watch.ts'
@@ -59,6 +60,7 @@ export interface Participant {
 /** Where messages are handled: who is told of it, and what is noted. */
 export interface Place {
   readonly brokers: string
+  readonly log: ClientLog
   readonly watch: ProgressWatch
   /** By partition. */
   readonly lanes: readonly Lane[]
@@ -72,7 +74,7 @@ export const numberOf = (message: Message): number => Number(message.text())
 export async function joinGroup(spec: GroupSpec, place: Place): Promise<Participant> {
   const { topic, group, assignors, order } = spec
   const { watch, lanes, sequences, pace } = place
-  const bus = await connect({ ...connectOptions(place.brokers), clientId: group })
+  const bus = await connect(connectOptions(place.brokers, group, place.log))
   const consumer = bus.consumer(topic, { group, assignors, ...membership, autoCommitIntervalMs: 200 })
   const handle = async (message: Message, { attempt }: { attempt: number }) => {
     const lane = lanes[message.partition]!
@@ -96,7 +98,7 @@ export interface WorkerSpec {
 /** What it puts out is noted by whoever reads the output. */
 export async function startWorker(spec: WorkerSpec, place: Place): Promise<Participant> {
   const { lanes, pace } = place
-  const bus = await connect({ ...connectOptions(place.brokers), clientId: spec.transactionalId })
+  const bus = await connect(connectOptions(place.brokers, spec.transactionalId, place.log))
   const worker = bus.process(
     { ...spec, ...membership, transactionTimeoutMs: timeouts.transaction, maxTransactionMessages: 100 },
     async (message) => {
@@ -110,7 +112,7 @@ export async function startWorker(spec: WorkerSpec, place: Place): Promise<Parti
 /** Reads a topic without a group, from its beginning on, and notes what comes. */
 export async function readAlong(topic: string, place: Place): Promise<Participant> {
   const { watch, lanes, sequences } = place
-  const bus = await connect({ ...connectOptions(place.brokers), clientId: `reader of ${topic}` })
+  const bus = await connect(connectOptions(place.brokers, `reader of ${topic}`, place.log))
   const consumer = bus.consumer(topic)
   const read = async () => {
     for await (const message of consumer) {

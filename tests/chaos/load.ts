@@ -1,14 +1,17 @@
 /** Numbered messages at a bounded rate. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect, type Producer, type StreamBus } from '@streambus/client'
+import type { ClientLog } from './client-log.ts'
 import type { Lane, ProgressWatch } from './progress-watch.ts'
 import { KEYS, timeouts } from './settings.ts'
 
 const TICK_MS = 20
 const MAX_UNACKNOWLEDGED = 5_000
 
-export const connectOptions = (brokers: string) => ({
+export const connectOptions = (brokers: string, clientId: string, log: ClientLog) => ({
   brokers,
+  clientId,
+  logger: log.of(clientId),
   connectTimeoutMs: timeouts.connect,
   requestTimeoutMs: timeouts.request,
   retryTimeoutMs: timeouts.giveUp,
@@ -35,11 +38,12 @@ export class Load {
 
   static async connect(
     brokers: string,
+    log: ClientLog,
     topic: string,
     perSecond: number,
     watch: ProgressWatch,
   ): Promise<Load> {
-    return new Load(await connect({ ...connectOptions(brokers), clientId: 'load' }), topic, perSecond, watch)
+    return new Load(await connect(connectOptions(brokers, 'load', log)), topic, perSecond, watch)
   }
 
   private constructor(bus: StreamBus, topic: string, perSecond: number, watch: ProgressWatch) {

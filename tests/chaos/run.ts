@@ -53,6 +53,7 @@ async function main(): Promise<void> {
   const isSelfTest = values['self-test']
   const run = await ChaosRun.start({
     dataDir: `${folder}/data`,
+    logFile: `${folder}/clients.log`,
     port: port!,
     seed,
     messagesPerSecond,
