@@ -55,6 +55,23 @@ describe.each(clients)('%s', (_, client) => {
     expect(typeOf(missing)).toBe('UNKNOWN_TOPIC_OR_PARTITION')
   })
 
+  test('whether a topic is there is told at once, and it is not created', async () => {
+    await using setup = await start(client)
+    const admin = await adminOf(setup)
+    const unknown = {
+      name: 'KafkaJSProtocolError',
+      type: 'UNKNOWN_TOPIC_OR_PARTITION',
+      code: 3,
+      retriable: true,
+    }
+    expect(await failureOf(() => admin.fetchTopicMetadata({ topics: ['missing'] }))).toMatchObject(unknown)
+    const consumer = setup.kafka.consumer({ groupId: 'g', allowAutoTopicCreation: false })
+    setup.clean(consumer)
+    await consumer.connect()
+    expect(await failureOf(() => consumer.subscribe({ topics: ['missing'] }))).toMatchObject(unknown)
+    expect(await admin.listTopics()).toEqual([])
+  })
+
   test('offsets of topics are told: the ends, and those of a time', async () => {
     await using setup = await start(client)
     await fill(setup, 'topic', 3)

@@ -122,6 +122,7 @@ describe.each(clients)('%s', (_, client) => {
           AssignerProtocol.MemberMetadata.decode(memberMetadata),
         )
         expect(metadata.map((one) => one?.topics)).toEqual(members.map(() => ['topic']))
+        expect(metadata.map((one) => String(one?.userData))).toEqual(members.map(() => 'my rack'))
         const partitions = cluster.findTopicPartitionMetadata('topic').map(({ partitionId }) => partitionId)
         return members.map(({ memberId }, index) => ({
           memberId,
@@ -133,7 +134,7 @@ describe.each(clients)('%s', (_, client) => {
         }))
       },
       protocol({ topics }) {
-        const userData = Buffer.alloc(0)
+        const userData = Buffer.from('my rack')
         return {
           name: this.name,
           metadata: AssignerProtocol.MemberMetadata.encode({ version: this.version, topics, userData }),

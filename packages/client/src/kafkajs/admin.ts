@@ -117,7 +117,8 @@ export class KafkaAdmin implements Admin {
       const answers = await cluster.retrying(() => cluster.describe(names))
       return {
         topics: [...answers].map(([name, answer]) => {
-          if (isStreamBusError(answer)) throw answer
+          // That it is not there is the answer, and not tried again.
+          if (isStreamBusError(answer)) throw kafkajsError(answer)
           return { name, partitions: partitionMetadataOf(answer) }
         }),
       }

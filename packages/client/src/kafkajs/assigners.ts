@@ -148,13 +148,15 @@ export function assignerCluster(current: () => Cluster | undefined): AssignerClu
 
 /** An assigner of a kafkajs program, as a member of a group of the SDK offers it. */
 export function memberAssignor(assigner: Assigner, topics: readonly string[]): MemberAssignor {
-  const { name } = assigner.protocol({ topics: [...topics] })
+  const { name, metadata } = assigner.protocol({ topics: [...topics] })
+  const own = AssignerProtocol.MemberMetadata.decode(metadata)?.userData ?? noUserData
   if (typeof name !== 'string' || name === '') {
     throw new KafkaJSNonRetriableError('The protocol of a partition assigner must have a name')
   }
   return {
     name,
     incremental: false,
+    ...(own.byteLength === 0 ? {} : { userData: () => own }),
     async assign(partitionCounts, members) {
       const assigned = await assigner.assign({
         members: members.map((member) => ({
@@ -162,6 +164,7 @@ export function memberAssignor(assigner: Assigner, topics: readonly string[]): M
           memberMetadata: AssignerProtocol.MemberMetadata.encode({
             version: assigner.version,
             topics: [...member.topics],
+            userData: Buffer.from(member.userData ?? noUserData),
           }),
         })),
         topics: [...partitionCounts.keys()],

@@ -203,7 +203,10 @@ export class BatchRuns implements PartitionRuns {
     const batch = await this.#take(lane)
     const { resolved } = lane
     try {
-      if (batch !== undefined && !lane.isStale) await this.#settings.process(lane, batch)
+      if (batch !== undefined && !lane.isStale) {
+        if (batch.messages.length > 0) this.#owner.events.received(batch)
+        await this.#settings.process(lane, batch)
+      }
       if (lane.resolved === resolved) this.#pause(lane, idlePauseMs)
     } catch (error) {
       if (!lane.isStale && !this.#isStopping) this.#onFailure(lane, error)

@@ -21,7 +21,7 @@ test('the times and names of kafkajs become those of the client', async () => {
     connectTimeoutMs: 1_000,
     requestTimeoutMs: 30_000,
     retryTimeoutMs: 9_300,
-    backoff: { initialMs: 300, maxMs: 30_000 },
+    backoff: { initialMs: 50, maxMs: 1_000 },
     metadataMaxAgeMs: 1_000,
     tls: undefined,
     sasl: undefined,

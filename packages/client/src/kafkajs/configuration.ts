@@ -52,6 +52,9 @@ export interface ClientOverrides {
 
 export const defaultRequestTimeoutMs = 30_000
 const defaultConnectionTimeoutMs = 1_000
+/** Pauses of the client where those of kafkajs would be longer: as much is retried as long, but sooner. */
+const firstPauseMs = 50
+const longestPauseMs = 1_000
 
 /** Throws where kafkajs takes something that this client has another way for, or none. */
 export function checkConfiguration(config: KafkaConfig): void {
@@ -81,8 +84,8 @@ export async function connectOptions(
     connectTimeoutMs: config.connectionTimeout ?? defaultConnectionTimeoutMs,
     requestTimeoutMs: config.requestTimeout ?? defaultRequestTimeoutMs,
     retryTimeoutMs: retrySpanMs(retry),
-    retryBackoffMs: Math.max(1, retry.initialRetryTime),
-    maxRetryBackoffMs: Math.max(1, retry.maxRetryTime),
+    retryBackoffMs: Math.max(1, Math.min(retry.initialRetryTime, firstPauseMs)),
+    maxRetryBackoffMs: Math.max(1, Math.min(retry.maxRetryTime, longestPauseMs)),
     logger: sdkLogger(logger),
     ...(config.ssl === undefined ? {} : { tls: config.ssl as boolean | TlsOptions }),
     ...(config.sasl === undefined ? {} : { sasl: saslOptions(config.sasl) }),

@@ -83,7 +83,9 @@ export async function translated<T>(promise: Promise<T>, settings: RetrySettings
   } catch (error) {
     const isLate = isStreamBusError(error) && error.code === 'DELIVERY_TIMEOUT'
     const reason = kafkajsError(isLate ? (error.cause ?? error) : error)
-    const wasRetried = isLate || (isStreamBusError(error) && error.retriable)
+    // That there is no such topic is told as such, however long it was waited for.
+    const isRetriable = isStreamBusError(error) && error.retriable && error.code !== 'UNKNOWN_TOPIC'
+    const wasRetried = isLate || isRetriable
     throw wasRetried ? retriesExceeded(reason, settings) : reason
   }
 }
