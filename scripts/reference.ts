@@ -7,7 +7,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { runCommand } from '../peers/command.ts'
 import { installNpmPackages } from '../peers/npm.ts'
@@ -16,22 +16,23 @@ import { versions } from '../peers/versions.ts'
 const FOLDER = 'docs/sdk/reference'
 const TOOLS = resolve('.cache/npm/typedoc')
 const TIMEOUT_MS = 240_000
-/** What a page is called, and what a user imports to get it. */
-const PAGES: Readonly<Record<string, string>> = {
-  index: 'streambus',
-  broker: 'streambus/broker',
-  testing: 'streambus/testing',
-  kafkajs: 'streambus/kafkajs',
+/** What a user imports, and the module that has it; a folder of pages each. */
+const MODULES: Readonly<Record<string, string>> = {
+  streambus: 'index',
+  'streambus/broker': 'broker',
+  'streambus/testing': 'testing',
+  'streambus/kafkajs': 'kafkajs',
 }
 
 const OPTIONS = {
   plugin: [join(TOOLS, 'node_modules/typedoc-plugin-markdown/dist/index.js')],
-  entryPoints: Object.keys(PAGES).map((name) => resolve(`packages/streambus/src/${name}.ts`)),
+  entryPoints: Object.values(MODULES).map((name) => resolve(`packages/streambus/src/${name}.ts`)),
   tsconfig: resolve('tsconfig.json'),
   // `npm run types` does that.
   skipErrorChecking: true,
   readme: 'none',
-  outputFileStrategy: 'modules',
+  outputFileStrategy: 'members',
+  membersWithOwnFile: ['Class'],
   disableSources: true,
   excludeInternal: true,
   excludePrivate: true,
@@ -53,10 +54,12 @@ const pages = await generatedPages()
 const stale = await differing(pages)
 if (!values.check) {
   await rm(FOLDER, { recursive: true, force: true })
-  await mkdir(FOLDER, { recursive: true })
-  for (const [name, text] of pages) await writeFile(join(FOLDER, name), text)
+  for (const [name, text] of pages) {
+    await mkdir(dirname(join(FOLDER, name)), { recursive: true })
+    await writeFile(join(FOLDER, name), text)
+  }
 }
-const outcome = values.check ? `${stale.length} of them stale` : `${stale.length} of them changed`
+const outcome = `${stale.length} of them ${values.check ? 'stale' : 'changed'}`
 console.log(`${FOLDER}: ${pages.size} pages, ${outcome}${stale.map((name) => `\n  ${name}`).join('')}`)
 if (values.check && stale.length > 0) {
   console.error('Run `npm run reference` and commit what it writes.')
@@ -77,10 +80,13 @@ async function generatedPages(): Promise<Map<string, string>> {
     await runCommand(node, [join(TOOLS, 'node_modules/typedoc/bin/typedoc'), '--options', options], {
       timeoutMs: TIMEOUT_MS,
     })
-    const written = new Map<string, string>()
-    for (const [name, specifier] of Object.entries(PAGES)) {
-      const text = await readFile(join(out, 'pages', `${name}.md`), 'utf8')
-      written.set(`${name}.md`, `${text.replace(/^# .*$/m, `# ${specifier}`).trimEnd()}\n`)
+    const written = new Map([['README.md', contents()]])
+    const folder = join(out, 'pages')
+    for (const path of await readdir(folder, { recursive: true })) {
+      const [, module, rest] = /^([^/]+)\/(.+\.md)$/.exec(path) ?? []
+      if (module === undefined) continue
+      const text = await readFile(join(folder, path), 'utf8')
+      written.set(`${folderOf(module)}/${rest}`, renamed(text, module))
     }
     return written
   } finally {
@@ -88,8 +94,28 @@ async function generatedPages(): Promise<Map<string, string>> {
   }
 }
 
+function folderOf(module: string): string {
+  return module === 'index' ? 'streambus' : module
+}
+
+/** With the name that a user imports in the title, and in links. */
+function renamed(text: string, module: string): string {
+  const [specifier] = Object.entries(MODULES).find(([, name]) => name === module) as [string, string]
+  const titled = text.replace(new RegExp(`^# ${module}$`, 'm'), `# ${specifier}`)
+  return `${titled.replace(/(\]\((?:\.\.\/)+)index\//g, '$1streambus/').trimEnd()}\n`
+}
+
+function contents(): string {
+  const links = Object.entries(MODULES).map(
+    ([specifier, module]) => `- [\`${specifier}\`](${folderOf(module)}/README.md)`,
+  )
+  return `# API reference\n\nWritten by \`npm run reference\` from the types and docstrings.\n\n${links.join('\n')}\n`
+}
+
 async function differing(pages: ReadonlyMap<string, string>): Promise<string[]> {
-  const existing = existsSync(FOLDER) ? await readdir(FOLDER) : []
+  const existing = existsSync(FOLDER)
+    ? (await readdir(FOLDER, { recursive: true })).filter((name) => name.endsWith('.md'))
+    : []
   const names = new Set([...pages.keys(), ...existing])
   const same = await Promise.all(
     [...names].map(async (name) => {
