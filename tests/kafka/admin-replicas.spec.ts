@@ -92,6 +92,25 @@ test('a move is seen while it is under way, and called off', async () => {
   await limit(null)
 })
 
+// Here, and not where other tests have transactions.
+test('features are lowered and raised again, and checked', async () => {
+  const { admin } = bus
+  const feature = 'transaction.version'
+  const level = async () => (await admin.describeFeatures()).finalized[feature]?.max ?? 0
+  const before = await level()
+  expect(before).toBeGreaterThan(0)
+  const lower = { [feature]: { level: before - 1, downgrade: 'safe' } } as const
+  await admin.updateFeatures(lower, { validateOnly: true })
+  expect(await level()).toBe(before)
+  await admin.updateFeatures(lower)
+  await expect.poll(level).toBe(before - 1)
+  await admin.updateFeatures({ [feature]: before })
+  await expect.poll(level).toBe(before)
+  expect(await failureOf(admin.updateFeatures({ [feature]: before - 1 }))).toMatchObject({
+    brokerError: 'INVALID_UPDATE_VERSION',
+  })
+})
+
 test('partitions move, the preferred leader is elected, and a broker that is gone is forgotten', async () => {
   const { admin } = bus
   const topic = 'moving'

@@ -1,6 +1,6 @@
 import { connect, type StreamBus } from '@streambus/client'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { collect, failureOf } from '../client/test-bus.ts'
+import { collect } from '../client/test-bus.ts'
 
 const kafka = inject('kafka')
 let bus: StreamBus
@@ -236,24 +236,6 @@ test('the cluster tells its features and its quorum', async () => {
   const quorum = await admin.describeQuorum()
   expect(quorum).toMatchObject({ leaderId: 1, voters: [{ id: 1 }] })
   expect(quorum.voters[0]!.logEndOffset).toBeGreaterThan(0)
-})
-
-test('features are lowered and raised again, and checked', async () => {
-  const { admin } = bus
-  const feature = 'transaction.version'
-  const level = async () => (await admin.describeFeatures()).finalized[feature]?.max ?? 0
-  const before = await level()
-  expect(before).toBeGreaterThan(0)
-  const lower = { [feature]: { level: before - 1, downgrade: 'safe' } } as const
-  await admin.updateFeatures(lower, { validateOnly: true })
-  expect(await level()).toBe(before)
-  await admin.updateFeatures(lower)
-  await expect.poll(level).toBe(before - 1)
-  await admin.updateFeatures({ [feature]: before })
-  await expect.poll(level).toBe(before)
-  expect(await failureOf(admin.updateFeatures({ [feature]: before - 1 }))).toMatchObject({
-    brokerError: 'INVALID_UPDATE_VERSION',
-  })
 })
 
 test('a broker that is not there cannot be unregistered', async () => {
