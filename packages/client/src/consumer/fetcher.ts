@@ -489,6 +489,7 @@ export class Fetcher {
       if (resumeAt !== undefined) {
         cursor.position = resumeAt
         cursor.resumeAtMs = 0
+        cursor.isAtEnd = false
         this.#pump()
         return
       }
