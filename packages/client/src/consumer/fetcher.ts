@@ -1,6 +1,8 @@
 /**
  * Reads partitions ahead of the consumer: one Fetch request per leading broker is out at any time, as long as
- * what has arrived and is not consumed stays below `prefetchBytes`.
+ * what has arrived and is not consumed stays below `prefetchBytes`. That request waits for new messages, and what is to
+ * be read besides (after a seek, a pause, or when a full partition has room again) does not wait for it: a second one,
+ * on a connection of its own, asks for what is there already.
  *
  * Never silent: what cannot be read is tried again with growing pauses, with the view of the cluster renewed,
  * and past `retryTimeoutMs` without success the consumer gets the error. So it does when the broker reports
@@ -68,6 +70,10 @@ interface Cursor {
   /** End of the log as of the last answer; -1 before the first. */
   highWatermark: number
   isHeld: boolean
+  /** A request for it is out. */
+  isAsked: boolean
+  /** The last answer had nothing for it: there is nothing to read before something is written. */
+  isAtEnd: boolean
   maxBytes: number
   resumeAtMs: number
   failedAttempts: number
@@ -93,7 +99,9 @@ export class Fetcher {
   readonly #options: FetcherOptions
   /** What is still to be read; those served move to the end, so that all get their turn. */
   #cursors: Cursor[]
-  readonly #fetching = new Set<number>()
+  /** Leaders with a request that waits for messages, and those with one that does not. */
+  readonly #waiting = new Set<number>()
+  readonly #hurrying = new Set<number>()
   /** Why a topic is not in the view of the cluster, by its name. */
   readonly #topicFailures = new Map<string, StreamBusError>()
   #arrived: FetchedRecords[] = []
@@ -223,6 +231,8 @@ export class Fetcher {
         position: range.start,
         highWatermark: -1,
         isHeld: false,
+        isAsked: false,
+        isAtEnd: false,
         maxBytes: this.#settings.maxPartitionBytes,
         resumeAtMs: 0,
         failedAttempts: 0,
@@ -242,10 +252,11 @@ export class Fetcher {
     if (this.#closed || this.#failure !== undefined || this.#bufferedBytes >= this.#settings.prefetchBytes)
       return
     const nowMs = performance.now()
-    const byLeader = new Map<number, Cursor[]>()
+    const toAsk = new Map<number, Cursor[]>()
+    const toHurry = new Map<number, Cursor[]>()
     let wakeAtMs = Number.POSITIVE_INFINITY
     for (const cursor of this.#cursors) {
-      if (cursor.isHeld) continue
+      if (cursor.isHeld || cursor.isAsked) continue
       if (cursor.resumeAtMs > nowMs) {
         wakeAtMs = Math.min(wakeAtMs, cursor.resumeAtMs)
         continue
@@ -255,16 +266,15 @@ export class Fetcher {
         const { topic, partition } = cursor
         this.#onFailure([cursor], this.#topicFailures.get(topic) ?? noLeader(topic, partition))
         wakeAtMs = Math.min(wakeAtMs, cursor.resumeAtMs)
-      } else if (!this.#fetching.has(leader)) {
+      } else if (!this.#waiting.has(leader) || (!cursor.isAtEnd && !this.#hurrying.has(leader))) {
+        const byLeader = this.#waiting.has(leader) ? toHurry : toAsk
         const cursors = byLeader.get(leader)
         if (cursors === undefined) byLeader.set(leader, [cursor])
         else cursors.push(cursor)
       }
     }
-    for (const [leader, cursors] of byLeader) {
-      this.#fetching.add(leader)
-      void this.#fetch(leader, cursors)
-    }
+    for (const [leader, cursors] of toAsk) void this.#fetch(leader, cursors, false)
+    for (const [leader, cursors] of toHurry) void this.#fetch(leader, cursors, true)
     clearTimeout(this.#wake)
     if (wakeAtMs < Number.POSITIVE_INFINITY) {
       this.#wake = setTimeout(() => this.#pump(), Math.ceil(wakeAtMs - nowMs))
@@ -272,9 +282,18 @@ export class Fetcher {
   }
 
   /** Never rejects: what goes wrong becomes the failure of the cursors. */
-  async #fetch(leader: number, cursors: readonly Cursor[]): Promise<void> {
+  async #fetch(leader: number, cursors: readonly Cursor[], isHurried: boolean): Promise<void> {
+    const asked = isHurried ? this.#hurrying : this.#waiting
+    asked.add(leader)
+    for (const cursor of cursors) {
+      cursor.isAsked = true
+      // Unless the answer says otherwise: what it leaves out is not asked for in haste again and again.
+      cursor.isAtEnd = true
+    }
+    const maxWaitMs = isHurried ? 0 : this.#settings.maxWaitMs
     try {
-      const connection = await this.#cluster.connectionTo(leader, this.#lane)
+      const lane = isHurried ? `${this.#lane} hurried` : this.#lane
+      const connection = await this.#cluster.connectionTo(leader, lane)
       const byTopic = new Map<string, Cursor[]>()
       for (const cursor of cursors) {
         cursor.topicId ??= this.#cluster.idOf(cursor.topic)
@@ -289,7 +308,7 @@ export class Fetcher {
       const answer = await connection.request(
         fetch,
         {
-          maxWaitMs: this.#settings.maxWaitMs,
+          maxWaitMs,
           minBytes: this.#settings.minBytes,
           maxBytes: this.#settings.maxBytes,
           isolationLevel: isolationLevels[this.#settings.isolation],
@@ -306,13 +325,13 @@ export class Fetcher {
         },
         {
           maxVersion: haveIds ? maxFetchVersion : lastVersionWithNames,
-          timeoutMs: this.#settings.maxWaitMs + this.#cluster.settings.requestTimeoutMs,
+          timeoutMs: maxWaitMs + this.#cluster.settings.requestTimeoutMs,
         },
       )
       if (this.#closed) return
       this.#options.observer?.fetched(leader, performance.now() - askedAtMs)
       if (answer.errorCode !== 0) throw brokerError(answer.errorCode, 'Cannot fetch')
-      this.#onAnswer(cursors, answer)
+      this.#onAnswer(cursors, answer, isHurried)
     } catch (error) {
       if (this.#closed) return
       this.#onFailure(
@@ -324,12 +343,13 @@ export class Fetcher {
             }),
       )
     } finally {
-      this.#fetching.delete(leader)
+      asked.delete(leader)
+      for (const cursor of cursors) cursor.isAsked = false
       this.#pump()
     }
   }
 
-  #onAnswer(cursors: readonly Cursor[], answer: FetchResponse): void {
+  #onAnswer(cursors: readonly Cursor[], answer: FetchResponse, isHurried: boolean): void {
     const asked = new Map(
       this.#stillRead(cursors).map((cursor) => [`${cursor.topic}/${cursor.partition}`, cursor]),
     )
@@ -341,6 +361,7 @@ export class Fetcher {
       for (const partition of partitions) {
         const cursor = asked.get(`${name}/${partition.partitionIndex}`)
         if (cursor === undefined) continue
+        cursor.isAtEnd = (partition.records?.byteLength ?? 0) === 0
         if (partition.errorCode === 0) {
           cursor.isOfTopicId = true
           cursor.highWatermark = Number(partition.highWatermark)
@@ -353,7 +374,7 @@ export class Fetcher {
         } else if ((partition.records?.byteLength ?? 0) > 0) {
           anyRecords = true
           this.#onRecords(cursor, partition)
-        } else if (this.#readableEnd(partition) > cursor.position) {
+        } else if (!isHurried && this.#readableEnd(partition) > cursor.position) {
           held.push(cursor)
         } else {
           this.#onProgress(cursor)
@@ -468,6 +489,7 @@ export class Fetcher {
       if (resumeAt !== undefined) {
         cursor.position = resumeAt
         cursor.resumeAtMs = 0
+        cursor.isAtEnd = false
         this.#pump()
         return
       }
@@ -548,6 +570,7 @@ export class Fetcher {
         return
       }
       this.#options.onStalled(cursor, error)
+      cursor.isAtEnd = false
       delayMs = backoffMs(cursor.failedAttempts++, backoff)
       cursor.resumeAtMs = nowMs + delayMs
     }

@@ -18,7 +18,7 @@ import type { ReadingRange } from '../consumer/start-position.ts'
 import { StreamBusError, sentenceOf } from '../errors.ts'
 import type { TopicPartition } from '../list-offsets.ts'
 import type { Message } from '../message.ts'
-import { handled } from '../observability/channels.ts'
+import { channels, handled } from '../observability/channels.ts'
 import { Producer } from '../producer/producer.ts'
 import { deadLetterFailed, deadLetterFor } from './dead-letters.ts'
 import { type DelayTopics, retryFailed } from './delay-topics.ts'
@@ -76,7 +76,9 @@ export class HandlerRuns implements PartitionRuns {
     }
     const { client } = owner.cluster.metrics
     this.#handler = (message, context) =>
-      handled(client, owner.group, message, context.attempt, () => handler(message, context))
+      channels.handle.hasSubscribers
+        ? handled(client, owner.group, message, context.attempt, () => handler(message, context))
+        : handler(message, context)
     this.#settings = settings
     this.#owner = owner
     this.#remaining = owner.limit
