@@ -251,7 +251,13 @@ export class KafkaConsumer {
     this.#run = undefined
     clearTimeout(this.#restartTimer)
     if (run?.current === undefined) return
-    await run.current.stop()
+    try {
+      await run.current.stop()
+    } catch (error) {
+      // What could not be committed comes again to whoever reads on.
+      const { groupId } = this.#config
+      this.#logger.error(`Could not commit when stopping: ${(error as Error).message}`, { groupId })
+    }
     this.#paused.clear()
     this.#instrumentation.emit(events.STOP, null)
     this.#logger.info('Stopped', { groupId: this.#config.groupId })
