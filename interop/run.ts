@@ -158,7 +158,7 @@ async function main(): Promise<number> {
       version: '',
       remarks: [
         'Eager: StreamBus SDK, Java kafka-clients and kafkajs with range, which kafkajs gets by its plug-in for assigners.',
-        'Cooperative-sticky: Java kafka-clients and StreamBus SDK.',
+        'Cooperative-sticky and group.protocol=consumer: Java kafka-clients and StreamBus SDK.',
       ],
     })
   }

@@ -132,7 +132,7 @@ function parseRebalance(line: string): MemberEvent | null {
 
 const streambus: GroupClient = {
   name: streambusSdk.name,
-  missing: { consumer: 'it has only the classic protocol' },
+  missing: {},
   tellsCommits: true,
   readAfterMs: 0,
   program: async (membership) => ({
@@ -174,5 +174,5 @@ export const groupClients: readonly GroupClient[] = [
   python,
   // The assignor that all three have; kafkajs by its plug-in.
   mixed(MIXED_NAME, [streambus, java, kafkajsMembers], ['eager']),
-  mixed(MIXED_NAME, [java, streambus], ['cooperative']),
+  mixed(MIXED_NAME, [java, streambus], ['cooperative', 'consumer']),
 ]

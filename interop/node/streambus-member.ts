@@ -1,25 +1,31 @@
 /** Our own SDK as a member of a group; arguments as in group-member.ts. */
-import { type AssignorName, connect } from '@streambus/client'
+import { connect, type GroupConsumerOptions, type TopicPartition } from '@streambus/client'
 import { inputEnded, memberArguments, tell } from './group-member.ts'
 
 const { bootstrap, topic, group, variant, sessionTimeoutMs, instanceId } = memberArguments()
 
 const bus = await connect({ brokers: bootstrap, clientId: 'interop-streambus-member' })
-const assignors: readonly AssignorName[] = [variant === 'cooperative' ? 'cooperative-sticky' : 'range']
-const numbers = (partitions: readonly { partition: number }[]) =>
-  partitions.map((one) => one.partition).join(',')
-const consumer = bus.consumer(topic, {
+const numbers = (partitions: readonly TopicPartition[]) => partitions.map((one) => one.partition).join(',')
+const common = {
   group,
-  assignors,
-  sessionTimeoutMs,
   rebalanceTimeoutMs: 20_000,
-  heartbeatIntervalMs: 500,
   autoCommitIntervalMs: 200,
   maxWaitMs: 200,
   ...(instanceId === null ? {} : { instanceId }),
-  onAssigned: (partitions) => tell('assign', numbers(partitions)),
-  onRevoked: (partitions, lost) => tell(lost ? 'lost' : 'revoke', numbers(partitions)),
-})
+  onAssigned: (partitions: readonly TopicPartition[]) => tell('assign', numbers(partitions)),
+  onRevoked: (partitions: readonly TopicPartition[], lost: boolean) =>
+    tell(lost ? 'lost' : 'revoke', numbers(partitions)),
+}
+const options: GroupConsumerOptions =
+  variant === 'consumer'
+    ? { ...common, groupProtocol: 'consumer' }
+    : {
+        ...common,
+        assignors: [variant === 'cooperative' ? 'cooperative-sticky' : 'range'],
+        sessionTimeoutMs,
+        heartbeatIntervalMs: 500,
+      }
+const consumer = bus.consumer(topic, options)
 consumer.on('committed', ({ offsets }) => {
   for (const { partition, offset } of offsets) tell('commit', partition, offset)
 })

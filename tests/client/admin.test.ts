@@ -1,8 +1,5 @@
 import { expect, test } from 'vitest'
-import { startBus } from './test-bus.ts'
-
-/** What was changed is seen a moment later where the controller of the cluster tells its brokers. */
-const seen = <T>(look: () => Promise<T>) => expect.poll(look, { timeout: 10_000, interval: 5 })
+import { seen, startBus } from './test-bus.ts'
 
 test('topics are created, listed, described, extended and deleted', async () => {
   await using session = await startBus()

@@ -4,10 +4,17 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { GroupConsumer, GroupConsumerOptions, StreamBus } from '@streambus/client'
 import { eventually, startTestBroker, type TestBroker, type TestBrokerOptions } from 'streambus/testing'
-import { expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { GroupWatch, runMember, withClients } from './group-members.ts'
 import { committed, fill, gate } from './handling-setup.ts'
-import { collect, failureOf, startBus } from './test-bus.ts'
+import { collect, failureOf, needsStreamBus, startBus } from './test-bus.ts'
+
+beforeEach((context) => {
+  needsStreamBus(
+    context,
+    'its broker has faults on demand; tests/kafka/consumer-protocol.spec.ts is for Kafka',
+  )
+})
 
 const options = { group: 'g', groupProtocol: 'consumer' } as const
 const quick: TestBrokerOptions = {

@@ -1,6 +1,6 @@
 import { Broker, type BrokerOptions } from '@streambus/broker'
 import { type ConnectOptions, connect, type Message, type StreamBus } from '@streambus/client'
-import { inject, type TestContext } from 'vitest'
+import { expect, inject, type TestContext } from 'vitest'
 import type { KafkaUnderTest } from '../kafka/kafka-server.ts'
 import { KafkaNamespace } from '../kafka/namespace.ts'
 import { FlakyProxy } from './flaky-proxy.ts'
@@ -18,12 +18,14 @@ export interface BrokerUnderTest {
 const kafka = inject('kafka') as KafkaUnderTest | undefined
 let namespaces = 0
 
-/**
- * StreamBus in this process; or a namespace of the one Kafka, whose settings are those of `kafka-server.ts`: of the
- * options it takes only `advertise` and `autoCreateTopics`.
- */
+/** The last two are settings of the one Kafka: see `kafka-server.ts`. */
+const optionsOfNamespaces = new Set(['advertise', 'autoCreateTopics', 'groups', 'transactions'])
+
+/** StreamBus in this process; or a namespace of the one Kafka. */
 export async function startBroker(options: BrokerOptions = {}): Promise<BrokerUnderTest> {
   if (kafka === undefined) return await Broker.start({ port: 0, ...options })
+  const foreign = Object.keys(options).filter((name) => !optionsOfNamespaces.has(name))
+  if (foreign.length > 0) throw new Error(`Apache Kafka has no ${foreign}: see needsStreamBus`)
   const prefix = `${process.pid}-${++namespaces}-`
   const namespace = await KafkaNamespace.open(kafka.plaintext, prefix, options)
   return Object.assign(namespace, { clusterId: kafka.clusterId })
@@ -100,6 +102,11 @@ export async function settled(bus: StreamBus): Promise<void> {
   while ((await bus.admin.listTransactions()).some(isEnding)) {
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
+}
+
+/** What was changed is seen a moment later where the controller of the cluster tells its brokers. */
+export function seen<T>(look: () => Promise<T>) {
+  return expect.poll(look, { timeout: 10_000, interval: 5 })
 }
 
 export async function failureOf(promise: Promise<unknown>): Promise<{ code: string; message: string }> {

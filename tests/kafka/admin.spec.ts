@@ -116,7 +116,7 @@ test('brokers, all brokers, loggers, groups and client metrics have settings, to
   await expect
     .poll(() => admin.describeConfigs({ group }, { names: sessionTimeout }))
     .toMatchObject([{ value: '50000', isDefault: false, source: 'dynamic_group_config' }])
-  expect(await admin.listConfigResources('group')).toContain(group)
+  await expect.poll(() => admin.listConfigResources('group')).toContain(group)
 
   const clientMetrics = `admin-${process.pid}`
   await admin.alterConfigs({ clientMetrics }, { 'interval.ms': '60000', metrics: 'org.apache' })

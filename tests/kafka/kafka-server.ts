@@ -79,8 +79,8 @@ export default async function setUp(project: TestProject): Promise<() => Promise
       'allow.everyone.if.no.acl.found': 'true',
       'delegation.token.secret.key': 'a secret of the brokers',
       'log.dirs': ['data', 'more-data'].map((folder) => `${dataDir}/${folder}`).join(','),
-      // Tests write messages of 1970.
-      'log.retention.ms': '-1',
+      // Tests write messages of 1970, which are not to be deleted while they run.
+      'log.initial.task.delay.ms': '86400000',
       // What tests start StreamBus with.
       'group.min.session.timeout.ms': '100',
       'transaction.abort.timed.out.transaction.cleanup.interval.ms': '20',

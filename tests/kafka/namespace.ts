@@ -147,7 +147,12 @@ export class KafkaNamespace {
 
   #inwards(api: Api, body: unknown): unknown {
     const add = (name: string) => (name === '' || isInternal(name) ? name : this.#prefix + name)
-    const named = renamed(body, { name: add, message: (message) => message, address: (address) => address })
+    const named = renamed(body, {
+      name: add,
+      message: (message) => message,
+      pattern: (pattern) => (pattern === '' ? '' : `${this.#prefix}(?:${pattern})`),
+      address: (address) => address,
+    })
     if (api.key !== metadata.key || this.#options.autoCreateTopics !== false) return named
     return { ...(named as object), allowAutoTopicCreation: false }
   }
@@ -160,6 +165,7 @@ export class KafkaNamespace {
         return name.startsWith(this.#prefix) ? name.slice(this.#prefix.length) : foreign
       },
       message: (message) => message.replaceAll(this.#prefix, ''),
+      pattern: (pattern) => pattern,
       address: ({ host, port }) => (port > 0 ? advertise : { host, port }),
     })
   }
@@ -171,6 +177,8 @@ const foreign = Symbol('foreign')
 interface Renaming {
   name(name: string): string | typeof foreign
   message(message: string): string
+  /** A regular expression that names have to match from begin to end. */
+  pattern(pattern: string): string
   address(address: Address): Address
 }
 
@@ -198,7 +206,14 @@ function renamed(value: unknown, renaming: Renaming, field = ''): unknown {
       nameFields.has(key) ||
       (key === 'name' && topicLists.has(field)) ||
       (key === 'resourceName' && namedResources.has((value as { resourceType: number }).resourceType))
-    const other = holdsName ? renaming.name(one) : messageFields.has(key) ? renaming.message(one) : one
+    const other =
+      key === 'transactionalIdPattern'
+        ? renaming.pattern(one)
+        : holdsName
+          ? renaming.name(one)
+          : messageFields.has(key)
+            ? renaming.message(one)
+            : one
     if (other === foreign) return foreign
     copy[key] = other
   }
