@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { test } from 'vitest'
+import { startTestBroker } from 'streambus/testing'
+import { expect, test } from 'vitest'
 import { needsStreamBus } from './test-bus.ts'
 
 test('a member that leaves while it joins leaves no timer behind: its process ends', (context) => {
@@ -26,4 +27,21 @@ test('a member that leaves while it joins leaves no timer behind: its process en
     ['--import', 'tsx', '--conditions=streambus-source', '--input-type=module', '-e', script],
     { stdio: 'pipe', timeout: 50_000 },
   )
+})
+
+test('a consumer whose last commit is not answered is closed all the same, and says so', async (context) => {
+  needsStreamBus(context, 'its broker is told not to answer')
+  await using broker = await startTestBroker()
+  const bus = await broker.connect({ clientId: 'unheard', requestTimeoutMs: 300_000, retryTimeoutMs: 500 })
+  await bus.producer().send('t', 'x')
+  const consumer = bus.consumer('t', { group: 'g' })
+  const messages = consumer[Symbol.asyncIterator]()
+  await messages.next()
+  broker.faults.delay({ api: 'OffsetCommit', clientId: 'unheard', delayMs: 200_000 })
+  // The one before is not answered either.
+  const refused = expect(consumer.commit()).rejects.toMatchObject({ code: 'CLOSED' })
+  await expect(consumer.close()).rejects.toMatchObject({ code: 'REQUEST_TIMEOUT' })
+  await refused
+  const { admin } = await broker.connect()
+  expect((await admin.describeGroup('g')).members).toEqual([])
 })

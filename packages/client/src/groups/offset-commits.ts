@@ -1,7 +1,7 @@
 import { backoffMs, pause } from '../backoff.ts'
 import type { Cluster } from '../cluster.ts'
 import { isUncommitted, type Position, type Positions } from '../consumer/positions.ts'
-import { isStreamBusError, type StreamBusError } from '../errors.ts'
+import { isStreamBusError, StreamBusError } from '../errors.ts'
 import type { Coordinators } from './coordinators.ts'
 import type { GroupMembership } from './group-membership.ts'
 import { commitOffsets, type OffsetToCommit } from './group-offsets.ts'
@@ -32,7 +32,7 @@ export class OffsetCommits {
   readonly #intervalMs: number | undefined
   #last: Promise<void> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
-  #isStopped = false
+  readonly #stopping = new AbortController()
 
   constructor(
     cluster: Cluster,
@@ -56,7 +56,7 @@ export class OffsetCommits {
 
   /** Commits everything that is due when the interval is over. */
   schedule(): void {
-    if (this.#timer !== undefined || this.#intervalMs === undefined || this.#isStopped) return
+    if (this.#timer !== undefined || this.#intervalMs === undefined || this.#stopping.signal.aborted) return
     this.#timer = setTimeout(() => {
       this.commit(this.#positions.uncommitted)
         .catch((error: unknown) => this.#listener.fail(error as StreamBusError))
@@ -69,13 +69,25 @@ export class OffsetCommits {
 
   /** From now on only what is asked for is committed. */
   stop(): void {
-    this.#isStopped = true
+    this.#stopping.abort(new StreamBusError('CLOSED', 'The consumer was closed.'))
     clearTimeout(this.#timer)
   }
 
-  /** One commit after the other, so that an older one never overtakes a newer. */
+  /**
+   * One commit after the other, so that an older one never overtakes a newer. With `timeoutMs`, it is tried for so long
+   * also when the others have stopped, and then rejects with REQUEST_TIMEOUT, whatever it waits for.
+   */
   commit(positions: readonly Position[], timeoutMs?: number): Promise<void> {
-    return this.#inTurn(() => this.#commitNow(positions, ({ next }) => next, timeoutMs))
+    const committed = this.#inTurn(() => this.#commitNow(positions, ({ next }) => next, timeoutMs))
+    if (timeoutMs === undefined) return committed
+    return new Promise((resolve, reject) => {
+      const late = () => {
+        const message = `Group '${this.#group}' has not committed within ${timeoutMs} ms.`
+        reject(new StreamBusError('REQUEST_TIMEOUT', message))
+      }
+      const timer = setTimeout(late, timeoutMs)
+      committed.then(resolve, reject).finally(() => clearTimeout(timer))
+    })
   }
 
   /** Commits this offset, wherever the position is. */
@@ -110,7 +122,7 @@ export class OffsetCommits {
           this.#group,
           offsets,
           member,
-          timeoutMs === undefined ? {} : { timeoutMs },
+          timeoutMs === undefined ? { signal: this.#stopping.signal } : { timeoutMs },
         )
         due.forEach((position, index) => {
           position.committed = offsets[index]!.offset
@@ -126,7 +138,7 @@ export class OffsetCommits {
           this.#membership.lost(member.generation, 'UNKNOWN_MEMBER_ID')
         } else if (!passing.has(error.brokerError)) throw error
         // Whoever closes the consumer has its own last commit, which is bounded.
-        if (this.#isStopped && timeoutMs === undefined) throw error
+        if (this.#stopping.signal.aborted && timeoutMs === undefined) throw error
       }
       await pause(backoffMs(attempt, this.#cluster.settings.backoff))
     }
