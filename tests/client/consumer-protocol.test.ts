@@ -92,7 +92,8 @@ test('a member that is killed is replaced when its session is over', async () =>
   child.on('message', (count) => {
     ofChild = count as number
   })
-  await eventually(() => ofChild === 4)
+  // It takes a process to start, beside others.
+  await eventually(() => ofChild === 4, { timeoutMs: 30_000 })
   const watch = new GroupWatch()
   const member = runMember(await broker.connect(), 't', 'a', watch, options)
   await watch.until(() => watch.shares.a === 2)
