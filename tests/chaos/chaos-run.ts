@@ -22,8 +22,9 @@ const END_TIMEOUT_MS = 4 * STALL_BOUND_MS
 const POLL_MS = 50
 
 const groups: readonly GroupSpec[] = [
-  { topic: INPUT, group: 'eager', assignors: ['range'], order: 'partition' },
-  { topic: INPUT, group: 'cooperative', assignors: ['cooperative-sticky'], order: 'key' },
+  { topic: INPUT, group: 'eager', assignor: 'range', order: 'partition' },
+  { topic: INPUT, group: 'cooperative', assignor: 'cooperative-sticky', order: 'key' },
+  { topic: INPUT, group: 'broker-assigned', assignor: undefined, order: 'partition' },
 ]
 const PROCESSORS = 'processors'
 
@@ -62,12 +63,19 @@ export class ChaosRun {
 
   static async start(options: ChaosOptions): Promise<ChaosRun> {
     const proxy = await FlakyProxy.listen()
-    const interval = `transaction.abort.timed.out.transaction.cleanup.interval.ms=${timeouts.abortTimedOutInterval}`
+    const settings = {
+      'transaction.abort.timed.out.transaction.cleanup.interval.ms': timeouts.abortTimedOutInterval,
+      'group.consumer.heartbeat.interval.ms': timeouts.heartbeatInterval,
+      'group.consumer.session.timeout.ms': timeouts.session,
+    }
     const broker = new BrokerUnderTest({
       dataDir: options.dataDir,
       port: options.port,
       durability: 'fsync',
-      args: ['--advertise', proxy.address, '--set', interval],
+      args: [
+        ...['--advertise', proxy.address],
+        ...Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`]),
+      ],
     })
     await broker.start()
     proxy.forwardTo('127.0.0.1', options.port)
