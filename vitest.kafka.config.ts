@@ -9,7 +9,7 @@ export default mergeConfig(
     test: {
       include: ['tests/kafka/**/*.spec.ts', 'tests/client/**/*.test.ts'],
       globalSetup: 'tests/kafka/kafka-server.ts',
-      maxWorkers: 2,
+      maxWorkers: 3,
       reporters: ['default', leftOut],
     },
   }),
