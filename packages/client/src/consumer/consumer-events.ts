@@ -162,6 +162,14 @@ export class ConsumerEventEmitter {
     this.emit('stalled', stall)
   }
 
+  /**
+   * Where to begin is still to be found out. A topic that is not there may have been made a moment ago: it is waited
+   * for so briefly that this is no stall, and then it is an error.
+   */
+  slowStart(error: StreamBusError): void {
+    if (error.code !== 'UNKNOWN_TOPIC') this.stalled('start', { cause: 'start', error })
+  }
+
   recovered(key: unknown): void {
     const known = this.#stalls.get(key)
     if (known === undefined) return

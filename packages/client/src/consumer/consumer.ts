@@ -342,7 +342,7 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
     if (signal?.aborted) throw abortedError(signal)
     if (this.#opened) return
     this.#opened = true
-    const onRetry = (error: StreamBusError) => this.events.stalled('start', { cause: 'start', error })
+    const onRetry = (error: StreamBusError) => this.events.slowStart(error)
     const retry = { signal, onRetry }
     const assigned: TopicPartition[] = []
     for (const name of this.#topics) {

@@ -113,7 +113,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
       this.#offsetsLane,
       options,
       this.#fetchSettings.isolation,
-      (error) => this.#onSlowStart(error),
+      (error) => this.events.slowStart(error),
     )
     this.#membership = groupMembership(
       cluster,
@@ -481,7 +481,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   async #open(): Promise<void> {
     if (this.#opened) return
     const { signal } = this.#options
-    const onRetry = (error: StreamBusError) => this.#onSlowStart(error)
+    const onRetry = (error: StreamBusError) => this.events.slowStart(error)
     for (const name of this.#topics) await this.#cluster.topic(name, { signal, onRetry })
     this.events.recovered('start')
     this.#opened = true
@@ -603,10 +603,6 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     while (this.#hand !== undefined && this.#hand.state === 'leaving' && positions.includes(this.#hand)) {
       await new Promise<void>((resolve) => this.#handWaiters.push(resolve))
     }
-  }
-
-  #onSlowStart(error: StreamBusError): void {
-    this.events.stalled('start', { cause: 'start', error })
   }
 
   #fail(error: StreamBusError): void {
