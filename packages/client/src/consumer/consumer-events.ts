@@ -100,11 +100,15 @@ function reasonOf(stall: Stall): string {
   return `the handler has had offset ${message.offset} of ${placesOf([message])} for long (attempt ${attempt}).`
 }
 
+/** Where to begin is to be found out by then, or within a part of the time that it is tried for. */
+const slowStartMs = 1_000
+
 /** The listeners of one consumer, and which stalls they were told of. */
 export class ConsumerEventEmitter {
   readonly #cluster: Cluster
   readonly #group: string | null
   readonly #emitter = new EventEmitter()
+  #slowSinceMs: number | undefined
   readonly #stalls = new Map<unknown, { readonly stall: Stall; readonly sinceMs: number }>()
 
   /** @param group null where messages are read without one */
@@ -163,11 +167,20 @@ export class ConsumerEventEmitter {
   }
 
   /**
-   * Where to begin is still to be found out. A topic that is not there may have been made a moment ago: it is waited
-   * for so briefly that this is no stall, and then it is an error.
+   * Where to begin is still to be found out; told with each attempt. A topic that has just been made has no leader for
+   * a moment, or is not known everywhere: that is no stall. One that is not there at all is soon an error.
    */
   slowStart(error: StreamBusError): void {
-    if (error.code !== 'UNKNOWN_TOPIC') this.stalled('start', { cause: 'start', error })
+    const nowMs = performance.now()
+    this.#slowSinceMs ??= nowMs
+    const allowedMs = Math.min(slowStartMs, this.#cluster.settings.retryTimeoutMs / 4)
+    if (error.code === 'UNKNOWN_TOPIC' || nowMs - this.#slowSinceMs < allowedMs) return
+    this.stalled('start', { cause: 'start', error }, this.#slowSinceMs)
+  }
+
+  started(): void {
+    this.#slowSinceMs = undefined
+    this.recovered('start')
   }
 
   recovered(key: unknown): void {

@@ -357,7 +357,7 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
     const { isolation } = this.#settings
     const lane = this.#offsetsLane
     const ranges = await readingRanges(this.#cluster, lane, assigned, from, until === 'end', isolation, retry)
-    this.events.recovered('start')
+    this.events.started()
     if (signal?.aborted) throw abortedError(signal)
     if (this.#closing !== undefined) return
     this.#positions.add(assigned).forEach((position, index) => {

@@ -483,7 +483,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     const { signal } = this.#options
     const onRetry = (error: StreamBusError) => this.events.slowStart(error)
     for (const name of this.#topics) await this.#cluster.topic(name, { signal, onRetry })
-    this.events.recovered('start')
+    this.events.started()
     this.#opened = true
     if (this.#closing === undefined) this.#membership.start()
   }
@@ -549,7 +549,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   async #begin(partitions: readonly TopicPartition[]): Promise<ReadingRange[]> {
     const added = this.#positions.add(partitions)
     const ranges = await this.#places.rangesOf(added)
-    this.events.recovered('start')
+    this.events.started()
     return ranges.filter((range) => {
       const position = this.#positions.get(range)
       if (position === undefined || !added.includes(position) || position.state !== 'owned') return false
