@@ -139,6 +139,26 @@ test('what is used after close says so', async () => {
   expect(await failureOf(bus.admin.listTopics())).toMatchObject({ code: 'CLOSED' })
 })
 
+test('a consumer that was closed before it was read says so', async () => {
+  await using session = await startBus()
+  for (const consumer of [session.bus.consumer('t'), session.bus.consumer('t', { group: 'g' })]) {
+    await consumer.close()
+    expect(await failureOf(consumer.consume(() => {}))).toMatchObject({ code: 'CLOSED' })
+    expect(() => consumer[Symbol.asyncIterator]()).toThrow('The consumer was closed.')
+  }
+})
+
+test('dead letters do not go where they are read from', async () => {
+  await using session = await startBus()
+  const { bus } = session
+  const refused = { code: 'INVALID_ARGUMENT', message: expect.stringContaining("'t' itself") }
+  for (const consumer of [bus.consumer(['s', 't']), bus.consumer(['s', 't'], { group: 'g' })]) {
+    expect(await failureOf(consumer.consume(() => {}, { deadLetter: 't' }))).toMatchObject(refused)
+  }
+  const options = { from: ['s', 't'], to: 'u', group: 'g', deadLetter: 't' }
+  expect(() => bus.process(options, () => null)).toThrow(expect.objectContaining(refused))
+})
+
 test('every error code says what happened and what to do', () => {
   for (const [code, row] of Object.entries(errorTable)) {
     expect(code).toMatch(/^[A-Z_]+$/)

@@ -199,9 +199,13 @@ export class Cluster {
    * a moment, then UNKNOWN_TOPIC.
    *
    * @param options.create lets the broker create it, where the broker is set up to do so
+   * @param options.anew asks the broker in any case; others go on meanwhile with what was last seen
    */
-  async topic(name: string, options: RetryOptions & { create?: boolean } = {}): Promise<TopicInfo> {
-    const cached = this.cachedTopic(name)
+  async topic(
+    name: string,
+    options: RetryOptions & { create?: boolean; anew?: boolean } = {},
+  ): Promise<TopicInfo> {
+    const cached = options.anew ? undefined : this.cachedTopic(name)
     if (cached !== undefined) return cached
     const startedAtMs = performance.now()
     return await this.retrying(async () => {
@@ -280,9 +284,10 @@ export class Cluster {
     return topics
   }
 
-  /** Forgets a topic, so that the next use asks for it. */
-  forget(topic: string): void {
-    this.#topics.delete(topic)
+  /** Has the next use of a topic ask for it. Who reads or writes it goes on meanwhile with what was last seen. */
+  expire(topic: string): void {
+    const entry = this.#topics.get(topic)
+    if (entry !== undefined) this.#topics.set(topic, { ...entry, fetchedAtMs: Number.NEGATIVE_INFINITY })
   }
 
   /**

@@ -185,13 +185,11 @@ export class Admin {
 
   /** How many partitions a topic has. Rejects with UNKNOWN_TOPIC. */
   async partitionsOf(name: string, options: AdminOptions = {}): Promise<number> {
-    this.#cluster.forget(name)
     return (await this.#topic(name, options)).partitions.length
   }
 
   /** Rejects with UNKNOWN_TOPIC. */
   async describeTopic(name: string, options: AdminOptions = {}): Promise<TopicDescription> {
-    this.#cluster.forget(name)
     const topic = await this.#topic(name, options)
     const [described] = await this.describeTopics([topic], options)
     return { ...described!, configs: await this.describeConfigs(name, options) }
@@ -550,6 +548,6 @@ export class Admin {
   }
 
   #topic(name: string, options: AdminOptions): Promise<TopicInfo> {
-    return this.#requests.within(options, () => this.#cluster.topic(name, options))
+    return this.#requests.within(options, () => this.#cluster.topic(name, { ...options, anew: true }))
   }
 }

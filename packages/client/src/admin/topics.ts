@@ -73,7 +73,7 @@ export async function createEach(
         outcomes.set(topicKey(name), error)
         continue
       }
-      requests.cluster.forget(name)
+      requests.cluster.expire(name)
       outcomes.set(topicKey(name), {
         name,
         id: topicId === ZERO_UUID ? null : topicId,
@@ -116,7 +116,7 @@ export async function deleteEach(
       // Answers name a topic by its id, too, and one that was asked for by id by its name where there is one.
       const asked = open.find((topic) => (typeof topic === 'string' ? topic === name : topic.id === topicId))
       const reference = asked ?? name ?? { id: topicId }
-      if (errorCode === 0) requests.cluster.forget(name ?? '')
+      if (errorCode === 0) requests.cluster.expire(name ?? '')
       outcomes.set(
         referenceKey(reference),
         errorCode === 0 ? (name ?? topicId) : topicError(errorCode, reference, 'delete', errorMessage),
@@ -148,7 +148,7 @@ export async function extendTopic(
     )
   })
   onlyOne(await requests.each<string, undefined>([name], topicKey, options, attempt))
-  requests.cluster.forget(name)
+  requests.cluster.expire(name)
 }
 
 /** An error of a request about one topic. What is retriable elsewhere, that it is not known, is final here. */

@@ -1,5 +1,6 @@
 import type { Cluster } from '../cluster.ts'
 import { abortedError, StreamBusError } from '../errors.ts'
+import { checkDeadLetterTopic } from '../handling/dead-letters.ts'
 import { type HandleOptions, type Handler, handleSettings } from '../handling/handle-options.ts'
 import { HandlerRuns } from '../handling/handler-runs.ts'
 import { type TopicPartition, unknownPartition } from '../list-offsets.ts'
@@ -158,6 +159,7 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
    */
   async consume(handler: Handler, options: HandleOptions = {}): Promise<void> {
     const settings = handleSettings(options)
+    checkDeadLetterTopic(settings.deadLetter?.topic, this.#topics)
     if (settings.delayTopics !== undefined) {
       const message = 'Delay topics belong to a group: read as a member of one, or retry in place.'
       throw new StreamBusError('INVALID_ARGUMENT', message)
@@ -286,6 +288,7 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
     if (this.#started) {
       throw new StreamBusError('INVALID_ARGUMENT', 'A consumer can be iterated once; make another one.')
     }
+    if (this.#closing !== undefined) throw new StreamBusError('CLOSED', 'The consumer was closed.')
     this.#started = true
   }
 

@@ -10,6 +10,7 @@ import { ReadingControl, type ReadingOwner } from '../consumer/reading-control.t
 import type { SeekTarget } from '../consumer/seek.ts'
 import { checkStartPosition, type ReadingRange } from '../consumer/start-position.ts'
 import { abortedError, StreamBusError, sentenceOf } from '../errors.ts'
+import { checkDeadLetterTopic } from '../handling/dead-letters.ts'
 import { type DelayTopics, delayTopicsOf } from '../handling/delay-topics.ts'
 import { type HandleOptions, type Handler, handleSettings } from '../handling/handle-options.ts'
 import { HandlerRuns, type RunsOwner } from '../handling/handler-runs.ts'
@@ -275,6 +276,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
    */
   async consume(handler: Handler, options: HandleOptions = {}): Promise<void> {
     const settings = handleSettings(options)
+    checkDeadLetterTopic(settings.deadLetter?.topic, this.#topics)
     const delayTopics = delayTopicsOf(settings, this.#options, this.#topics)
     const runsOf = (owner: RunsOwner) => new HandlerRuns(handler, settings, { ...owner, delayTopics })
     await this.consumeBy(runsOf, delayTopics)
@@ -372,6 +374,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     if (this.#started) {
       throw new StreamBusError('INVALID_ARGUMENT', 'A consumer can be iterated once; make another one.')
     }
+    if (this.#closing !== undefined) throw new StreamBusError('CLOSED', 'The consumer was closed.')
     this.#started = true
   }
 

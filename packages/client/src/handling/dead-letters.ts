@@ -53,6 +53,13 @@ export interface Failure {
   readonly group: string | null
 }
 
+/** Throws INVALID_ARGUMENT where dead letters would be read again, and fail again, without end. */
+export function checkDeadLetterTopic(topic: string | undefined, read: readonly string[]): void {
+  if (topic === undefined || !read.includes(topic)) return
+  const message = `Dead letters of '${topic}' cannot go to '${topic}' itself: they would come again for ever.`
+  throw new StreamBusError('INVALID_ARGUMENT', message)
+}
+
 /** The dead letter of a message. */
 export function deadLetterFor(
   message: Message,

@@ -15,7 +15,7 @@ import { ConsumerEventEmitter } from '../consumer/consumer-events.ts'
 import { isStreamBusError, StreamBusError, type StreamBusErrorCode, sentenceOf } from '../errors.ts'
 import type { Coordinators } from '../groups/coordinators.ts'
 import { GroupConsumer } from '../groups/group-consumer.ts'
-import { deadLetterFailed, deadLetterFor } from '../handling/dead-letters.ts'
+import { checkDeadLetterTopic, deadLetterFailed, deadLetterFor } from '../handling/dead-letters.ts'
 import type { DeadLetterOptions } from '../handling/handle-options.ts'
 import type { TopicPartition } from '../list-offsets.ts'
 import type { Message } from '../message.ts'
@@ -95,6 +95,7 @@ export class Processor {
     this.#options = options
     this.#handler = handler
     this.#settings = processSettings(options)
+    checkDeadLetterTopic(this.#settings.deadLetter?.topic, [options.from].flat())
     this.#events = new ConsumerEventEmitter(cluster, options.group)
     this.#producer = this.#newProducer()
     try {

@@ -46,13 +46,16 @@ export async function describeGroup(name: string, given: GivenOptions): Promise<
     const group = await bus.admin.describeGroup(name)
     const partitions = await progressOf(bus, group)
     const lag = partitions.reduce((sum, one) => sum + (one.lag ?? 0), 0)
+    const committed = partitions.filter((one) => one.lag !== null)
+    const where = committed.length < partitions.length ? ' where it has committed' : ''
+    const behind = committed.length === 0 ? 'nothing committed' : `${counted(lag, 'message')} behind${where}`
     const { type, protocolType, state, assignor, coordinator, members } = group
     print(
       given,
       { group: name, type, protocol: protocolType, state, assignor, coordinator, lag, members, partitions },
       () =>
         [
-          `Group ${name}: ${state}, ${counted(members.length, 'member')}, ${counted(lag, 'message')} behind\n`,
+          `Group ${name}: ${state}, ${counted(members.length, 'member')}, ${behind}\n`,
           `Type ${type}, protocol ${protocolType || '-'}, assignor ${assignor ?? '-'}, `,
           `coordinator ${coordinator.id} (${coordinator.host}:${coordinator.port})\n`,
           members.length === 0
