@@ -2,7 +2,7 @@
 // and type declarations beside it. Third-party packages stay external; the ones a command does not
 // need are loaded lazily by the code itself.
 import { execFileSync } from 'node:child_process'
-import { readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, cpSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -64,4 +64,13 @@ for (const name of inDependencyOrder) {
       stdio: 'inherit',
     },
   )
+}
+// What npm shows and what an editor can open: the licence with every package, the pages with the one users install.
+for (const name of inDependencyOrder) {
+  copyFileSync(join(root, 'LICENSE'), join(root, 'packages', name, 'LICENSE'))
+}
+copyFileSync(join(root, 'README.md'), join(root, 'packages/streambus/README.md'))
+for (const folder of ['docs', 'compat']) {
+  rmSync(join(root, 'packages/streambus', folder), { recursive: true, force: true })
+  cpSync(join(root, folder), join(root, 'packages/streambus', folder), { recursive: true })
 }
