@@ -609,6 +609,8 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   }
 
   #fail(error: StreamBusError): void {
+    // What is given up because the consumer closes is no failure of it: its last commit tells what is missing.
+    if (this.#closing !== undefined && error.code === 'CLOSED') return
     this.#failure ??= error
     this.#commits.stop()
     this.#reader.fetcher.interrupt()
