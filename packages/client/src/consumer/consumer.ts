@@ -224,7 +224,10 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
     return this.#reading.lag()
   }
 
-  /** Ends the iteration. Handlers that run are told by their signal, and waited for up to `closeTimeoutMs`. */
+  /**
+   * Ends the iteration. Handlers that run are told by their signal, and waited for up to `closeTimeoutMs`. With
+   * `order: 'key'`, messages before one that was started are handled in that time, too.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#shutDown()
     return this.#closing
@@ -247,7 +250,8 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
     this.#reader.fetcher.close()
     this.#cluster.closeLane(this.#offsetsLane)
-    await this.#runs?.stop(this.#failure ?? new StreamBusError('CLOSED', 'The consumer was closed.'))
+    const reason = this.#failure ?? new StreamBusError('CLOSED', 'The consumer was closed.')
+    await this.#runs?.stop(reason, this.#failure === undefined)
   }
 
   /** Resolves when everything that was asked for is handled. */

@@ -357,7 +357,9 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
 
   /**
    * Ends the iteration: commits what was processed, and leaves the group. Rejects where the commit failed. Handlers that
-   * run are told by their signal, and waited for up to `closeTimeoutMs`.
+   * run are told by their signal, and waited for up to `closeTimeoutMs`. With `order: 'key'`, messages before one that
+   * was started are handled in that time, too, so that nothing that was handled comes again; unless one is left
+   * unhandled, or time runs out: then up to `maxAheadMessages` of a partition do.
    */
   close(): Promise<void> {
     this.#closing ??= this.#shutDown()
@@ -626,7 +628,8 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     fetcher.interrupt()
     await this.#beforeRevoke()
     this.#dropHand()
-    await this.#runs?.stop(this.#failure ?? new StreamBusError('CLOSED', 'The consumer was closed.'))
+    const reason = this.#failure ?? new StreamBusError('CLOSED', 'The consumer was closed.')
+    await this.#runs?.stop(reason, this.#failure === undefined)
     try {
       const fenced = this.#failure?.code === 'MEMBER_FENCED' || this.#cluster.isClosed
       if (this.#options.autoCommit !== false && !fenced) {

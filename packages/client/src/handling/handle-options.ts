@@ -60,8 +60,17 @@ export interface HandleOptions {
   /**
    * What stays in order: with `partition`, the messages of a partition are handled one after the other; with `key`,
    * those of a partition that have the same key, while others, and those without a key, overlap. Default `partition`.
+   *
+   * With `key`, messages behind one that is not handled may be handled already: after a crash, an error or the loss of
+   * a partition they come again, up to `maxAheadMessages` of each partition. A clean `close` handles what lies before
+   * them first.
    */
   order?: 'partition' | 'key'
+  /**
+   * How many messages behind the first of a partition that is not handled may be started, with `order: 'key'`. Those
+   * further ahead wait until that one is handled; this is also how many may come again. Default 1,000.
+   */
+  maxAheadMessages?: number
   /**
    * Tries a message again that the handler failed with; what comes after it in its order waits meanwhile. Default:
    * one attempt.
@@ -83,6 +92,7 @@ export interface HandleOptions {
 export interface HandleSettings {
   readonly concurrency: number
   readonly order: 'partition' | 'key'
+  readonly maxAheadMessages: number
   readonly attempts: number
   readonly backoff: Required<BackoffOptions>
   readonly retryIf: (error: unknown) => boolean
@@ -119,6 +129,7 @@ export function handleSettings(options: HandleOptions): HandleSettings {
   return {
     concurrency: count('concurrency', options.concurrency ?? 1),
     order,
+    maxAheadMessages: count('maxAheadMessages', options.maxAheadMessages ?? 1_000),
     attempts: retry === undefined ? 1 : count('retry.attempts', retry.attempts ?? 5),
     backoff: {
       initialMs: positive('retry.backoff.initialMs', initialMs),

@@ -5,9 +5,9 @@
  * What may be committed of a partition is what lies before the first message that is not handled, whatever else is
  * handled behind it: after a crash messages come again, and none is left out.
  *
- * Everything is bounded: what arrived and is not decoded, per partition and in all, decoded messages by `maxAhead` and
- * one batch per partition, handlers by `concurrency`. A partition that is stuck holds up no other: it has one of the
- * handlers, and nothing more is asked for of it.
+ * Everything is bounded: what arrived and is not decoded, per partition and in all, decoded messages by
+ * `maxAheadMessages` and one batch per partition, handlers by `concurrency`. A partition that is stuck holds up no
+ * other: it has one of the handlers, and nothing more is asked for of it.
  */
 import { backoffMs } from '../backoff.ts'
 import type { Cluster } from '../cluster.ts'
@@ -48,8 +48,6 @@ export interface RunsOwner {
   fail(error: StreamBusError): void
 }
 
-/** Decoded messages per partition from which on no further batch is decoded, where keys make an order. */
-const maxAhead = 1_000
 /** Timers take no longer. */
 const maxTimerMs = 2 ** 31 - 1
 
@@ -66,7 +64,6 @@ export class HandlerRuns implements PartitionRuns {
   /** Of dead letters, and of messages that are tried again later. */
   #producer: Producer | undefined
   #watch: NodeJS.Timeout | undefined
-  #isStopping = false
   /** What still runs was given up. */
   #isOver = false
 
@@ -119,7 +116,8 @@ export class HandlerRuns implements PartitionRuns {
     let lane = this.#lanes.get(key)
     if (lane === undefined || lane.isGone) {
       const isDelayed = this.#owner.delayTopics?.names.has(fetched.topic) ?? false
-      lane = new PartitionLane(fetched.range, this.#settings.order, lane, isDelayed)
+      const { order, maxAheadMessages } = this.#settings
+      lane = new PartitionLane(fetched.range, order, maxAheadMessages, lane, isDelayed)
       this.#lanes.set(key, lane)
     }
     lane.add(fetched, this.#owner.verifyChecksums)
@@ -169,13 +167,13 @@ export class HandlerRuns implements PartitionRuns {
     this.wake()
   }
 
-  /** Resolves when nothing runs of these any more; nothing is started meanwhile. */
+  /** Resolves when nothing runs of these any more, and nothing is left out before what was started. */
   async finish(partitions: readonly TopicPartition[]): Promise<void> {
     const lanes = this.#lanesOf(partitions)
-    for (const lane of lanes) lane.leave()
     for (const run of this.#runs) if (lanes.includes(run.lane)) run.end()
+    this.#fillGaps(lanes)
     this.wake()
-    while (!this.#isOver && lanes.some((lane) => lane.isBusy && !lane.isLost)) await this.change()
+    while (!this.#isOver && lanes.some((lane) => !lane.isLost && this.#isWorking(lane))) await this.change()
     this.#forget(lanes)
   }
 
@@ -193,13 +191,16 @@ export class HandlerRuns implements PartitionRuns {
   }
 
   /** Tells the handlers that run, and waits for them for a time; then they are given up. */
-  async stop(reason: StreamBusError): Promise<void> {
-    this.#isStopping = true
-    for (const lane of this.#lanes.values()) lane.leave()
+  async stop(reason: StreamBusError, isClean: boolean): Promise<void> {
+    const lanes = [...this.#lanes.values()]
     for (const run of this.#runs) run.abort(reason)
+    if (isClean) this.#fillGaps(lanes)
+    else for (const lane of lanes) lane.leave()
     const { closeTimeoutMs } = this.#settings
     const giveUp = () => {
       this.#isOver = true
+      // What was started after the others were told.
+      for (const run of this.#runs) run.abort(reason)
       this.wake()
     }
     const deadline = setTimeout(giveUp, Math.min(closeTimeoutMs, maxTimerMs))
@@ -221,6 +222,20 @@ export class HandlerRuns implements PartitionRuns {
 
   #lanesOf(partitions: readonly TopicPartition[]): PartitionLane[] {
     return partitions.map((one) => this.#lanes.get(keyOf(one))).filter((one) => one !== undefined)
+  }
+
+  /** Starts what lies before messages that were started, and nothing else of these. */
+  #fillGaps(lanes: readonly PartitionLane[]): void {
+    for (const lane of lanes) {
+      lane.leave(true)
+      this.#standInLine(lane)
+    }
+    this.#startAll()
+  }
+
+  /** True when something of a lane that is being left runs, or is still to be started. */
+  #isWorking(lane: PartitionLane): boolean {
+    return lane.isBusy || (lane.hasReady && lane.mayStart && this.#remaining > 0)
   }
 
   #forget(lanes: readonly PartitionLane[]): void {
@@ -245,7 +260,8 @@ export class HandlerRuns implements PartitionRuns {
   async #feed(lane: PartitionLane): Promise<void> {
     if (lane.isFeeding || lane.isLeaving) return
     lane.isFeeding = true
-    const wanted = this.#settings.order === 'partition' || lane.isDelayed ? 1 : maxAhead
+    const wanted =
+      this.#settings.order === 'partition' || lane.isDelayed ? 1 : this.#settings.maxAheadMessages + 1
     try {
       while (lane.held < wanted && !lane.isLeaving) {
         const reading = lane.readNext()
@@ -272,7 +288,7 @@ export class HandlerRuns implements PartitionRuns {
   }
 
   #startAll(): void {
-    while (this.#runs.size < this.#settings.concurrency && this.#remaining > 0 && !this.#isStopping) {
+    while (this.#runs.size < this.#settings.concurrency && this.#remaining > 0 && !this.#isOver) {
       const lane = this.#line.shift()
       if (lane === undefined) return
       lane.isInLine = false
@@ -295,6 +311,12 @@ export class HandlerRuns implements PartitionRuns {
     upcoming.notBeforeMs ??= nowMs + delayTopics.waitMs(upcoming.message)
     const waitMs = upcoming.notBeforeMs - nowMs
     if (waitMs <= 0) return false
+    if (lane.isLeaving) {
+      // Whoever reads on has the time.
+      lane.leave()
+      this.wake()
+      return true
+    }
     lane.wait(Math.min(Math.ceil(waitMs), maxTimerMs), () => {
       this.#standInLine(lane)
       this.#startAll()
@@ -306,6 +328,7 @@ export class HandlerRuns implements PartitionRuns {
   async #run(lane: PartitionLane, entry: LaneMessage): Promise<void> {
     const delayed = lane.isDelayed ? this.#owner.delayTopics?.read(entry.message) : undefined
     const run = new MessageRun(lane, entry, delayed)
+    if (lane.isLeaving) run.end()
     this.#runs.add(run)
     lane.running++
     this.#armWatch()
@@ -321,7 +344,7 @@ export class HandlerRuns implements PartitionRuns {
     if (isHandled) {
       const next = lane.complete(entry)
       if (next !== undefined && !lane.isGone) this.#owner.advanced(lane.range, next)
-    }
+    } else lane.leaveBehind(entry)
     // The lane after a seek has waited for this one.
     const current = this.#lanes.get(keyOf(lane.range))
     if (current !== undefined) {

@@ -6,6 +6,8 @@ import type { Message } from '../message.ts'
 /** A message between being read and everything before it being handled. */
 export interface LaneMessage {
   readonly message: Message
+  /** Its place among the messages of the lane. */
+  readonly index: number
   /** Where the partition goes on behind it. */
   nextOffset: number
   readonly key: string | undefined
@@ -34,7 +36,7 @@ export class PartitionLane {
   isPaused = false
   /** Nothing more is asked for while it holds as many bytes as it may. */
   isFull = false
-  /** Nothing more is started; what runs may end and count. */
+  /** Nothing more is read, and nothing is started but what `leave` says; what runs may end and count. */
   isLeaving = false
   /** What still runs does not count any more. */
   isGone = false
@@ -46,6 +48,7 @@ export class PartitionLane {
   /** Its messages wait until they are due. */
   readonly isDelayed: boolean
   readonly #order: 'partition' | 'key'
+  readonly #maxAhead: number
   /** What runs since before a seek: its handlers end before one of this lane starts. */
   readonly #predecessor: PartitionLane | undefined
   #alarm: NodeJS.Timeout | undefined
@@ -54,20 +57,31 @@ export class PartitionLane {
   #oldest: LaneMessage | undefined
   #newest: LaneMessage | undefined
   #held = 0
+  #appended = 0
+  /** In the order of the log: what is nearest to the first that is not handled goes first. */
   #ready: LaneMessage[] = []
+  /** Index behind the furthest that was started. */
+  #startedTo = 0
+  /** Index of the first that is not started any more. */
+  #end = Number.POSITIVE_INFINITY
   /** The last message of each key that is not handled. */
   readonly #lastOfKey = new Map<string, LaneMessage>()
 
-  /** @param before the lane this one takes the place of */
+  /**
+   * @param maxAhead how far behind the first message that is not handled one may lie and be started
+   * @param before the lane this one takes the place of
+   */
   constructor(
     range: ReadingRange,
     order: 'partition' | 'key',
+    maxAhead: number,
     before: PartitionLane | undefined,
     isDelayed: boolean,
   ) {
     this.range = range
     this.isDelayed = isDelayed
     this.#order = order
+    this.#maxAhead = maxAhead
     this.#predecessor = before === undefined || before.running > 0 ? before : before.#predecessor
     this.#readTo = range.start
   }
@@ -82,8 +96,10 @@ export class PartitionLane {
     return this.#readTo
   }
 
+  /** True when there is one whose turn it is, and not too far ahead. */
   get hasReady(): boolean {
-    return this.#ready.length > 0
+    const first = this.#ready[0]
+    return first !== undefined && first.index - (this.#oldest?.index ?? 0) <= this.#maxAhead
   }
 
   /** True while handlers of the partition run, those from before a seek included. */
@@ -92,7 +108,7 @@ export class PartitionLane {
   }
 
   get mayStart(): boolean {
-    return !this.isPaused && !this.isLeaving && (this.#predecessor?.running ?? 0) === 0
+    return !this.isPaused && (this.#predecessor?.running ?? 0) === 0
   }
 
   add(records: FetchedRecords, verifyChecksums: boolean): void {
@@ -106,12 +122,20 @@ export class PartitionLane {
     this.bytes = 0
   }
 
-  /** Starts nothing more. */
-  leave(): void {
+  /**
+   * Starts nothing more; or only what lies before one that was started, so that whoever reads on has nothing to handle
+   * again.
+   */
+  leave(fillsGaps = false): void {
     this.isLeaving = true
     clearTimeout(this.#alarm)
-    this.#ready = []
+    this.#startOnlyBefore(fillsGaps && !this.isPaused ? this.#startedTo : 0)
     this.dropFetched()
+  }
+
+  /** The message is left to whoever reads the partition next, and so is all that lies behind it. */
+  leaveBehind(entry: LaneMessage): void {
+    this.#startOnlyBefore(entry.index)
   }
 
   /** The next batch out of the bytes; undefined where there is none. */
@@ -148,7 +172,9 @@ export class PartitionLane {
 
   /** The next message whose turn it is; undefined while all of them wait for others. */
   take(): LaneMessage | undefined {
-    return this.#ready.shift()
+    const entry = this.#ready.shift()
+    if (entry !== undefined && entry.index >= this.#startedTo) this.#startedTo = entry.index + 1
+    return entry
   }
 
   /** Returns the offset everything is handled before, where that changed. */
@@ -156,7 +182,7 @@ export class PartitionLane {
     done.isHandled = true
     if (done.key !== undefined) {
       if (done.waiting === undefined) this.#lastOfKey.delete(done.key)
-      else if (!this.isLeaving) this.#ready.push(done.waiting)
+      else this.#addReady(done.waiting)
     }
     let next: number | undefined
     while (this.#oldest?.isHandled) {
@@ -171,6 +197,7 @@ export class PartitionLane {
   #append(message: Message): void {
     const entry: LaneMessage = {
       message,
+      index: this.#appended++,
       nextOffset: message.offset + 1,
       key: this.#order === 'partition' ? '' : message.key?.toString('latin1'),
       isHandled: false,
@@ -184,7 +211,31 @@ export class PartitionLane {
     this.#held++
     const last = entry.key === undefined ? undefined : this.#lastOfKey.get(entry.key)
     if (entry.key !== undefined) this.#lastOfKey.set(entry.key, entry)
-    if (last === undefined) this.#ready.push(entry)
+    if (last === undefined) this.#addReady(entry)
     else last.waiting = entry
+  }
+
+  #addReady(entry: LaneMessage): void {
+    if (entry.index >= this.#end) return
+    const ready = this.#ready
+    let low = 0
+    let high = ready.length
+    // What was just read goes to the end; what has waited for its key goes further ahead.
+    if (high === 0 || ready[high - 1]!.index < entry.index) {
+      ready.push(entry)
+      return
+    }
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (ready[middle]!.index < entry.index) low = middle + 1
+      else high = middle
+    }
+    ready.splice(low, 0, entry)
+  }
+
+  #startOnlyBefore(index: number): void {
+    if (index >= this.#end) return
+    this.#end = index
+    this.#ready = this.#ready.filter((entry) => entry.index < index)
   }
 }

@@ -26,10 +26,13 @@ export interface PartitionRuns {
   isIdle(partition: TopicPartition): boolean
   /** What is read of a partition counts no more, and what comes next is started when what runs has ended. */
   restart(partition: TopicPartition): void
-  /** Resolves when nothing runs of these any more; nothing is started meanwhile. */
+  /** Resolves when nothing runs of these any more, and nothing is left out before what was started. */
   finish(partitions: readonly TopicPartition[]): Promise<void>
   /** They belong to others: what becomes of what runs does not count. */
   drop(partitions: readonly TopicPartition[], reason: StreamBusError): void
-  /** Starts nothing more, and waits for what runs for a time; then that is given up. */
-  stop(reason: StreamBusError): Promise<void>
+  /**
+   * Waits for what runs for a time; then that is given up. Starts nothing more but, where the end is clean, what lies
+   * before something that was started.
+   */
+  stop(reason: StreamBusError, isClean: boolean): Promise<void>
 }
