@@ -183,6 +183,18 @@ test('on disk, the temporary folder is gone after the close, and a folder of the
   }
 })
 
+test.each([
+  [{ ondisk: true }, "startTestBroker has no option 'ondisk'; did you mean 'onDisk'?"],
+  [
+    { advertise: { host: 'a', port: 1 } },
+    "startTestBroker has no option 'advertise'; its options are onDisk, dataDir, clock, durability, cacheBytes, truncateDamaged, autoCreateTopics, defaultPartitions, maxFrameBytes, maxInFlightBytes, connectionIdleMs, maxConnections, maxPartitions, maxResponseBufferBytes, maxFetchSessions, transactions, shutdownTimeoutMs, groups, log.",
+  ],
+  [{ groups: 5 }, 'groups must be an object, not 5.'],
+  ['disk', 'The options of startTestBroker must be an object, not disk.'],
+])('options %j: there are no such options', async (options, message) => {
+  await expect(startTestBroker(options as never)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', message })
+})
+
 test('options that contradict each other are refused, and a start that fails leaves no folder', async () => {
   const before = temporaryFolders()
   await expect(startTestBroker({ onDisk: true, dataDir: '/tmp/x' })).rejects.toMatchObject({

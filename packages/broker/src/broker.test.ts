@@ -94,6 +94,28 @@ test.each([
   await expect(Broker.start({ port: 0, ...options })).rejects.toMatchObject({ code })
 })
 
+test.each([
+  [{ prt: 9092 }, 'There is no option prt; the nearest one is port.'],
+  [{ datadir: '/tmp/x' }, 'There is no option datadir; the nearest one is dataDir.'],
+  [
+    { groups: { maxMember: 3 } },
+    'There is no option groups.maxMember; the nearest one is groups.maxMembers.',
+  ],
+  [
+    { transactions: { maxTimeout: 3 } },
+    'There is no option transactions.maxTimeout; the nearest one is transactions.maxTimeoutMs.',
+  ],
+  [
+    { advertise: { host: 'a', prt: 1 } },
+    'There is no option advertise.prt; the nearest one is advertise.port.',
+  ],
+  [{ groups: 5 }, 'Option groups must be an object, not 5.'],
+  [9092, 'The options of a broker must be an object, not 9092.'],
+  [null, 'The options of a broker must be an object, not null.'],
+])('options %j: there are no such options', async (options, message) => {
+  await expect(Broker.start(options as never)).rejects.toMatchObject({ code: 'INVALID_OPTION', message })
+})
+
 test('a folder that another broker has open is refused, and its port is free again', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'streambus-broker-'))
   try {

@@ -3,6 +3,7 @@ import { BrokerError } from './broker-error.ts'
 import { type OwnedScheduler, SystemScheduler } from './coordinator/scheduler.ts'
 import { type GroupOptions, type ResolvedGroupOptions, resolveGroupOptions } from './groups/group-options.ts'
 import { type Logger, silentLogger } from './logger.ts'
+import { checkOptionNames } from './option-names.ts'
 import type { RequestInterceptor } from './request-interceptor.ts'
 import { MAX_PARTITIONS_PER_TOPIC } from './topics/partition-count.ts'
 import {
@@ -119,6 +120,7 @@ export interface ResolvedOptions {
 
 /** Fills in the defaults. Throws BrokerError INVALID_OPTION naming the option and what it may be. */
 export function resolveOptions(options: BrokerOptions): ResolvedOptions {
+  checkOptionNames(options)
   const integer = (name: keyof BrokerOptions, fallback: number, least: number, most: number): number => {
     const value = options[name] ?? fallback
     if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {

@@ -5,6 +5,16 @@ import { StreamBusError } from './errors.ts'
 import { Coordinators } from './groups/coordinators.ts'
 import { GroupConsumer } from './groups/group-consumer.ts'
 import type { GroupConsumerOptions } from './groups/group-consumer-options.ts'
+import {
+  checkConsumerOptions,
+  checkOptions,
+  checkProcessOptions,
+  checkTopicName,
+  checkTopicNames,
+  connectNames,
+  producerNames,
+  topicNames,
+} from './known-options.ts'
 import type { Metrics } from './observability/metrics.ts'
 import { traceWithOpenTelemetry } from './observability/open-telemetry.ts'
 import { type ConnectOptions, clientSettings } from './options.ts'
@@ -30,6 +40,7 @@ import {
  */
 export async function connect(to: string | readonly string[] | ConnectOptions = {}): Promise<StreamBus> {
   const options = isAddresses(to) ? { brokers: to } : to
+  checkOptions('connect', options, connectNames)
   const cluster = new Cluster(clientSettings(options))
   try {
     await cluster.connect(options.signal)
@@ -78,10 +89,13 @@ export class StreamBus {
     name: string,
     options?: TopicOptions<Value, Key, Input>,
   ): Topic<Value, Key, Input> {
+    checkTopicName(name)
+    if (options !== undefined) checkOptions('topic', options, topicNames)
     return new Topic(this, name, options)
   }
 
   #newProducer(options: ProducerOptions | TransactionalProducerOptions): Producer | TransactionalProducer {
+    checkOptions('producer', options, producerNames)
     if ('transactionTimeoutMs' in options && !('transactionalId' in options)) {
       const message = 'transactionTimeoutMs has no meaning without a transactionalId.'
       throw new StreamBusError('INVALID_ARGUMENT', message)
@@ -104,6 +118,8 @@ export class StreamBus {
     topics: string | readonly string[],
     options: ConsumerOptions | GroupConsumerOptions = {},
   ): Consumer | GroupConsumer {
+    checkTopicNames(topics)
+    checkConsumerOptions(options)
     if (!('group' in options)) return new Consumer(this.#cluster, topics, options)
     const consumer = new GroupConsumer(this.#cluster, this.#coordinators, topics, options, () =>
       this.#groupConsumers.delete(consumer),
@@ -124,6 +140,9 @@ export class StreamBus {
    * What the handler does elsewhere is not part of the transaction: after an abort its messages come again.
    */
   process(options: ProcessOptions, handler: ProcessHandler): Processor {
+    checkProcessOptions(options)
+    checkTopicNames(options.from)
+    if (options.to !== undefined) checkTopicName(options.to)
     const processor = new Processor(this.#cluster, this.#coordinators, options, handler, () =>
       this.#processors.delete(processor),
     )

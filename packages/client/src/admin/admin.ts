@@ -17,6 +17,7 @@ import {
   type OffsetToCommit,
   outsider,
 } from '../groups/group-offsets.ts'
+import { changeNames, checkOptions, createOneNames, newTopicNames } from '../known-options.ts'
 import {
   type FindOffsetsOptions,
   type FoundOffset,
@@ -152,11 +153,14 @@ export class Admin {
 
   /** Rejects with TOPIC_EXISTS, INVALID_TOPIC, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR or INVALID_CONFIG. */
   async createTopic(name: string, options: CreateTopicOptions & ChangeOptions = {}): Promise<CreatedTopic> {
+    checkOptions('createTopic', options, createOneNames)
     return onlyOne(await createEach(this.#requests, [{ ...options, name }], options))
   }
 
   /** In the order of the topics. Their errors are those of `createTopic`. */
   async createTopics(topics: readonly NewTopic[], options: ChangeOptions = {}): Promise<CreatedTopic[]> {
+    checkOptions('createTopics', options, changeNames)
+    for (const topic of topics) checkOptions('createTopics', topic, newTopicNames)
     return allSucceeded(topics, await createEach(this.#requests, topics, options))
   }
 

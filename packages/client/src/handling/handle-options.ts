@@ -1,5 +1,6 @@
 import type { BackoffOptions } from '../backoff.ts'
 import { StreamBusError } from '../errors.ts'
+import { checkHandleOptions } from '../known-options.ts'
 import type { Message } from '../message.ts'
 import { positive } from '../options.ts'
 
@@ -110,6 +111,7 @@ const throughTopics = { initialMs: 5_000, maxMs: 300_000, factor: 4 }
 
 /** Checks the options and fills in what was left out. */
 export function handleSettings(options: HandleOptions): HandleSettings {
+  checkHandleOptions(options)
   const { order = 'partition', retry, handlerTimeoutMs } = options
   if (order !== 'partition' && order !== 'key') {
     throw new StreamBusError(

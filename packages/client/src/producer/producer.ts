@@ -2,6 +2,7 @@ import type { WritableStream } from 'node:stream/web'
 import { type CompressionName, compressionNames, loadCodec } from '@streambus/protocol'
 import { type Cluster, closedError } from '../cluster.ts'
 import { StreamBusError, sentenceOf } from '../errors.ts'
+import { checkTopicName } from '../known-options.ts'
 import { unknownPartition } from '../list-offsets.ts'
 import {
   headerList,
@@ -291,6 +292,7 @@ export class Producer {
   #topicQueues(name: string): TopicQueues {
     let queues = this.#topics.get(name)
     if (queues === undefined) {
+      checkTopicName(name)
       queues = { name, queues: [], waiting: [], looking: false, sticky: 0, checkedAtMs: 0 }
       this.#topics.set(name, queues)
     }

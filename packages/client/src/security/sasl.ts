@@ -1,6 +1,7 @@
 /** Who the client is, for brokers that ask (SASL): the options, and the exchange of each mechanism. */
 import { type Api, saslAuthenticate, saslHandshake } from '@streambus/protocol'
 import { StreamBusError, sentenceOf } from '../errors.ts'
+import { checkOptions, saslNames } from '../known-options.ts'
 import { ScramClient, type ScramHash } from './scram.ts'
 
 export interface PasswordCredentials {
@@ -41,6 +42,7 @@ export function checkSaslOptions(options: SaslOptions): void {
   const fail = (message: string): never => {
     throw new StreamBusError('INVALID_ARGUMENT', message)
   }
+  checkOptions('sasl', options, saslNames)
   if (!mechanisms.includes(options.mechanism)) {
     fail(`sasl.mechanism can be ${mechanisms.join(', ')}, and is ${String(options.mechanism)}.`)
   }

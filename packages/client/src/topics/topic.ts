@@ -1,6 +1,7 @@
 import type { Consumer, ConsumerOptions } from '../consumer/consumer.ts'
 import type { GroupConsumer } from '../groups/group-consumer.ts'
 import type { GroupConsumerOptions } from '../groups/group-consumer-options.ts'
+import { checkConsumerOptions, invalidMessageNames } from '../known-options.ts'
 import type { SentMessage } from '../message.ts'
 import type { Producer, ProducerOptions } from '../producer/producer.ts'
 import { Format, type FormatOption } from './format.ts'
@@ -67,6 +68,7 @@ export class Topic<Value, Key = string, Input = Value> {
   consumer(
     options: (ConsumerOptions | GroupConsumerOptions) & InvalidMessageOptions = {},
   ): TypedConsumer<Value, Key, Consumer | GroupConsumer> {
+    checkConsumerOptions(options, invalidMessageNames)
     const { onInvalid, ...reading } = options
     const source =
       'group' in reading

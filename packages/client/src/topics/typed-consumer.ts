@@ -2,6 +2,7 @@ import type { Consumer } from '../consumer/consumer.ts'
 import { isStreamBusError, type StreamBusError } from '../errors.ts'
 import type { GroupConsumer } from '../groups/group-consumer.ts'
 import type { HandleOptions, HandlerContext } from '../handling/handle-options.ts'
+import { checkHandleOptions } from '../known-options.ts'
 import type { Message } from '../message.ts'
 import { type MessageFormat, type TypedMessage, typedMessage } from './typed-message.ts'
 
@@ -49,14 +50,15 @@ export class TypedConsumer<Value, Key, Source extends Consumer | GroupConsumer>
    * Gives each message to a handler, as `consume` of the source does. A message that is not of the topic's type is not
    * tried again: it goes to the dead letter topic, where there is one.
    */
-  consume(
+  async consume(
     handler: (message: TypedMessage<Value, Key>, context: HandlerContext) => unknown,
     options: HandleOptions = {},
   ): Promise<void> {
+    checkHandleOptions(options)
     const { retry } = options
     const retryIf = (error: unknown) =>
       !(isStreamBusError(error) && error.code === 'INVALID_MESSAGE') && (retry?.retryIf?.(error) ?? true)
-    return this.source.consume(
+    return await this.source.consume(
       async (raw, context) => {
         let message: TypedMessage<Value, Key>
         try {

@@ -16,6 +16,7 @@ import { type LogStore, MemoryLogStore } from '@streambus/storage'
 import { invalidArgument } from './arguments.ts'
 import { eventually } from './eventually.ts'
 import { FaultInjection, type Faults } from './faults.ts'
+import { checkOptionNames } from './option-names.ts'
 import { type ProducedMessage, readToEnd } from './produced.ts'
 import { type SnapshotOptions, snapshotOf, type TopicSnapshot } from './snapshot.ts'
 import { VirtualClock } from './virtual-clock.ts'
@@ -57,9 +58,10 @@ const BIND_PAUSE_MS = 50
  * Groups do not wait for members that may still come, and a transaction past its timeout is aborted within half a
  * second; on disk, an acknowledged message is with the operating system. Options that say otherwise win.
  *
- * Rejects as `Broker.start` does, and with INVALID_ARGUMENT where options contradict each other.
+ * Rejects as `Broker.start` does, and with INVALID_ARGUMENT where options contradict each other or have an unknown name.
  */
 export async function startTestBroker(options: TestBrokerOptions = {}): Promise<TestBroker> {
+  checkOptionNames(options)
   const { onDisk = false, dataDir, clock: time, ...brokerOptions } = options
   if (onDisk && dataDir !== undefined) {
     throw invalidArgument('onDisk is for a temporary folder: give either it or dataDir.')

@@ -1,0 +1,48 @@
+import { closest, distance } from 'fastest-levenshtein'
+import { invalidArgument } from './arguments.ts'
+import type { TestBrokerOptions } from './test-broker.ts'
+
+/** Typed by the interface, so that a name which is missing, or too many, does not compile. */
+const NAMES: Readonly<Record<keyof TestBrokerOptions, true>> = {
+  onDisk: true,
+  dataDir: true,
+  clock: true,
+  durability: true,
+  cacheBytes: true,
+  truncateDamaged: true,
+  autoCreateTopics: true,
+  defaultPartitions: true,
+  maxFrameBytes: true,
+  maxInFlightBytes: true,
+  connectionIdleMs: true,
+  maxConnections: true,
+  maxPartitions: true,
+  maxResponseBufferBytes: true,
+  maxFetchSessions: true,
+  transactions: true,
+  shutdownTimeoutMs: true,
+  groups: true,
+  log: true,
+}
+
+/** Throws INVALID_ARGUMENT. The names within `groups` and `transactions` are checked by the broker. */
+export function checkOptionNames(options: TestBrokerOptions): void {
+  checkObject('The options of startTestBroker', options)
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(NAMES, name))
+  if (unknown !== undefined) {
+    const shown = unknown.slice(0, 100)
+    const names = Object.keys(NAMES)
+    const near = closest(shown, names)
+    const hint =
+      distance(shown, near) > 2 ? `its options are ${names.join(', ')}.` : `did you mean '${near}'?`
+    throw invalidArgument(`startTestBroker has no option '${shown}'; ${hint}`)
+  }
+  const { groups = {}, transactions = {} } = options
+  checkObject('groups', groups)
+  checkObject('transactions', transactions)
+}
+
+function checkObject(subject: string, value: object): void {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return
+  throw invalidArgument(`${subject} must be an object, not ${String(value)}.`)
+}
