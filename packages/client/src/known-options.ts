@@ -137,6 +137,7 @@ const processNames: OptionNames<ProcessOptions> = {
 
 const handleNames: OptionNames<HandleOptions> = {
   concurrency: true,
+  maxAheadMessages: true,
   order: true,
   retry: true,
   deadLetter: true,
