@@ -62,6 +62,9 @@ export interface ConnectionServices {
 /** Requests of one connection in execution at once. Clients keep 5 to 100 in flight. */
 const MAX_OVERLAPPING_REQUESTS = 128
 
+/** How long a client has to close its end of a connection that the broker has ended. */
+const LINGER_MS = 500
+
 /** Why a socket is not read. */
 const PAUSED_FOR_QUEUE = 1
 const PAUSED_FOR_MEMORY = 2
@@ -104,6 +107,8 @@ export class Connection implements Requester, RequestMemoryHolder, ResponseHolde
   #framesSeen = 0
   #pumping = false
   #draining = false
+  /** Runs from the broker's end of the connection to the client's. */
+  #lingering: NodeJS.Timeout | undefined
   #closed = false
 
   constructor(
@@ -217,7 +222,7 @@ export class Connection implements Requester, RequestMemoryHolder, ResponseHolde
   }
 
   #onData(chunk: Buffer): void {
-    if (this.#closed) return
+    if (this.#closed || this.#lingering !== undefined) return
     const { memory } = this.#services
     this.#bytesMoved += chunk.byteLength
     this.#heldBytes += chunk.byteLength
@@ -343,7 +348,7 @@ export class Connection implements Requester, RequestMemoryHolder, ResponseHolde
   }
 
   #onEnd(): void {
-    if (this.#closed) return
+    if (this.#closed || this.#lingering !== undefined) return
     const { bufferedBytes } = this.#frames
     if (bufferedBytes > 0) {
       this.closeBecause(`it ended in the middle of a request, after ${bufferedBytes} bytes of it`)
@@ -353,6 +358,7 @@ export class Connection implements Requester, RequestMemoryHolder, ResponseHolde
   #onClose(): void {
     if (this.#closed) return
     this.#closed = true
+    clearTimeout(this.#lingering)
     this.#waiting?.abort()
     this.#writer.close()
     const { memory } = this.#services
@@ -371,8 +377,12 @@ export class Connection implements Requester, RequestMemoryHolder, ResponseHolde
     if (this.#executions.length > 0 || this.#queueHead < this.#queue.length) return
     if (this.#closed || this.#socket.writableEnded) return
     if (!this.#writer.isIdle) return
-    // What was written leaves first, then the client sees the end.
-    this.#socket.end(() => this.#socket.destroy())
+    // What was written leaves first, then the client sees the end. A socket that is destroyed with requests in it that
+    // nobody has read is reset, and takes answers along that the client has yet to read: so what it still sends is
+    // read and dropped until it has seen the end.
+    this.#socket.end()
+    this.#socket.resume()
+    this.#lingering = setTimeout(() => this.#socket.destroy(), LINGER_MS)
   }
 
   #pauseFor(reason: number): void {
