@@ -204,6 +204,35 @@ export interface MaintenanceBudget {
   maxBytes: number
 }
 
+/** How a topic's records are kept, as far as the engine has to know; the broker reads it from the topic's settings. */
+export interface KeepingPolicy {
+  /** Null: every record is kept until the log's start passes it. */
+  readonly compaction: CompactionPolicy | null
+  /** Most bytes of records of one log in a file of its own (Kafka's segment.bytes). */
+  readonly segmentBytes: number
+  /** Time after which a file that is being written counts as full for this log (segment.ms). */
+  readonly segmentMs: number
+}
+
+/** Only the last record of each key has to be kept (Kafka's cleanup.policy=compact). Times in milliseconds. */
+export interface CompactionPolicy {
+  /** Share of a log's bytes, 0 to 1, that no compaction has seen, from which on one is worth it. */
+  readonly minDirtyRatio: number
+  /** Records younger than this are left as they are. */
+  readonly minLagMs: number
+  /** Records older than this are compacted even where the share is smaller. */
+  readonly maxLagMs: number
+  /** How long a tombstone stays from when it was first compacted on. */
+  readonly deleteRetentionMs: number
+}
+
+export interface MaintenanceProgress {
+  /** Bytes read and written. */
+  readonly bytes: number
+  /** True: there is more to do now. */
+  readonly isMore: boolean
+}
+
 /**
  * Why storage refused. INVALID_TXN_STATE: a batch outside of a transaction, of a producer that has one open on
  * the log. TRANSACTION_COORDINATOR_FENCED: a marker whose coordinator epoch is below that of the producer's last
@@ -309,8 +338,14 @@ export interface LogStore {
   /** A range no caller of any process was or will be given. */
   allocateProducerIds(count: number): Promise<ProducerIdRange>
 
-  /** One bounded step of background work: gives back the space of deleted records. */
-  maintain(budget: MaintenanceBudget): Promise<void>
+  /**
+   * One bounded step of background work: gives back the space of deleted records. One call at a time. Without
+   * `policyOf` every record is kept that is not deleted.
+   */
+  maintain(
+    budget: MaintenanceBudget,
+    policyOf?: (topic: Topic) => KeepingPolicy,
+  ): Promise<MaintenanceProgress>
 
   /** Makes everything acknowledged durable and leaves a clean mark, so that the next start is fast. */
   close(): Promise<void>

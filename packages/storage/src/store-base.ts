@@ -5,10 +5,12 @@ import {
   type AppendBatch,
   type AppendResult,
   type Durability,
+  type KeepingPolicy,
   type LogId,
   type LogState,
   type LogStore,
   type MaintenanceBudget,
+  type MaintenanceProgress,
   type Offset,
   type OffsetAndTimestamp,
   type Ownership,
@@ -70,7 +72,10 @@ export abstract class StoreBase implements LogStore {
   abstract append(batches: readonly AppendBatch[]): Promise<AppendResult[]>
   abstract read(requests: readonly ReadRequest[], limits: ReadLimits): Promise<ReadResult[]>
   abstract offsetForTime(id: LogId, timestampMs: number | 'max'): Promise<OffsetAndTimestamp | null>
-  abstract maintain(budget: MaintenanceBudget): Promise<void>
+  abstract maintain(
+    budget: MaintenanceBudget,
+    policyOf?: (topic: Topic) => KeepingPolicy,
+  ): Promise<MaintenanceProgress>
   abstract close(): Promise<void>
 
   createTopic(spec: TopicSpec): Promise<Topic> {

@@ -8,6 +8,7 @@ import {
   type AppendResult,
   type LogId,
   type MaintenanceBudget,
+  type MaintenanceProgress,
   type Offset,
   type OffsetAndTimestamp,
   type ReadLimits,
@@ -399,11 +400,12 @@ export class LocalLogStore extends StoreBase {
   }
 
   /** Removes full files in which no log has anything left. */
-  maintain({ maxBytes }: MaintenanceBudget): Promise<void> {
+  async maintain({ maxBytes }: MaintenanceBudget): Promise<MaintenanceProgress> {
     const removal = this.#background.then(() => this.#removeDeadFiles(maxBytes))
     // A failure is the caller's to know; what comes after it in the background goes on.
     this.#background = removal.catch(() => undefined)
-    return removal
+    await removal
+    return { bytes: 0, isMore: false }
   }
 
   async #removeDeadFiles(maxBytes: number): Promise<void> {

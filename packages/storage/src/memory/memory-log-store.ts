@@ -6,6 +6,7 @@ import {
   type AppendBatch,
   type AppendResult,
   type LogId,
+  type MaintenanceProgress,
   type Offset,
   type OffsetAndTimestamp,
   type ReadLimits,
@@ -174,7 +175,9 @@ export class MemoryLogStore extends StoreBase {
   }
 
   /** There is nothing to do: what is gone has given its memory back at once. */
-  async maintain(): Promise<void> {}
+  async maintain(): Promise<MaintenanceProgress> {
+    return { bytes: 0, isMore: false }
+  }
 
   async close(): Promise<void> {
     this.#closed = true

@@ -4,6 +4,7 @@ import {
   type LogId,
   type LogState,
   type LogStore,
+  type MaintenanceProgress,
   type MemoryLogStore,
   type Offset,
   type OffsetAndTimestamp,
@@ -93,7 +94,9 @@ export class ReplayDisk implements LogStore {
     return Promise.reject(readOnly())
   }
 
-  async maintain(): Promise<void> {}
+  async maintain(): Promise<MaintenanceProgress> {
+    return { bytes: 0, isMore: false }
+  }
 
   async close(): Promise<void> {}
 }

@@ -4,6 +4,7 @@ import {
   type LogId,
   type LogState,
   type LogStore,
+  type MaintenanceProgress,
   type MemoryLogStore,
   type Offset,
   type OffsetAndTimestamp,
@@ -198,7 +199,7 @@ export class SimulatedDisk implements LogStore {
     return this.#durable.producers(id)
   }
 
-  async maintain(): Promise<void> {
+  async maintain(): Promise<MaintenanceProgress> {
     await this.#alive()
     return this.#durable.maintain()
   }
