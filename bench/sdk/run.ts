@@ -22,7 +22,7 @@ own, in turns, against one StreamBus broker. Prints medians (lowest–highest) a
   --write           put the tables into docs/sdk/PERFORMANCE.md`
 
 const THOUSAND = 1_000
-const ONE_BY_ONE = 3 * THOUSAND
+const ONE_BY_ONE = 10 * THOUSAND
 const BATCH_MESSAGES = 100
 const WORKER_TIMEOUT_MS = 300_000
 const LARGE_VALUE_BYTES = 1_000
@@ -37,11 +37,12 @@ const titles: Readonly<Record<ClientName, string>> = {
 }
 
 const cases = [
-  { name: 'one-by-one', title: '`await send()`, one after the other', goal: 1 },
-  { name: 'concurrent', title: '`send()` many at once', goal: 2 },
-  { name: 'batches', title: 'batches of 100', goal: 1.5 },
-  { name: 'consume', title: 'consume, as a group of one', goal: 2 },
+  { name: 'one-by-one', title: '`await send()`, one after the other', ratio: 1, perSecond: 0 },
+  { name: 'concurrent', title: '`send()` many at once', ratio: 2, perSecond: 500_000 },
+  { name: 'batches', title: 'batches of 100', ratio: 1.5, perSecond: 0 },
+  { name: 'consume', title: 'consume, as a group of one', ratio: 2, perSecond: 800_000 },
 ] as const
+const MAX_HEAP_MB = 100
 
 const { values } = parseArgs({
   options: {
@@ -98,7 +99,6 @@ async function main(): Promise<void> {
             batchMessages: BATCH_MESSAGES,
           },
           { kind: 'consume', group, ...toRead },
-          ...(round === 0 ? [{ kind: 'consume', group: `${group}-gigabyte`, ...gigabyte } as const] : []),
         ]
         const measured = await measure(node, name, broker.bootstrap, folder, tasks)
         console.log(
@@ -107,8 +107,11 @@ async function main(): Promise<void> {
         for (const [index, { name: caseName }] of cases.entries()) {
           note(name, caseName, measured[index]!.messagesPerSecond)
         }
-        const heap = measured[cases.length]?.maxHeapMb
-        if (heap !== undefined) note(name, 'heap', heap)
+        // In a process of its own: what the sending left behind is not the consumer's.
+        const large: Task = { kind: 'consume', group: `${group}-gigabyte`, ...gigabyte }
+        const [consumed] = await measure(node, name, broker.bootstrap, folder, [large])
+        note(name, 'gigabyte', consumed!.messagesPerSecond)
+        note(name, 'heap', consumed!.maxHeapMb!)
       }
     }
   } finally {
@@ -167,6 +170,10 @@ function figure(value: number): string {
   return Math.round(value).toLocaleString('en-US')
 }
 
+function yesOrNo(met: boolean): string {
+  return met ? 'yes' : '**no**'
+}
+
 function median(list: readonly number[]): number {
   const sorted = [...list].sort((a, b) => a - b)
   return sorted[sorted.length >> 1]!
@@ -188,21 +195,23 @@ function reportOf(results: ReadonlyMap<string, number[]>, run: Run): string {
     `| messages/s | ${clients.map((name) => titles[name]).join(' | ')} | × the fastest other | goal | met |`,
     '|---|---|---|---|---|---|---|',
   ]
-  for (const { name: measured, title, goal } of cases) {
+  const row = (measured: string, title: string, goal: { ratio: number; perSecond: number }): string => {
     const cells = clients.map((name) => {
       const list = of(name, measured)
       return `${figure(median(list))} (${figure(Math.min(...list))}–${figure(Math.max(...list))})`
     })
     const others = Math.max(...clients.slice(1).map((name) => median(of(name, measured))))
-    const ratio = median(of('streambus', measured)) / others
-    lines.push(
-      `| ${title} | ${cells.join(' | ')} | ${ratio.toFixed(2)} | ≥ ${goal} | ${ratio >= goal ? 'yes' : '**no**'} |`,
-    )
+    const ours = median(of('streambus', measured))
+    const asked = goal.perSecond > 0 ? `≥ ${goal.ratio} and ≥ ${figure(goal.perSecond)}/s` : `≥ ${goal.ratio}`
+    const met = ours / others >= goal.ratio && ours >= goal.perSecond
+    return `| ${title} | ${cells.join(' | ')} | ${(ours / others).toFixed(2)} | ${asked} | ${yesOrNo(met)} |`
   }
-  const heaps = clients.map((name) => `${Math.round(median(of(name, 'heap')))} MB`)
-  const heapMet = median(of('streambus', 'heap')) <= 100
+  for (const { name, title, ...goal } of cases) lines.push(row(name, title, goal))
+  lines.push(row('gigabyte', 'consume 1 GB in messages of 1,000 bytes', { ratio: 2, perSecond: 0 }))
+  const heaps = clients.map((name) => `${Math.round(Math.max(...of(name, 'heap')))} MB`)
+  const heapMet = Math.max(...of('streambus', 'heap')) <= MAX_HEAP_MB
   lines.push(
-    `| heap in use while 1 GB is consumed, at most | ${heaps.join(' | ')} | – | ≤ 100 MB | ${heapMet ? 'yes' : '**no**'} |`,
+    `| heap in use meanwhile, at most | ${heaps.join(' | ')} | – | ≤ ${MAX_HEAP_MB} MB | ${yesOrNo(heapMet)} |`,
   )
   return `${lines.join('\n')}\n`
 }

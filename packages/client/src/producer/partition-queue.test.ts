@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { SingleDelivery } from './delivery.ts'
+import { StreamBusError } from '../errors.ts'
+import { GroupDelivery, SingleDelivery } from './delivery.ts'
 import { Batch, PartitionQueue, recordBytes, sequenceAfter } from './partition-queue.ts'
 
 const limits = { maxBatchBytes: 100, lingerMs: 10, deliveryTimeoutMs: 1_000 }
@@ -90,4 +91,42 @@ test('the halves of a split batch take its sequence numbers', () => {
 test('sequence numbers start again at zero after 2^31 - 1', () => {
   expect(sequenceAfter(2 ** 31 - 1, 1)).toBe(0)
   expect(sequenceAfter(2 ** 31 - 2, 5)).toBe(3)
+})
+
+/** A record whose call waits for its batch. */
+function sendAlone(queue: PartitionQueue, value: string) {
+  const record = { key: null, value, headers: [], timestamp: 7, delivery: undefined, slot: 0 }
+  return queue.append(record, recordBytes(record)).sent()
+}
+
+test('calls that wait for their batch each get their own place in it, those of a group between them too', async () => {
+  const queue = new PartitionQueue('t', 0, { ...limits, maxBatchBytes: 1_000 })
+  const group = new GroupDelivery(2)
+  const grouped = { key: null, value: 'g', headers: [], timestamp: 7, delivery: group }
+  queue.append({ ...grouped, slot: 0 }, 20)
+  const first = sendAlone(queue, '1')
+  queue.append({ ...grouped, slot: 1 }, 20)
+  const rest = ['2', '3'].map((value) => sendAlone(queue, value))
+  take(queue).settle('t', 0, 40, -1)
+  const at = (offset: number) => ({ topic: 't', partition: 0, offset, timestamp: 7 })
+  expect(await group.promise).toEqual([at(40), at(42)])
+  expect(await Promise.all([first, ...rest])).toEqual([at(41), at(43), at(44)])
+})
+
+test('calls that wait for a batch that was split get what became of its halves', async () => {
+  const queue = new PartitionQueue('t', 0, { ...limits, maxBatchBytes: 1_000 })
+  const calls = ['1', '2', '3', '4'].map((value) => sendAlone(queue, value))
+  const settled = Promise.allSettled(calls)
+  const [first, second] = take(queue).split()
+  const [third, fourth] = second.split()
+  fourth.settle('t', 0, 10, 99)
+  first.settle('t', 0, 5, -1)
+  const tooLarge = new StreamBusError('MESSAGE_TOO_LARGE', 'The broker takes less.')
+  third.fail(tooLarge)
+  expect(await settled).toEqual([
+    { status: 'fulfilled', value: { topic: 't', partition: 0, offset: 5, timestamp: 7 } },
+    { status: 'fulfilled', value: { topic: 't', partition: 0, offset: 6, timestamp: 7 } },
+    { status: 'rejected', reason: tooLarge },
+    { status: 'fulfilled', value: { topic: 't', partition: 0, offset: 10, timestamp: 99 } },
+  ])
 })

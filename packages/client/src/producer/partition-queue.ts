@@ -7,6 +7,7 @@
  * batches, and no more than five are ever in flight) and answers with their first offset.
  */
 import type { StreamBusError } from '../errors.ts'
+import type { SentMessage } from '../message.ts'
 import type { Delivery } from './delivery.ts'
 
 export interface QueuedRecord {
@@ -15,8 +16,8 @@ export interface QueuedRecord {
   value: Uint8Array | string | null
   headers: readonly { readonly key: string; readonly value: Uint8Array | null }[]
   timestamp: number
-  /** The call it belongs to, and which of its messages it is. */
-  delivery: Delivery
+  /** The call it belongs to, and which of its messages it is; undefined where the call waits for the batch. */
+  delivery: Delivery | undefined
   slot: number
 }
 
@@ -40,6 +41,15 @@ export function recordBytes({ key, value, headers }: QueuedRecord): number {
   return bytes
 }
 
+interface Acknowledgement {
+  readonly topic: string
+  readonly partition: number
+  /** -1 where the broker does not tell. */
+  readonly baseOffset: number
+  /** Milliseconds since the Unix epoch; -1 where the messages keep their own time. */
+  readonly logAppendTimeMs: number
+}
+
 export class Batch {
   readonly records: QueuedRecord[] = []
   bytes = 0
@@ -50,6 +60,16 @@ export class Batch {
   sequencedBy: SequencedBy | undefined
   /** The batch as it goes over the wire; undefined until it is first sent, and when its numbers changed. */
   encoded: Uint8Array | undefined
+  #settled: Promise<void> | undefined
+  #resolve: (() => void) | undefined
+  #outcome: Acknowledgement | StreamBusError | undefined
+  /** What became of it, where it was too large: their outcomes are its own. */
+  #halves: readonly [Batch, Batch] | undefined
+  #next = 0
+  readonly #nextSent = (): SentMessage => {
+    while (this.records[this.#next]!.delivery !== undefined) this.#next++
+    return this.#sentAt(this.#next++)
+  }
 
   constructor(createdAtMs: number, deadlineMs: number) {
     this.createdAtMs = createdAtMs
@@ -61,20 +81,52 @@ export class Batch {
     this.bytes += bytes
   }
 
+  /**
+   * What the call waits for that sent the record added last, alone and without a `delivery`. It is a reaction to one
+   * promise of the batch, not a promise with functions of its own: half of the memory of a message in flight. That each
+   * gets its own answer rests on reactions running in the order they were added, which is that of the records.
+   */
+  sent(): Promise<SentMessage> {
+    return this.settled.then(this.#nextSent)
+  }
+
+  /** Resolves when the batch is acknowledged or has failed. */
+  get settled(): Promise<void> {
+    this.#settled ??= new Promise((resolve) => {
+      this.#resolve = resolve
+    })
+    return this.#settled
+  }
+
   settle(topic: string, partition: number, baseOffset: number, logAppendTimeMs: number): void {
+    this.#outcome = { topic, partition, baseOffset, logAppendTimeMs }
     for (let index = 0; index < this.records.length; index++) {
-      const { delivery, slot, timestamp } = this.records[index] as QueuedRecord
-      delivery.settle(slot, {
-        topic,
-        partition,
-        offset: baseOffset < 0 ? -1 : baseOffset + index,
-        timestamp: logAppendTimeMs >= 0 ? logAppendTimeMs : timestamp,
-      })
+      const { delivery, slot } = this.records[index] as QueuedRecord
+      delivery?.settle(slot, this.#sentAt(index))
     }
+    this.#resolve?.()
   }
 
   fail(error: StreamBusError): void {
-    for (const { delivery } of this.records) delivery.fail(error)
+    this.#outcome = error
+    for (const { delivery } of this.records) delivery?.fail(error)
+    this.#resolve?.()
+  }
+
+  #sentAt(index: number): SentMessage {
+    if (this.#halves !== undefined) {
+      const [first, second] = this.#halves
+      const middle = first.records.length
+      return index < middle ? first.#sentAt(index) : second.#sentAt(index - middle)
+    }
+    if (this.#outcome instanceof Error) throw this.#outcome
+    const { topic, partition, baseOffset, logAppendTimeMs } = this.#outcome as Acknowledgement
+    return {
+      topic,
+      partition,
+      offset: baseOffset < 0 ? -1 : baseOffset + index,
+      timestamp: logAppendTimeMs >= 0 ? logAppendTimeMs : this.records[index]!.timestamp,
+    }
   }
 
   /**
@@ -95,6 +147,8 @@ export class Batch {
       halves[0].sequencedBy = this.sequencedBy
       halves[1].sequencedBy = { ...this.sequencedBy, baseSequence: sequenceAfter(baseSequence, middle) }
     }
+    this.#halves = halves
+    void Promise.all(halves.map(({ settled }) => settled)).then(() => this.#resolve?.())
     return halves
   }
 }
@@ -144,7 +198,17 @@ export class PartitionQueue {
     return this.#open !== undefined && this.#open.bytes + bytes <= this.#limits.maxBatchBytes
   }
 
-  append(record: QueuedRecord, bytes: number): void {
+  /** The open batch takes no more. */
+  close(): void {
+    this.#open = undefined
+  }
+
+  isOpen(batch: Batch): boolean {
+    return batch === this.#open
+  }
+
+  /** The batch that the record is in. */
+  append(record: QueuedRecord, bytes: number): Batch {
     let batch = this.hasRoomFor(bytes) ? this.#open : undefined
     if (batch === undefined) {
       const nowMs = performance.now()
@@ -154,6 +218,7 @@ export class PartitionQueue {
     }
     batch.add(record, bytes)
     if (batch.bytes >= this.#limits.maxBatchBytes) this.#open = undefined
+    return batch
   }
 
   /**

@@ -11,7 +11,6 @@ import type { Cluster } from '../cluster.ts'
 import type { Connection } from '../connection.ts'
 import { brokerError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
 import { exactOffset } from '../list-offsets.ts'
-import type { Delivery } from './delivery.ts'
 import type { Batch, PartitionQueue, ProducerIdentity } from './partition-queue.ts'
 import type { ProducerSettings } from './producer.ts'
 import { allocateProducerId } from './producer-ids.ts'
@@ -113,11 +112,27 @@ export class ProduceSender {
     this.#schedule()
   }
 
-  /** What waits for an acknowledgement. */
-  *deliveries(): Generator<Delivery> {
+  /** What settles when what is not acknowledged yet is acknowledged or has failed. */
+  *outstanding(): Generator<Promise<unknown>> {
     for (const queue of this.#busy) {
-      for (const batch of queue.pending) for (const { delivery } of batch.records) yield delivery
+      for (const batch of queue.pending) {
+        yield batch.settled
+        for (const { delivery } of batch.records) if (delivery !== undefined) yield delivery.promise
+      }
     }
+  }
+
+  /**
+   * Sends the oldest batch of a partition now if it is full and a request can take it: the broker then works while the
+   * caller is still at its loop of `send`s.
+   */
+  sendFull(queue: PartitionQueue): void {
+    if (this.#closed || this.#transactional !== undefined) return
+    const nowMs = performance.now()
+    const batch = queue.next(nowMs, this.#maxInFlight, false)
+    if (batch === undefined || typeof batch === 'number' || queue.isOpen(batch)) return
+    const node = this.#readyNodeFor(queue, nowMs)
+    if (node !== undefined) this.#send(node, [{ queue, batch }])
   }
 
   /** Until the returned function is called, open batches leave without waiting for more. */
@@ -182,7 +197,7 @@ export class ProduceSender {
 
   /** One pass collects a request per broker; passes repeat while brokers take more. */
   #drain(): void {
-    const maxInFlight = this.#idempotent ? maxInFlightRequests : 1
+    const maxInFlight = this.#maxInFlight
     const lingering = this.#settings.lingerMs > 0 && this.#flushing === 0
     for (let sent = true; sent; ) {
       sent = false
@@ -198,11 +213,8 @@ export class ProduceSender {
           this.#scheduleAt(batch)
           continue
         }
-        if (this.#transactional !== undefined) {
-          if (!this.#isAdmitted(queue, this.#transactional.current)) continue
-        } else if (this.#idempotent && !this.#hasIdentity(queue)) continue
-        const node = this.#nodeFor(queue, nowMs)
-        if (node === undefined || node.inFlight >= maxInFlightRequests) continue
+        const node = this.#readyNodeFor(queue, nowMs)
+        if (node === undefined) continue
         const request = requests.get(node) ?? { shipments: [], bytes: 0 }
         if (request.shipments.length > 0 && request.bytes + batch.bytes > maxRequestBytes) continue
         request.shipments.push({ queue, batch })
@@ -217,6 +229,19 @@ export class ProduceSender {
         sent = true
       }
     }
+  }
+
+  get #maxInFlight(): number {
+    return this.#idempotent ? maxInFlightRequests : 1
+  }
+
+  /** The leader if a batch of this partition can go to it now. */
+  #readyNodeFor(queue: PartitionQueue, nowMs: number): Node | undefined {
+    if (this.#transactional !== undefined) {
+      if (!this.#isAdmitted(queue, this.#transactional.current)) return undefined
+    } else if (this.#idempotent && !this.#hasIdentity(queue)) return undefined
+    const node = this.#nodeFor(queue, nowMs)
+    return node === undefined || node.inFlight >= maxInFlightRequests ? undefined : node
   }
 
   /** The leader's connection if it can take requests now; otherwise sees to it that there will be one. */

@@ -127,14 +127,10 @@ export class Producer {
    */
   send(topic: string, value: Sendable, options: SendOptions = {}): Promise<SentMessage> {
     try {
-      const delivery = new SingleDelivery()
-      const record = queuedRecord(value, options, delivery, 0)
-      if (!channels.send.hasSubscribers) return this.#sendOne(topic, record, options.partition, delivery)
+      const record = queuedRecord(value, options, undefined, 0)
+      if (!channels.send.hasSubscribers) return this.#sendOne(topic, record, options.partition)
       const trace = { client: this.#cluster.metrics.client, topic, messages: [record] }
-      return channels.send.tracePromise(
-        async () => this.#sendOne(topic, record, options.partition, delivery),
-        trace,
-      )
+      return channels.send.tracePromise(async () => this.#sendOne(topic, record, options.partition), trace)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -181,9 +177,10 @@ export class Producer {
 
   /** Resolves when everything sent before this call is acknowledged or has failed. */
   async flush(): Promise<void> {
-    const deliveries = new Set<Delivery>(this.#sender.deliveries())
-    for (const { waiting } of this.#waiting) for (const { delivery } of waiting) deliveries.add(delivery)
-    const settled = Promise.allSettled([...deliveries].map(({ promise }) => promise))
+    const outstanding = new Set<Promise<unknown>>(this.#sender.outstanding())
+    for (const { waiting } of this.#waiting)
+      for (const { delivery } of waiting) outstanding.add(delivery.promise)
+    const settled = Promise.allSettled(outstanding)
     const release = this.#sender.hurry()
     try {
       await settled
@@ -228,20 +225,25 @@ export class Producer {
     this.#settings.compression = compression
   }
 
-  #sendOne(
-    topic: string,
-    record: QueuedRecord,
-    partition: number | undefined,
-    delivery: SingleDelivery,
-  ): Promise<SentMessage> {
+  #sendOne(topic: string, record: QueuedRecord, partition: number | undefined): Promise<SentMessage> {
     const queues = this.#topics.get(topic)
     const bytes = recordBytes(record)
     // Most calls find their topic known and room in the buffer, and need not stand in line.
     if (queues !== undefined && this.#takesAtOnce(queues, bytes)) {
-      this.#enqueue(queues, record, bytes, partition)
-    } else {
-      this.#admit(topic, [record], [partition], delivery)
+      const sticky = queues.queues[queues.sticky]!
+      const queue = this.#queueFor(queues, record, bytes, partition)
+      if (queue === undefined) throw unknownPartition(topic, partition as number, queues.queues.length)
+      const batch = this.#enqueue(queue, record, bytes)
+      const sent = batch.sent()
+      if (batch.records.length === 1) {
+        this.#sender.sendFull(sticky)
+        if (queue !== sticky) this.#sender.sendFull(queue)
+      }
+      return sent
     }
+    const delivery = new SingleDelivery()
+    record.delivery = delivery
+    this.#admit(topic, [record], [partition], delivery)
     return delivery.promise
   }
 
@@ -356,25 +358,32 @@ export class Producer {
       const record = records[admission.next] as QueuedRecord
       const bytes = recordBytes(record)
       if (!this.#hasRoomFor(bytes)) return false
-      this.#enqueue(topic, record, bytes, partitions[admission.next])
+      const partition = partitions[admission.next]
+      const queue = this.#queueFor(topic, record, bytes, partition)
+      if (queue !== undefined) this.#enqueue(queue, record, bytes)
+      else admission.delivery.fail(unknownPartition(topic.name, partition as number, topic.queues.length))
     }
     return true
   }
 
-  #enqueue(topic: TopicQueues, record: QueuedRecord, bytes: number, partition: number | undefined): void {
-    let queue = this.#queueFor(topic, record, bytes, partition)
-    // The time is asked for with each batch, not with each message.
-    if (!queue?.hasRoomFor(bytes) && this.#renewOldView(topic)) {
-      queue = this.#queueFor(topic, record, bytes, partition)
-    }
-    if (queue === undefined) {
-      record.delivery.fail(unknownPartition(topic.name, partition as number, topic.queues.length))
-      return
-    }
-    queue.append(record, bytes)
+  #enqueue(queue: PartitionQueue, record: QueuedRecord, bytes: number): Batch {
+    const batch = queue.append(record, bytes)
     this.#bufferedBytes += bytes
     this.#bufferedMessages++
     this.#sender.notify(queue)
+    return batch
+  }
+
+  #queueFor(
+    topic: TopicQueues,
+    record: QueuedRecord,
+    bytes: number,
+    partition: number | undefined,
+  ): PartitionQueue | undefined {
+    const queue = this.#chosenQueue(topic, record, bytes, partition)
+    // The time is asked for with each batch, not with each message.
+    if (queue?.hasRoomFor(bytes) || !this.#renewOldView(topic)) return queue
+    return this.#chosenQueue(topic, record, bytes, partition)
   }
 
   /**
@@ -394,7 +403,7 @@ export class Producer {
     return true
   }
 
-  #queueFor(
+  #chosenQueue(
     topic: TopicQueues,
     { key }: QueuedRecord,
     bytes: number,
@@ -402,7 +411,11 @@ export class Producer {
   ): PartitionQueue | undefined {
     if (partition !== undefined) return topic.queues[partition]
     if (key !== null) return topic.queues[partitionOfKey(key, topic.queues.length)]
-    if (!topic.queues[topic.sticky]!.hasRoomFor(bytes)) topic.sticky = this.#nextSticky(topic)
+    const sticky = topic.queues[topic.sticky]!
+    if (!sticky.hasRoomFor(bytes)) {
+      sticky.close()
+      topic.sticky = this.#nextSticky(topic)
+    }
     return topic.queues[topic.sticky]
   }
 
@@ -464,7 +477,7 @@ export class Producer {
 function queuedRecord(
   value: Sendable,
   options: SendOptions,
-  delivery: Delivery,
+  delivery: Delivery | undefined,
   slot: number,
   now?: number,
 ): QueuedRecord {
