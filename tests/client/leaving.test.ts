@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { startTestBroker } from 'streambus/testing'
+import { eventually, startTestBroker } from 'streambus/testing'
 import { expect, test } from 'vitest'
 import { needsStreamBus } from './test-bus.ts'
 
@@ -44,4 +44,28 @@ test('a consumer whose last commit is not answered is closed all the same, and s
   await refused
   const { admin } = await broker.connect()
   expect((await admin.describeGroup('g')).members).toEqual([])
+})
+
+test('a member goes on while the coordinator takes no commits for long, and commits when it does again', async (context) => {
+  needsStreamBus(context, 'its broker is told to refuse')
+  await using broker = await startTestBroker()
+  const warnings: string[] = []
+  const logger = { debug() {}, warn: (message: string) => warnings.push(message) }
+  const bus = await broker.connect({ clientId: 'patient', retryTimeoutMs: 50, retryBackoffMs: 1, logger })
+  const { admin } = await broker.connect()
+  const producer = bus.producer()
+  broker.faults.refuse({
+    api: 'OffsetCommit',
+    clientId: 'patient',
+    errorCode: 'COORDINATOR_LOAD_IN_PROGRESS',
+  })
+  const consumer = bus.consumer('t', { group: 'g', autoCommitIntervalMs: 5 })
+  const messages = consumer[Symbol.asyncIterator]()
+  for (let handled = 0; warnings.filter((warning) => /cannot commit/.test(warning)).length < 3; handled++) {
+    await producer.send('t', String(handled))
+    expect((await messages.next()).value?.text()).toBe(String(handled))
+  }
+  broker.faults.clear()
+  await eventually(async () => (await admin.fetchOffsets('g')).some(({ offset }) => offset > 0))
+  await consumer.close()
 })

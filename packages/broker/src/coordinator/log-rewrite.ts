@@ -37,9 +37,9 @@ export interface LogRewriteOptions {
   readonly logger: Logger
   /** Asked at every check: logs come and go with their owners. */
   readonly logs: () => Iterable<Rewritable>
-  /** A log is left alone up to this size. Default 4 MiB. */
+  /** A log is left alone up to this size. Default 1 MiB: some thousand commits. */
   readonly minBytes?: number
-  /** Default 30 s. */
+  /** Default 10 s. */
   readonly checkIntervalMs?: number
 }
 
@@ -60,8 +60,8 @@ export class LogRewrite {
 
   constructor(options: LogRewriteOptions) {
     this.#options = options
-    this.#minBytes = options.minBytes ?? 4 * 1024 * 1024
-    this.#checkIntervalMs = options.checkIntervalMs ?? 30_000
+    this.#minBytes = options.minBytes ?? 1024 * 1024
+    this.#checkIntervalMs = options.checkIntervalMs ?? 10_000
   }
 
   /** Checks at intervals from now on. */

@@ -583,7 +583,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
     await this.#beforeRevoke()
     await this.#handIsNot(leaving)
     await this.#runs?.finish(partitions)
-    if (this.#options.autoCommit !== false) await this.#commits.commit(leaving)
+    if (this.#options.autoCommit !== false) await this.#commits.commitIfReachable(leaving)
     this.#giveUp(partitions, false)
   }
 

@@ -58,7 +58,7 @@ export class OffsetCommits {
   schedule(): void {
     if (this.#timer !== undefined || this.#intervalMs === undefined || this.#stopping.signal.aborted) return
     this.#timer = setTimeout(() => {
-      this.commit(this.#positions.uncommitted)
+      this.commitIfReachable(this.#positions.uncommitted)
         .catch((error: unknown) => this.#listener.fail(error as StreamBusError))
         .finally(() => {
           this.#timer = undefined
@@ -88,6 +88,19 @@ export class OffsetCommits {
       const timer = setTimeout(late, timeoutMs)
       committed.then(resolve, reject).finally(() => clearTimeout(timer))
     })
+  }
+
+  /**
+   * What nobody asked for: where the coordinator is away for longer than a commit is tried, the messages are handled all
+   * the same, and those that stay uncommitted again, should this member go before it is back.
+   */
+  async commitIfReachable(positions: readonly Position[]): Promise<void> {
+    try {
+      await this.commit(positions)
+    } catch (error) {
+      if (!isStreamBusError(error) || !error.retriable) throw error
+      this.#cluster.settings.logger.warn(`${error.message} It is committed with what comes after it.`)
+    }
   }
 
   /** Commits this offset, wherever the position is. */
