@@ -6,6 +6,7 @@ import type { LogHead } from '../log-head.ts'
 import {
   type AppendBatch,
   type AppendResult,
+  type KeepingPolicy,
   type LogId,
   type MaintenanceBudget,
   type MaintenanceProgress,
@@ -15,10 +16,11 @@ import {
   type ReadRequest,
   type ReadResult,
   StorageError,
+  type Topic,
 } from '../log-store.ts'
 import { findRecordByTime } from '../record-by-time.ts'
 import { StoreBase } from '../store-base.ts'
-import type { StoreEvent } from '../store-state.ts'
+import type { Compacted, StoreEvent } from '../store-state.ts'
 import { BlockCache } from './block-cache.ts'
 import {
   CHECKPOINT_VERSION,
@@ -36,11 +38,14 @@ import { BATCH_FIELDS, decodeDirectory, encodeIndex } from './index-file.ts'
 import { LocalRecordBytes, type RecordSources, readFailed } from './local-record-bytes.ts'
 import { type LogFile, LogFileFactory, type WritableLogFile } from './log-files.ts'
 import { MAX_GROUP_BYTES } from './log-format.ts'
+import { Maintenance } from './maintenance.ts'
 import { nodeFileSystem } from './node-file-system.ts'
-import type { BatchSlice, OffsetIndex } from './offset-index.ts'
+import { type BatchSlice, bytesWithin, type OffsetIndex } from './offset-index.ts'
 import { ReadPlan } from './read-plan.ts'
 import { ReadSlots } from './read-slots.ts'
 import { type Recovered, recover } from './recovery.ts'
+import { RewritingBuffers } from './rewriting.ts'
+import type { WrittenSegment } from './segment-file.ts'
 import { TailRing } from './tail-ring.ts'
 
 /**
@@ -107,7 +112,13 @@ export class LocalLogStore extends StoreBase {
   readonly #sources: RecordSources
   readonly #supply: FileSupply
   readonly #commit: GroupCommit
+  /** Full log files, and segments. */
   readonly #fullFiles: LogFile[]
+  readonly #maintenance: Maintenance
+  /** Segments whose event is on its way to disk, by number. */
+  readonly #newSegments = new Map<number, WrittenSegment>()
+  /** Files whose place a segment has taken since the last checkpoint: they go when a checkpoint knows it. */
+  readonly #superseded = new Set<LogFile>()
   #currentFile: LogFile
   /** Files before this one are no longer needed for a recovery. */
   #checkpointFileNumber: number
@@ -150,6 +161,21 @@ export class LocalLogStore extends StoreBase {
       options.prepareFiles,
       current.file.number,
     )
+    this.#maintenance = new Maintenance({
+      rewriting: {
+        files,
+        index: recovered.index,
+        slots,
+        buffers: new RewritingBuffers(this.maxBatchBytes),
+        clock: options.clock,
+        logOf: (logId) => recovered.state.logs.get(logId),
+        nextSegmentNumber: () => recovered.state.nextSegmentNumber++,
+        addSegment: (segment, compaction) => this.#addSegment(segment, compaction),
+      },
+      state: recovered.state,
+      fileBytes: options.fileBytes,
+      files: recovered.fullFiles,
+    })
     this.#commit = new GroupCommit(
       {
         ring: this.#ring,
@@ -399,17 +425,24 @@ export class LocalLogStore extends StoreBase {
     return findRecordByTime(batch, timestampMs, log.leaderEpoch, log.startOffset)
   }
 
-  /** Removes full files in which no log has anything left. */
-  async maintain({ maxBytes }: MaintenanceBudget): Promise<MaintenanceProgress> {
+  /** Removes full files in which no log has anything left, and rewrites what is worth it. */
+  async maintain(
+    { maxBytes }: MaintenanceBudget,
+    policyOf?: (topic: Topic) => KeepingPolicy,
+  ): Promise<MaintenanceProgress> {
     const removal = this.#background.then(() => this.#removeDeadFiles(maxBytes))
     // A failure is the caller's to know; what comes after it in the background goes on.
     this.#background = removal.catch(() => undefined)
     await removal
-    return { bytes: 0, isMore: false }
+    const isIdle = policyOf === undefined || this.#closing !== null || this.#commit.failure !== null
+    return isIdle ? { bytes: 0, isMore: false } : await this.#maintenance.step(maxBytes, policyOf)
   }
 
   async #removeDeadFiles(maxBytes: number): Promise<void> {
-    const isDead = (file: LogFile) => file.liveLogs === 0 && file.number < this.#checkpointFileNumber
+    const isDead = (file: LogFile) =>
+      file.liveLogs === 0 &&
+      (file.isSegment || file.number < this.#checkpointFileNumber) &&
+      !this.#superseded.has(file)
     const dead = this.#fullFiles.filter(isDead)
     if (dead.length === 0) return
     // Else the power might fail, and the deletion that freed the files be undone without them.
@@ -418,6 +451,7 @@ export class LocalLogStore extends StoreBase {
     for (const file of dead) {
       if (freedBytes >= maxBytes) return
       this.#fullFiles.splice(this.#fullFiles.indexOf(file), 1)
+      if (file.isSegment) this.storeState.segments.delete(file.number)
       await file.remove()
       freedBytes += file.endPosition
     }
@@ -431,6 +465,7 @@ export class LocalLogStore extends StoreBase {
   async #close(): Promise<void> {
     this.waiters.close()
     try {
+      await this.#maintenance.stop()
       // One may read an index before it writes its event, which must not come after the file is closed: its
       // descriptor may be another file's by then.
       await this.changesMade()
@@ -470,6 +505,52 @@ export class LocalLogStore extends StoreBase {
     this.storeState.apply(event)
     this.#index.remove(deleted)
     if (event.type === 'log-start-advanced') this.#index.trim(event.logId, event.to)
+    if (event.type === 'segment-added') this.#segmentCounts(this.#newSegments.get(event.number)!)
+  }
+
+  /** The segment takes the place of what it covers in the moment in which that is durable. */
+  #addSegment(
+    segment: WrittenSegment,
+    compaction: { logId: LogId; cleanedTo: Offset } | null,
+  ): Promise<void> {
+    return this.inTurn(async () => {
+      const { number } = segment.file
+      const compacted = compaction === null ? null : await this.#compacted(segment, compaction)
+      this.#newSegments.set(number, segment)
+      try {
+        await this.commitEvent({ type: 'segment-added', number, compacted })
+      } finally {
+        this.#newSegments.delete(number)
+      }
+    })
+  }
+
+  async #compacted(
+    { logs: [rewritten] }: WrittenSegment,
+    { logId, cleanedTo }: { logId: LogId; cleanedTo: Offset },
+  ): Promise<Compacted | null> {
+    const log = this.storeState.logs.get(logId)
+    if (log === undefined || rewritten === undefined) return null
+    const { firstOffset, endOffset, batches } = rewritten
+    const before =
+      (await this.bytesBefore(log, endOffset)) -
+      (await this.bytesBefore(log, Math.max(firstOffset, log.startOffset)))
+    const after = bytesWithin(batches, log.startOffset, endOffset, endOffset)
+    return { logId, endOffset, cleanedTo, freedBytes: before - after }
+  }
+
+  #segmentCounts({ file, directory }: WrittenSegment): void {
+    const superseded = this.#fullFiles.filter(({ liveLogs }) => liveLogs > 0)
+    this.#fullFiles.push(file)
+    this.#index.addSegment(file, directory, ({ logId, endOffset }) => {
+      const log = this.storeState.logs.get(logId)
+      return log !== undefined && endOffset > log.startOffset
+    })
+    for (const old of superseded) if (old.liveLogs === 0) this.#superseded.add(old)
+    this.#inBackground('give back the space of what was rewritten', async () => {
+      await this.#checkpoint()
+      await this.#removeDeadFiles(Number.POSITIVE_INFINITY)
+    })
   }
 
   protected async bytesBefore(log: LogHead, to: Offset): Promise<number> {
@@ -509,9 +590,16 @@ export class LocalLogStore extends StoreBase {
       const bytes = encodeIndex(full.file.number, logs)
       await this.#fileSystem.replaceFile(full.file.indexPath, bytes)
       this.#index.persisted(full.file, decodeDirectory(bytes, full.file.number)!)
-      await this.#writeCheckpoint(await this.#durableCheckpoint())
+      await this.#checkpoint()
       await this.#removeDeadFiles(Number.POSITIVE_INFINITY)
     })
+  }
+
+  async #checkpoint(): Promise<void> {
+    // What is superseded by now is so in the checkpoint, too.
+    const superseded = [...this.#superseded]
+    await this.#writeCheckpoint(await this.#durableCheckpoint())
+    for (const file of superseded) this.#superseded.delete(file)
   }
 
   /** A checkpoint says that the log is on disk up to its end, so that is made true first. */
