@@ -9,9 +9,10 @@ import {
   recordSection,
 } from '@streambus/protocol'
 import type { Offset } from '../log-store.ts'
-import { type BatchFate, checkBatch, checkOffsetDelta, corruptBatch } from './checked-batch.ts'
+import { type BatchFate, checkBatch, corruptBatch } from './checked-batch.ts'
 import { rebasedTimestamps } from './delete-horizon.ts'
 import type { KeyOffsets } from './key-offsets.ts'
+import { RecordGroup } from './record-group.ts'
 
 /** What one pass of compaction over a log knows. The same for all of its batches. */
 export interface CompactionPass {
@@ -25,6 +26,9 @@ export interface CompactionPass {
   /** How long a tombstone stays after the pass that was the first to see it. */
   readonly deleteRetentionMs: number
 }
+
+/** Used again by every call: none of them waits for anything. */
+const group = new RecordGroup()
 
 const NO_PRODUCER = { transactional: false, producerId: -1, producerEpoch: -1, baseSequence: -1 } as const
 
@@ -45,7 +49,7 @@ const NO_PRODUCER = { transactional: false, producerId: -1, producerEpoch: -1, b
  * The batch keeps its codec, its timestamp type, its leader epoch and the range of offsets it covers, also where
  * its first or last record went. Records that stay are copied as they are. What was compressed is compressed
  * again only where something of it goes. Returns `batch` itself where nothing has to change, and null where no
- * record is left; else a view of new memory, which is as large as the batch was.
+ * record is left.
  *
  * Passes go from the front of the log to the back, over batches that all lie below the last stable offset: a
  * transaction's marker must never go before its records. The codec must be loaded (`loadCodecOf`). Throws
@@ -94,8 +98,8 @@ interface KeptRecords extends RecordSection {
 }
 
 /**
- * The records that stay. Where all do, that is the section itself; else they are copied, run by run, with room
- * for a header before them.
+ * The records that stay. Where all do, that is the section itself; else they are copied, run by run, to memory
+ * that is good until the next call.
  */
 function keptRecords(batch: Uint8Array, section: RecordSection, pass: CompactionPass): KeptRecords {
   const { map, knownUpTo, startOffset, nowMs } = pass
@@ -107,49 +111,53 @@ function keptRecords(batch: Uint8Array, section: RecordSection, pass: Compaction
     !batchHeader.hasDeleteHorizon(batch, 0) || nowMs < batchHeader.baseTimestamp(batch, 0)
   const cursor = new RecordCursor(bytes, start, end)
   let output: Uint8Array | null = null
-  let outputEnd = BATCH_HEADER_BYTES
+  let outputEnd = 0
   let runStart = start
   let count = 0
   let hasTombstones = false
   let maxTimestampDelta = Number.NEGATIVE_INFINITY
-  for (let i = 0, previousDelta = -1; i < recordCount; i++) {
-    const recordStart = cursor.position
-    cursor.next()
-    checkOffsetDelta(cursor, previousDelta, lastOffsetDelta)
-    previousDelta = cursor.offsetDelta
-    const { keyStart, keyLength } = cursor
-    const offset = baseOffset + previousDelta
-    const isTombstone = cursor.valueLength < 0
-    const stays =
-      offset >= startOffset &&
-      (offset >= knownUpTo ||
-        (keyLength >= 0 &&
-          (!isTombstone || tombstonesStay) &&
-          map.get(bytes, keyStart, keyStart + keyLength) <= offset))
-    if (stays) {
-      count++
-      if (isTombstone && keyLength >= 0) hasTombstones = true
-      if (cursor.timestampDelta > maxTimestampDelta) maxTimestampDelta = cursor.timestampDelta
-      continue
+  for (let done = 0, previousDelta = -1; done < recordCount; done += group.count) {
+    group.read(cursor, recordCount - done, previousDelta, lastOffsetDelta, map)
+    group.lookUp(map)
+    const { starts, offsetDeltas, timestampDeltas, hasKey, hasValue, knownOffsets } = group
+    previousDelta = offsetDeltas[group.count - 1]!
+    for (let i = 0; i < group.count; i++) {
+      const offset = baseOffset + offsetDeltas[i]!
+      const stays =
+        offset >= startOffset &&
+        (offset >= knownUpTo ||
+          (hasKey[i] === 1 && knownOffsets[i]! <= offset && (hasValue[i] === 1 || tombstonesStay)))
+      if (stays) {
+        count++
+        if (hasValue[i] === 0) hasTombstones = true
+        if (timestampDeltas[i]! > maxTimestampDelta) maxTimestampDelta = timestampDeltas[i]!
+        continue
+      }
+      if (starts[i]! > runStart) {
+        output ??= scratchOf(end - start)
+        outputEnd = copyRun(bytes, runStart, starts[i]!, output, outputEnd)
+      }
+      runStart = starts[i + 1]!
     }
-    if (recordStart > runStart) {
-      output ??= Buffer.allocUnsafe(BATCH_HEADER_BYTES + end - start)
-      outputEnd = copyRun(bytes, runStart, recordStart, output, outputEnd)
-    }
-    runStart = cursor.position
   }
   cursor.expectEnd()
   if (count === recordCount) return { bytes, start, end, count, hasTombstones, maxTimestampDelta }
-  output ??= Buffer.allocUnsafe(BATCH_HEADER_BYTES + end - runStart)
+  output ??= scratchOf(end - start)
   outputEnd = copyRun(bytes, runStart, end, output, outputEnd)
-  return {
-    bytes: output,
-    start: BATCH_HEADER_BYTES,
-    end: outputEnd,
-    count,
-    hasTombstones,
-    maxTimestampDelta,
-  }
+  return { bytes: output, start: 0, end: outputEnd, count, hasTombstones, maxTimestampDelta }
+}
+
+const MAX_SCRATCH_BYTES = 1024 ** 2
+let scratch = new Uint8Array(0)
+
+/**
+ * Memory for the records of one batch, until the next call. Kept for all but very large ones: new memory for each
+ * batch costs more than the copies.
+ */
+function scratchOf(byteLength: number): Uint8Array {
+  if (byteLength > MAX_SCRATCH_BYTES) return Buffer.allocUnsafe(byteLength)
+  if (byteLength > scratch.length) scratch = new Uint8Array(Math.min(2 * byteLength, MAX_SCRATCH_BYTES))
+  return scratch
 }
 
 /** Up to this length a loop costs less than a view and a native call. */
@@ -186,15 +194,12 @@ function maxTimestampOf(batch: Uint8Array, kept: KeptRecords): number | null {
   return Number.isSafeInteger(maxTimestamp) ? maxTimestamp : null
 }
 
-/** A batch with the header of another one and these records, which have room for a header before them. */
+/** A batch with the header of another one and these records. */
 function withRecords(batch: Uint8Array, { bytes, start, end }: RecordSection, codec: number): Uint8Array {
-  let compacted: Uint8Array
-  if (codec === 0) compacted = bytes.subarray(start - BATCH_HEADER_BYTES, end)
-  else {
-    const compressed = loadedCodec(codec).compress(bytes.subarray(start, end))
-    compacted = Buffer.allocUnsafe(BATCH_HEADER_BYTES + compressed.length)
-    compacted.set(compressed, BATCH_HEADER_BYTES)
-  }
+  const records = bytes.subarray(start, end)
+  const stored = codec === 0 ? records : loadedCodec(codec).compress(records)
+  const compacted = Buffer.allocUnsafe(BATCH_HEADER_BYTES + stored.length)
   compacted.set(batch.subarray(0, BATCH_HEADER_BYTES))
+  compacted.set(stored, BATCH_HEADER_BYTES)
   return compacted
 }

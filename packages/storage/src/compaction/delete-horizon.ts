@@ -1,5 +1,4 @@
 import {
-  BATCH_HEADER_BYTES,
   batchHeader,
   RecordCursor,
   type RecordSection,
@@ -22,8 +21,8 @@ const MAX_GROWTH_BYTES = 4 + 9
 const MAX_EXACT = 2 ** 52
 
 /**
- * The same records, their timestamps relative to `newBaseMs` instead of the batch's base, with room for a header
- * before them. Null where one cannot be written exactly: a producer took another unit than milliseconds.
+ * The same records, their timestamps relative to `newBaseMs` instead of the batch's base. Null where
+ * one cannot be written exactly: a producer took another unit than milliseconds.
  */
 export function rebasedTimestamps(
   section: RecordSection & { readonly count: number },
@@ -33,8 +32,8 @@ export function rebasedTimestamps(
   const { bytes, start, end, count } = section
   const shiftMs = oldBaseMs - newBaseMs
   const cursor = new RecordCursor(bytes, start, end)
-  const output = Buffer.allocUnsafe(BATCH_HEADER_BYTES + end - start + count * MAX_GROWTH_BYTES)
-  let at = BATCH_HEADER_BYTES
+  const output = Buffer.allocUnsafe(end - start + count * MAX_GROWTH_BYTES)
+  let at = 0
   for (let i = 0; i < count; i++) {
     const lengthStart = cursor.position
     cursor.next()
@@ -49,7 +48,7 @@ export function rebasedTimestamps(
     output.set(bytes.subarray(restStart, cursor.position), at)
     at += restBytes
   }
-  return { bytes: output, start: BATCH_HEADER_BYTES, end: at }
+  return { bytes: output, start: 0, end: at }
 }
 
 function isExact(value: number): boolean {

@@ -1,7 +1,12 @@
 import { batchHeader, RecordCursor, recordSection } from '@streambus/protocol'
 import type { Offset } from '../log-store.ts'
 import { type BatchFate, checkBatch, checkOffsetDelta, corruptBatch } from './checked-batch.ts'
+import { KEY_HASH_WORDS } from './key-hash.ts'
 import type { KeyOffsets } from './key-offsets.ts'
+import { RecordGroup } from './record-group.ts'
+
+/** Used again by every call: none of them waits for anything. */
+const group = new RecordGroup()
 
 /**
  * Puts the keys of one batch into the map, with their offsets. Gives the offset up to which the map knows every
@@ -35,15 +40,24 @@ export function fillKeyOffsets(
     }
     checked.expectEnd()
     const cursor = new RecordCursor(bytes, start, end)
-    for (let i = 0; i < count; i++) {
-      cursor.next()
-      const { keyStart, keyLength } = cursor
-      const offset = baseOffset + cursor.offsetDelta
-      if (keyLength < 0 || offset < fromOffset) continue
-      if (!map.put(bytes, keyStart, keyStart + keyLength, offset)) return offset
+    for (let done = 0; done < count; done += group.count) {
+      group.read(cursor, count - done, -1, lastOffsetDelta, map)
+      const full = putGroup(map, baseOffset, fromOffset)
+      if (full !== null) return full
     }
     return endOffset
   } catch (error) {
     throw corruptBatch(batch, error)
   }
+}
+
+/** The offset of the first record that has no room; null where all have. */
+function putGroup(map: KeyOffsets, baseOffset: Offset, fromOffset: Offset): Offset | null {
+  const { count, offsetDeltas, hasKey, hashes } = group
+  for (let i = 0; i < count; i++) {
+    const offset = baseOffset + offsetDeltas[i]!
+    if (hasKey[i] === 0 || offset < fromOffset) continue
+    if (!map.putHash(hashes, i * KEY_HASH_WORDS, offset)) return offset
+  }
+  return null
 }

@@ -3,7 +3,7 @@ import { hashKey } from './key-hash.ts'
 
 function hashOf(bytes: Uint8Array, seed: readonly number[] = [1, 2, 3, 4]): number[] {
   const into = new Int32Array(4)
-  hashKey(Int32Array.from(seed), bytes, 0, bytes.length, into)
+  hashKey(Int32Array.from(seed), bytes, 0, bytes.length, into, 0)
   return [...into]
 }
 
@@ -33,7 +33,7 @@ describe('hashKey', () => {
   it('does not depend on where in memory the key lies', () => {
     const padded = Buffer.from('xxxxxkeyyyy')
     const into = new Int32Array(4)
-    hashKey(Int32Array.from([1, 2, 3, 4]), padded, 5, 8, into)
+    hashKey(Int32Array.from([1, 2, 3, 4]), padded, 5, 8, into, 0)
     expect([...into]).toEqual(hashOf(Buffer.from('key')))
   })
 })

@@ -11,13 +11,17 @@
 /** Bytes of the secret. */
 export const KEY_HASH_SEED_BYTES = 16
 
-/** Writes the hash of `bytes` from `start` to before `end` into the four words of `into`. */
+/** Words of a hash. */
+export const KEY_HASH_WORDS = 4
+
+/** Writes the hash of `bytes` from `start` to before `end` into the four words of `into` at `at`. */
 export function hashKey(
   seed: Int32Array,
   bytes: Uint8Array,
   start: number,
   end: number,
   into: Int32Array,
+  at: number,
 ): void {
   let v0 = seed[0]!
   let v1 = seed[1]!
@@ -25,18 +29,22 @@ export function hashKey(
   let v3 = seed[3]!
   const length = end - start
   const wordsEnd = end - (length & 3)
-  let at = start
+  let position = start
   let isLast = false
   do {
     let word: number
-    if (at < wordsEnd) {
-      word = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
-      at += 4
+    if (position < wordsEnd) {
+      word =
+        bytes[position]! |
+        (bytes[position + 1]! << 8) |
+        (bytes[position + 2]! << 16) |
+        (bytes[position + 3]! << 24)
+      position += 4
     } else {
       word = length << 24
-      if (at + 2 < end) word |= bytes[at + 2]! << 16
-      if (at + 1 < end) word |= bytes[at + 1]! << 8
-      if (at < end) word |= bytes[at]!
+      if (position + 2 < end) word |= bytes[position + 2]! << 16
+      if (position + 1 < end) word |= bytes[position + 1]! << 8
+      if (position < end) word |= bytes[position]!
       isLast = true
     }
     v3 ^= word
@@ -65,8 +73,8 @@ export function hashKey(
     v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
     v2 = (v2 << 16) | (v2 >>> 16)
   }
-  into[0] = v0
-  into[1] = v1
-  into[2] = v2
-  into[3] = v3
+  into[at] = v0
+  into[at + 1] = v1
+  into[at + 2] = v2
+  into[at + 3] = v3
 }

@@ -1,5 +1,5 @@
 import type { Offset } from '../log-store.ts'
-import { hashKey, KEY_HASH_SEED_BYTES } from './key-hash.ts'
+import { hashKey, KEY_HASH_SEED_BYTES, KEY_HASH_WORDS } from './key-hash.ts'
 
 /** Four words of hash and the offset as a double. */
 const SLOT_BYTES = 24
@@ -22,7 +22,7 @@ export class KeyOffsets {
   readonly maxKeys: number
   readonly #slots: number
   readonly #seed: Int32Array
-  readonly #hash = new Int32Array(4)
+  readonly #hash = new Int32Array(KEY_HASH_WORDS)
   readonly #words: Int32Array
   /** The same memory. The third double of a slot is the offset plus 1, so that 0 says that the slot is free. */
   readonly #doubles: Float64Array
@@ -59,28 +59,45 @@ export class KeyOffsets {
    * offset of a key counts. False: the key is new and there is no room for it.
    */
   put(bytes: Uint8Array, start: number, end: number, offset: Offset): boolean {
-    const slot = this.#find(bytes, start, end)
-    const at = slot * DOUBLES + 2
-    const doubles = this.#doubles
-    const known = doubles[at]!
-    if (known === 0) {
-      if (this.#size === this.maxKeys) return false
-      this.#size++
-      const words = this.#words
-      const hash = this.#hash
-      const first = slot * WORDS
-      words[first] = hash[0]!
-      words[first + 1] = hash[1]!
-      words[first + 2] = hash[2]!
-      words[first + 3] = hash[3]!
-    } else if (known > offset) return true
-    doubles[at] = offset + 1
-    return true
+    this.hash(bytes, start, end, this.#hash, 0)
+    return this.putHash(this.#hash, 0, offset)
   }
 
   /** The greatest offset that was put for the key; -1 where there is none. */
   get(bytes: Uint8Array, start: number, end: number): Offset {
-    return this.#doubles[this.#find(bytes, start, end) * DOUBLES + 2]! - 1
+    this.hash(bytes, start, end, this.#hash, 0)
+    return this.getHash(this.#hash, 0)
+  }
+
+  /**
+   * The first half of `put` and `get`: writes the hash of a key into the four words of `hashes` at `at`. Whoever
+   * has many keys hashes some dozens of them first. Then the processor waits for the memory of several slots at
+   * once, which is most of the time a key takes in a large map.
+   */
+  hash(bytes: Uint8Array, start: number, end: number, hashes: Int32Array, at: number): void {
+    hashKey(this.#seed, bytes, start, end, hashes, at)
+  }
+
+  putHash(hashes: Int32Array, at: number, offset: Offset): boolean {
+    const slot = this.#find(hashes, at)
+    const doubles = this.#doubles
+    const known = doubles[slot * DOUBLES + 2]!
+    if (known === 0) {
+      if (this.#size === this.maxKeys) return false
+      this.#size++
+      const words = this.#words
+      const first = slot * WORDS
+      words[first] = hashes[at]!
+      words[first + 1] = hashes[at + 1]!
+      words[first + 2] = hashes[at + 2]!
+      words[first + 3] = hashes[at + 3]!
+    } else if (known > offset) return true
+    doubles[slot * DOUBLES + 2] = offset + 1
+    return true
+  }
+
+  getHash(hashes: Int32Array, at: number): Offset {
+    return this.#doubles[this.#find(hashes, at) * DOUBLES + 2]! - 1
   }
 
   /** Forgets all keys. */
@@ -89,14 +106,12 @@ export class KeyOffsets {
     this.#size = 0
   }
 
-  /** The slot of the key, or the free one where it belongs. Leaves the hash in `#hash`. */
-  #find(bytes: Uint8Array, start: number, end: number): number {
-    const hash = this.#hash
-    hashKey(this.#seed, bytes, start, end, hash)
-    const h0 = hash[0]!
-    const h1 = hash[1]!
-    const h2 = hash[2]!
-    const h3 = hash[3]!
+  /** The slot of the key, or the free one where it belongs. */
+  #find(hashes: Int32Array, at: number): number {
+    const h0 = hashes[at]!
+    const h1 = hashes[at + 1]!
+    const h2 = hashes[at + 2]!
+    const h3 = hashes[at + 3]!
     const words = this.#words
     const doubles = this.#doubles
     const slots = this.#slots
