@@ -16,8 +16,9 @@ import type { LogId } from '../log-store.ts'
  *                                 40  f64  bytes of batches
  * ```
  *
- * It holds nothing the log file does not, so a missing or damaged index is built again from the log file. It
- * is written once, by replacing the file atomically.
+ * Beside a log file it holds nothing the log file does not, so a missing or damaged index is built again from the log
+ * file. It is written once, by replacing the file atomically. A segment has its index in itself; there an entry of
+ * length 0 says that no batch is left from its offset to the next.
  */
 export const INDEX_VERSION = 1
 const MAGIC = 0x58494253

@@ -115,6 +115,8 @@ export class LocalLogStore extends StoreBase {
   /** Full log files, and segments. */
   readonly #fullFiles: LogFile[]
   readonly #maintenance: Maintenance
+  /** Full before its time, when something is written next. */
+  #fileToLeave: LogFile | null = null
   /** Segments whose event is on its way to disk, by number. */
   readonly #newSegments = new Map<number, WrittenSegment>()
   /** Files whose place a segment has taken since the last checkpoint: they go when a checkpoint knows it. */
@@ -175,6 +177,7 @@ export class LocalLogStore extends StoreBase {
       state: recovered.state,
       fileBytes: options.fileBytes,
       files: recovered.fullFiles,
+      leaveFile: () => this.#leaveFile(),
     })
     this.#commit = new GroupCommit(
       {
@@ -186,7 +189,7 @@ export class LocalLogStore extends StoreBase {
         durability: options.durability,
         clock: options.clock,
         nextFile: () => this.#supply.next(),
-        shouldLeave: (file) => this.#supply.hasBetterThan(file),
+        shouldLeave: (file) => file === this.#fileToLeave || this.#supply.hasBetterThan(file),
         onBatch: (batch, filePosition) => {
           const { log, baseOffset, byteLength, maxTimestampMs } = batch
           this.#index.add(log.id, baseOffset, filePosition, byteLength, maxTimestampMs)
@@ -508,6 +511,11 @@ export class LocalLogStore extends StoreBase {
     if (event.type === 'segment-added') this.#segmentCounts(this.#newSegments.get(event.number)!)
   }
 
+  async #leaveFile(): Promise<void> {
+    this.#fileToLeave = this.#currentFile
+    await this.commitEvent({ type: 'file-left' })
+  }
+
   /** The segment takes the place of what it covers in the moment in which that is durable. */
   #addSegment(
     segment: WrittenSegment,
@@ -586,6 +594,8 @@ export class LocalLogStore extends StoreBase {
     if (this.durability === 'os') this.#unsynced.add(full)
     this.#inBackground('write the index of a full log file', async () => {
       await this.#syncFull(full)
+      // What was prepared and will not be written to.
+      if (full.file.preparedBytes > full.file.endPosition) await full.handle.truncate(full.file.endPosition)
       await full.handle.close()
       const bytes = encodeIndex(full.file.number, logs)
       await this.#fileSystem.replaceFile(full.file.indexPath, bytes)

@@ -1,14 +1,26 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { type KeepingPolicy, type MaintenanceProgress, StorageError, type Topic } from '../log-store.ts'
+import { NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
+import type { LogHead } from '../log-head.ts'
+import {
+  type KeepingPolicy,
+  type LogId,
+  type MaintenanceProgress,
+  StorageError,
+  type Topic,
+} from '../log-store.ts'
 import type { StoreState } from '../store-state.ts'
+import { type CompactionJob, compact } from './compacting.ts'
 import { isNoRoom } from './file-system.ts'
 import type { LogFile } from './log-files.ts'
 import { merge } from './merging.ts'
+import type { SealedRange } from './offset-index.ts'
 import type { Rewriting, RewritingSteps } from './rewriting.ts'
 
 /**
  * What is rewritten next, and how far it has come: one job at a time, in steps, so that whoever calls decides how
  * much of the disk it may take. A job that was not finished when the store closes begins anew.
+ *
+ * Compaction comes first, that of the log with the largest share no pass has seen.
  *
  * Merging pays where reading does not go well or space is held for nothing, and where what is rewritten stays
  * (ADR 0007):
@@ -27,6 +39,8 @@ export interface MaintenanceOptions {
   readonly fileBytes: number
   /** Full log files and segments. */
   readonly files: readonly LogFile[]
+  /** Ends the file being written. */
+  leaveFile(): Promise<void>
 }
 
 /** What of a file is live. */
@@ -40,6 +54,8 @@ interface Content {
 
 interface Job {
   readonly inputs: readonly LogFile[]
+  /** Of a compaction. */
+  readonly logId: LogId | null
   readonly steps: RewritingSteps
 }
 
@@ -49,6 +65,8 @@ export class Maintenance {
   #stepping: Promise<unknown> = Promise.resolve()
   /** Files in which something is damaged: what is intact in them stays where it is. */
   readonly #damaged = new Set<LogFile>()
+  /** Logs that cannot be compacted, for they have a part in such a file, or a batch that cannot be read. */
+  readonly #damagedLogs = new Set<LogId>()
   /** What there was when there was nothing to merge. */
   #restingState = ''
   #isStopped = false
@@ -76,9 +94,9 @@ export class Maintenance {
     let bytes = 0
     while (!this.#isStopped) {
       if (bytes >= maxBytes) return { bytes, isMore: true }
-      this.#job ??= this.#nextJob(policyOf)
+      this.#job ??= await this.#nextJob(policyOf)
       if (this.#job === null) break
-      const { inputs, steps } = this.#job
+      const { inputs, logId, steps } = this.#job
       try {
         const { done, value } = await steps.next()
         if (done) this.#job = null
@@ -86,7 +104,10 @@ export class Maintenance {
       } catch (cause) {
         this.#job = null
         const error = asStorageError(cause)
-        if (error.code === 'READ_FAILED') for (const file of inputs) this.#damaged.add(file)
+        if (error.code === 'READ_FAILED' || error.code === 'CORRUPT_BATCH') {
+          if (logId !== null) this.#damagedLogs.add(logId)
+          else for (const file of inputs) this.#damaged.add(file)
+        }
         throw error
       }
       await turn()
@@ -94,9 +115,59 @@ export class Maintenance {
     return { bytes, isMore: false }
   }
 
-  #nextJob(policyOf: (topic: Topic) => KeepingPolicy): Job | null {
+  async #nextJob(policyOf: (topic: Topic) => KeepingPolicy): Promise<Job | null> {
+    const { rewriting, leaveFile } = this.#options
+    if (this.#shouldLeaveFile(policyOf)) await leaveFile()
+    const compaction = this.#logToCompact(policyOf)
+    if (compaction !== null) {
+      return { inputs: [], logId: compaction.logId, steps: compact(compaction, rewriting) }
+    }
     const inputs = this.#filesToMerge(policyOf)
-    return inputs === null ? null : { inputs, steps: merge(inputs, this.#options.rewriting) }
+    return inputs === null ? null : { inputs, logId: null, steps: merge(inputs, rewriting) }
+  }
+
+  /** What is in the file being written cannot be compacted before the file is full. */
+  #shouldLeaveFile(policyOf: (topic: Topic) => KeepingPolicy): boolean {
+    const { rewriting, state } = this.#options
+    const nowMs = rewriting.clock()
+    for (const topic of state.topics.all()) {
+      const { compaction, segmentBytes, segmentMs } = policyOf(topic)
+      if (compaction === null) continue
+      const maxAgeMs = Math.min(segmentMs, compaction.maxLagMs)
+      for (const logId of topic.logs) {
+        const active = rewriting.index.activeOf(logId)
+        if (active === null) continue
+        if (active.sizeBytes >= segmentBytes || ageMs(active.sinceMs, nowMs) >= maxAgeMs) return true
+      }
+    }
+    return false
+  }
+
+  #logToCompact(policyOf: (topic: Topic) => KeepingPolicy): CompactionJob | null {
+    const { rewriting, state } = this.#options
+    const nowMs = rewriting.clock()
+    let best: CompactionJob | null = null
+    let bestRatio = 0
+    for (const topic of state.topics.all()) {
+      const { compaction: policy, segmentBytes } = policyOf(topic)
+      if (policy === null) continue
+      for (const logId of topic.logs) {
+        const log = state.logs.get(logId)
+        if (log === undefined || this.#damagedLogs.has(logId)) continue
+        const ranges = rangesToCompact(rewriting.index.rangesOf(logId), log, nowMs - policy.minLagMs)
+        const dirty = ranges.filter(({ directory }) => directory.endOffset > log.cleanedTo)
+        const dirtyBytes = bytesOf(dirty)
+        const ratio = dirtyBytes / bytesOf(ranges)
+        const isLate = dirty.some(({ directory }) => ageMs(directory.maxTimestampMs, nowMs) > policy.maxLagMs)
+        if (dirtyBytes === 0 || (ratio < policy.minDirtyRatio && !isLate)) continue
+        // What may not wait comes before what is worth most.
+        const urgency = isLate ? 1 + ratio : ratio
+        if (urgency <= bestRatio) continue
+        bestRatio = urgency
+        best = { logId, ranges, policy, segmentBytes }
+      }
+    }
+    return best
   }
 
   #filesToMerge(policyOf: (topic: Topic) => KeepingPolicy): LogFile[] | null {
@@ -149,12 +220,29 @@ export class Maintenance {
         contents.set(file, content)
         content.liveBytes += sizeBytes
         content.largestBytes = Math.max(content.largestBytes, sizeBytes)
-        const ageMs = Number.isFinite(maxTimestampMs) ? nowMs - maxTimestampMs : 0
-        if (retentionMs - ageMs >= MIN_REMAINING_MS) content.lastingBytes += sizeBytes
+        if (retentionMs - ageMs(maxTimestampMs, nowMs) >= MIN_REMAINING_MS) content.lastingBytes += sizeBytes
       }
     }
     return contents
   }
+}
+
+/** From the start of the log on: what is decided, and older than `olderThanMs`. */
+function rangesToCompact(ranges: readonly SealedRange[], log: LogHead, olderThanMs: number): SealedRange[] {
+  const { lastStableOffset } = log
+  const end = ranges.findIndex(
+    ({ directory }) => directory.endOffset > lastStableOffset || directory.maxTimestampMs > olderThanMs,
+  )
+  return end < 0 ? [...ranges] : ranges.slice(0, end)
+}
+
+/** Records without a timestamp are never old. */
+function ageMs(timestampMs: number, nowMs: number): number {
+  return timestampMs === NO_TIMESTAMP_MS ? 0 : nowMs - timestampMs
+}
+
+function bytesOf(ranges: readonly SealedRange[]): number {
+  return ranges.reduce((bytes, { directory }) => bytes + directory.sizeBytes, 0)
 }
 
 /** Segments have each log's batches together. */

@@ -150,9 +150,10 @@ export class OffsetIndex {
     return this.#sealed.keys()
   }
 
-  /** What the file being written has of a log: bytes of batches, or 0. */
-  activeBytesOf(logId: LogId): number {
-    return this.#active.get(logId)?.sizeBytes ?? 0
+  /** What the file being written has of a log: bytes of batches, and the time of the first; null where it has none. */
+  activeOf(logId: LogId): { readonly sizeBytes: number; readonly sinceMs: number } | null {
+    const active = this.#active.get(logId)
+    return active === undefined ? null : { sizeBytes: active.sizeBytes, sinceMs: active.fields[3]! }
   }
 
   /** The batches of a range: four numbers for each, as in `BatchSlice`. */

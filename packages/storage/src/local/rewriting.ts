@@ -133,6 +133,7 @@ export async function* gather(
       const startOffset = logOf(logId)?.startOffset ?? Number.POSITIVE_INFINITY
       if ((fields[at + BATCH_FIELDS] ?? endOffset) <= startOffset) continue
       const byteLength = fields[at + 2]!
+      if (byteLength === 0) continue
       if (filled + byteLength > memory.byteLength) yield* window()
       places.push({ range, baseOffset: fields[at]!, position: fields[at + 1]!, byteLength, target: filled })
       filled += byteLength

@@ -1,5 +1,5 @@
 import { batchHeader, crc32c } from '@streambus/protocol'
-import { lookupTimestampOf } from '../batch-timestamp.ts'
+import { lookupTimestampOf, NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
 import type { LogId, Offset } from '../log-store.ts'
 import type { StorageFile } from './file-system.ts'
 import { type DirectoryEntry, decodeDirectory, encodeIndex, type IndexedLog } from './index-file.ts'
@@ -26,8 +26,8 @@ import { BLOCK_BYTES, getU64, paddedLength, setU64 } from './log-format.ts'
  * ```
  *
  * The index is laid out as that of a log file (`index-file.ts`), with the segment's number for the file's. First
- * and end offset of a log in it are what the segment covers; in a compacted log batches and records may be missing
- * between them.
+ * and end offset of a log in it are what the segment covers. Where compaction left no batch, the index has an entry of
+ * length 0 from the first missing offset on, so that whoever asks for one of these is not given the batch before.
  *
  * A segment is written whole, synced, and counts from the moment a `segment-added` event is durable in the log. It
  * never changes. One that no event speaks of is what a crash left, and is removed at start.
@@ -96,6 +96,8 @@ interface OpenLog {
   readonly fields: number[]
   maxTimestampMs: number
   sizeBytes: number
+  /** Behind the last batch. */
+  endOffset: Offset
 }
 
 /** Writes one segment front to back. Until `finish` nothing of it counts. */
@@ -134,21 +136,20 @@ export class SegmentWriter {
       logId,
       firstOffset,
       fields: [],
-      maxTimestampMs: Number.NEGATIVE_INFINITY,
+      maxTimestampMs: NO_TIMESTAMP_MS,
       sizeBytes: 0,
+      endOffset: firstOffset,
     }
   }
 
   /** Adds a whole batch of the log. Resolves when there is room for the next one: at once where it returns nothing. */
   add(batch: Uint8Array): Promise<void> | undefined {
     const log = this.#log!
+    const baseOffset = batchHeader.baseOffset(batch, 0)
     const maxTimestampMs = lookupTimestampOf(batch, 0)
-    log.fields.push(
-      batchHeader.baseOffset(batch, 0),
-      this.#bufferPosition + this.#buffered,
-      batch.byteLength,
-      maxTimestampMs,
-    )
+    if (baseOffset > log.endOffset) this.#addGap(log)
+    log.endOffset = baseOffset + batchHeader.lastOffsetDelta(batch, 0) + 1
+    log.fields.push(baseOffset, this.#bufferPosition + this.#buffered, batch.byteLength, maxTimestampMs)
     log.sizeBytes += batch.byteLength
     if (maxTimestampMs > log.maxTimestampMs) log.maxTimestampMs = maxTimestampMs
     if (this.#buffered + batch.byteLength >= this.#buffer.byteLength) return this.#addInParts(batch)
@@ -159,9 +160,17 @@ export class SegmentWriter {
 
   /** The log is covered up to `endOffset`. */
   endLog(endOffset: Offset): void {
-    const { fields, ...log } = this.#log!
-    this.#logs.push({ ...log, endOffset, batches: Float64Array.from(fields) })
+    const log = this.#log!
+    if (log.endOffset < endOffset) this.#addGap(log)
+    const { logId, firstOffset, maxTimestampMs, sizeBytes } = log
+    const batches = Float64Array.from(log.fields)
+    this.#logs.push({ logId, firstOffset, endOffset, maxTimestampMs, sizeBytes, batches })
     this.#log = null
+  }
+
+  /** From here to the next batch the index says that there is nothing. */
+  #addGap({ fields, endOffset }: OpenLog): void {
+    fields.push(endOffset, this.#bufferPosition + this.#buffered, 0, NO_TIMESTAMP_MS)
   }
 
   /** Writes index and header, and makes all of it durable. */

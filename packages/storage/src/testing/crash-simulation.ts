@@ -237,6 +237,7 @@ class Simulation {
       check(!error.inDoubt, () => 'DISK_FULL leaves in doubt what was written')
       return
     }
+    if (error.code === 'MAINTENANCE_FAILED' && this.#mayFail) return
     if (error.code === 'WRITER_FAILED' && this.#mayFail) {
       this.#writerFailed = true
       return
