@@ -11,6 +11,7 @@ import {
 import type { StoreState } from '../store-state.ts'
 import { type CompactionJob, compact } from './compacting.ts'
 import { isNoRoom } from './file-system.ts'
+import type { FullFiles } from './full-files.ts'
 import type { LogFile } from './log-files.ts'
 import { merge } from './merging.ts'
 import type { SealedRange } from './offset-index.ts'
@@ -37,8 +38,7 @@ export interface MaintenanceOptions {
   readonly state: StoreState
   /** Bytes of a full log file. */
   readonly fileBytes: number
-  /** Full log files and segments. */
-  readonly files: readonly LogFile[]
+  readonly files: FullFiles
   /** Ends the file being written. */
   leaveFile(): Promise<void>
 }
@@ -171,7 +171,8 @@ export class Maintenance {
   }
 
   #filesToMerge(policyOf: (topic: Topic) => KeepingPolicy): LogFile[] | null {
-    const { files, fileBytes } = this.#options
+    const { fileBytes } = this.#options
+    const files = this.#options.files.all
     // Only what was added, deleted or cut can make a file worth it; time alone makes it less so.
     const state = `${files.length} ${files.reduce((logs, { liveLogs }) => logs + liveLogs, 0)}`
     if (state === this.#restingState) return null
