@@ -4,6 +4,7 @@ import {
   batchCrc,
   batchesIn,
   batchHeader,
+  changeBatchHeader,
   setBaseOffset,
   setLogAppendTime,
   setPartitionLeaderEpoch,
@@ -29,6 +30,7 @@ describe('batchHeader', () => {
       isLogAppendTime: false,
       isTransactional: false,
       isControl: false,
+      hasDeleteHorizon: false,
       lastOffsetDelta: 0,
       baseTimestamp: 1_700_000_000_000,
       maxTimestamp: 1_700_000_000_000,
@@ -53,6 +55,20 @@ describe('batchHeader', () => {
 })
 
 describe('setting fields in place', () => {
+  test('what is not given stays as it is, byte for byte', () => {
+    const before = batch()
+    const bytes = batch()
+    changeBatchHeader(bytes, 0, {})
+    expect(bytes).toEqual(before)
+    changeBatchHeader(bytes, 0, { transactional: true, deleteHorizon: true, lastOffsetDelta: 9 })
+    expect(batchHeader.attributes(bytes, 0)).toBe(0x50)
+    expect(batchHeader.hasDeleteHorizon(bytes, 0)).toBe(true)
+    expect(batchHeader.lastOffsetDelta(bytes, 0)).toBe(9)
+    expect(batchCrc(bytes, 0, bytes.length)).toBe(batchHeader.crc(bytes, 0))
+    changeBatchHeader(bytes, 0, { transactional: false, deleteHorizon: false, lastOffsetDelta: 0 })
+    expect(bytes).toEqual(before)
+  })
+
   test.each([0, 1, 2 ** 32, 2 ** 53 - 1])('base offset %d leaves the CRC valid', (offset) => {
     const bytes = batch()
     setBaseOffset(bytes, 0, offset)

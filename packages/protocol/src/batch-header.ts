@@ -7,7 +7,8 @@
  *     16 int8   magic                  2
  *     17 uint32 crc                    CRC-32C of everything from attributes to the end
  *     21 int16  attributes             bits 0-2 codec, 3 LogAppendTime, 4 transactional, 5 control,
- *                                      6 delete horizon
+ *                                      6 delete horizon (KAFKA-8522): baseTimestamp is the time from which on
+ *                                      the tombstones of the batch may go
  *     23 int32  lastOffsetDelta        offset of the last record, from baseOffset
  *     27 int64  baseTimestamp          what the records' timestamps are relative to
  *     35 int64  maxTimestamp
@@ -36,6 +37,7 @@ const codecMask = 0x07
 const logAppendTimeBit = 0x08
 const transactionalBit = 0x10
 const controlBit = 0x20
+const deleteHorizonBit = 0x40
 
 /** Reads the fields of the batch that begins at `position`. The 61 bytes must be there. */
 export const batchHeader = {
@@ -56,6 +58,8 @@ export const batchHeader = {
     (bytes[position + attributesOffset + 1]! & transactionalBit) !== 0,
   isControl: (bytes: Uint8Array, position: number): boolean =>
     (bytes[position + attributesOffset + 1]! & controlBit) !== 0,
+  hasDeleteHorizon: (bytes: Uint8Array, position: number): boolean =>
+    (bytes[position + attributesOffset + 1]! & deleteHorizonBit) !== 0,
   lastOffsetDelta: (bytes: Uint8Array, position: number): number => readInt32(bytes, position + 23),
   baseTimestamp: (bytes: Uint8Array, position: number): number => readInt64(bytes, position + 27),
   maxTimestamp: (bytes: Uint8Array, position: number): number =>
@@ -74,6 +78,7 @@ export interface BatchHeaderFields {
   logAppendTime: boolean
   transactional: boolean
   control: boolean
+  deleteHorizon: boolean
   lastOffsetDelta: number
   baseTimestamp: number
   maxTimestamp: number
@@ -93,7 +98,8 @@ export function writeBatchHeader(bytes: Uint8Array, position: number, fields: Ba
     fields.codec |
     (fields.logAppendTime ? logAppendTimeBit : 0) |
     (fields.transactional ? transactionalBit : 0) |
-    (fields.control ? controlBit : 0)
+    (fields.control ? controlBit : 0) |
+    (fields.deleteHorizon ? deleteHorizonBit : 0)
   writeInt16(bytes, position + attributesOffset, attributes)
   writeInt32(bytes, position + 23, fields.lastOffsetDelta)
   writeInt64(bytes, position + 27, fields.baseTimestamp)
@@ -118,6 +124,37 @@ export function setLogAppendTime(bytes: Uint8Array, position: number, timestampM
   bytes[position + attributesOffset + 1]! |= logAppendTimeBit
   writeInt64(bytes, position + maxTimestampOffset, timestampMs)
   writeCrc(bytes, position, batchHeader.byteLength(bytes, position))
+}
+
+/**
+ * Sets what is given of a batch's header and leaves the rest as it is, byte for byte; then renews the CRC over
+ * the header and the records that follow it already.
+ */
+export function changeBatchHeader(
+  bytes: Uint8Array,
+  position: number,
+  fields: Readonly<Partial<Omit<BatchHeaderFields, 'baseOffset' | 'partitionLeaderEpoch' | 'codec'>>>,
+): void {
+  const { batchLength, lastOffsetDelta, baseTimestamp, maxTimestamp, recordCount } = fields
+  const { producerId, producerEpoch, baseSequence } = fields
+  if (batchLength !== undefined) writeInt32(bytes, position + 8, batchLength)
+  setAttribute(bytes, position, logAppendTimeBit, fields.logAppendTime)
+  setAttribute(bytes, position, transactionalBit, fields.transactional)
+  setAttribute(bytes, position, controlBit, fields.control)
+  setAttribute(bytes, position, deleteHorizonBit, fields.deleteHorizon)
+  if (lastOffsetDelta !== undefined) writeInt32(bytes, position + 23, lastOffsetDelta)
+  if (baseTimestamp !== undefined) writeInt64(bytes, position + 27, baseTimestamp)
+  if (maxTimestamp !== undefined) writeInt64(bytes, position + maxTimestampOffset, maxTimestamp)
+  if (producerId !== undefined) writeInt64(bytes, position + 43, producerId)
+  if (producerEpoch !== undefined) writeInt16(bytes, position + 51, producerEpoch)
+  if (baseSequence !== undefined) writeInt32(bytes, position + 53, baseSequence)
+  if (recordCount !== undefined) writeInt32(bytes, position + 57, recordCount)
+  writeCrc(bytes, position, batchHeader.byteLength(bytes, position))
+}
+
+function setAttribute(bytes: Uint8Array, position: number, bit: number, isSet: boolean | undefined): void {
+  if (isSet === true) bytes[position + attributesOffset + 1]! |= bit
+  else if (isSet === false) bytes[position + attributesOffset + 1]! &= ~bit
 }
 
 /** CRC-32C of the batch of `totalLength` bytes at `position`, to be compared with the one in its header. */

@@ -3,13 +3,16 @@ export {
   BATCH_HEADER_BYTES,
   BATCH_LENGTH_OVERHEAD,
   BATCH_MAGIC,
+  type BatchHeaderFields,
   type BatchPosition,
   batchCrc,
   batchesIn,
   batchHeader,
+  changeBatchHeader,
   setBaseOffset,
   setLogAppendTime,
   setPartitionLeaderEpoch,
+  writeBatchHeader,
 } from './batch-header.ts'
 export * from './codec.ts'
 export {
@@ -18,6 +21,7 @@ export {
   compressionIds,
   compressionNames,
   loadCodec,
+  loadedCodec,
 } from './compression/codec.ts'
 export * from './consumer-protocol.ts'
 export * from './control-record.ts'
@@ -116,5 +120,9 @@ export {
   type RecordBatchOptions,
   type RecordHeader,
   type RecordInput,
+  type RecordSection,
+  recordSection,
 } from './record-batch.ts'
+export { RecordCursor } from './record-cursor.ts'
 export type { Api, ExternalBytes, Message, MessageInput, MessageSchema } from './schema.ts'
+export { varintBytes, varlongBytes, writeVarint, writeVarlong } from './varint.ts'

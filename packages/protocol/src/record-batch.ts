@@ -9,6 +9,7 @@ import {
 import { type CompressionName, compressionIds, loadedCodec } from './compression/codec.ts'
 import { ProtocolError } from './protocol-error.ts'
 import { RecordCursor } from './record-cursor.ts'
+import { varintBytes, varlongBytes, writeVarint, writeVarlong } from './varint.ts'
 
 export interface RecordHeader {
   key: string
@@ -112,18 +113,21 @@ export function checkRecords(
   return { maxTimestamp: batchHeader.baseTimestamp(bytes, position) + maxDelta, firstNullKeyIndex }
 }
 
-interface RecordSection {
+export interface RecordSection {
   readonly bytes: Uint8Array
   readonly start: number
   readonly end: number
 }
 
-/** Where the records of a batch are: in the batch itself, or decompressed. */
-function recordSection(
+/**
+ * Where the records of a batch are: in the batch itself, or decompressed. The codec must be loaded. Throws
+ * ProtocolError.
+ */
+export function recordSection(
   bytes: Uint8Array,
   position: number,
   byteLength: number,
-  maxDecompressedBytes: number,
+  maxDecompressedBytes: number = defaultMaxDecompressedBytes,
 ): RecordSection {
   const start = position + BATCH_HEADER_BYTES
   const end = position + byteLength
@@ -303,6 +307,7 @@ export function encodeRecordBatch(
     logAppendTime: false,
     transactional: options.transactional ?? false,
     control: options.control ?? false,
+    deleteHorizon: false,
     lastOffsetDelta: records.length - 1,
     baseTimestamp,
     maxTimestamp,
@@ -390,50 +395,4 @@ function writeContent(target: Buffer, start: number, content: Content, size: num
     for (let i = 0; i < size; i++) target[at + i] = content.charCodeAt(i)
   }
   return at + size
-}
-
-function zigzag(value: number): number {
-  return ((value << 1) ^ (value >> 31)) >>> 0
-}
-
-function varintBytes(value: number): number {
-  const z = zigzag(value)
-  return z < 0x80 ? 1 : z < 0x4000 ? 2 : z < 0x200000 ? 3 : z < 0x10000000 ? 4 : 5
-}
-
-function writeVarint(target: Uint8Array, start: number, value: number): number {
-  let at = start
-  let z = zigzag(value)
-  while (z > 0x7f) {
-    target[at++] = (z & 0x7f) | 0x80
-    z >>>= 7
-  }
-  target[at++] = z
-  return at
-}
-
-/** Zigzag of a number that may need more than 32 bits. */
-function longZigzag(value: number): number {
-  return value >= 0 ? value * 2 : -value * 2 - 1
-}
-
-function varlongBytes(value: number): number {
-  let z = longZigzag(value)
-  let count = 1
-  while (z > 0x7f) {
-    z = Math.floor(z / 128)
-    count++
-  }
-  return count
-}
-
-function writeVarlong(target: Uint8Array, start: number, value: number): number {
-  let at = start
-  let z = longZigzag(value)
-  while (z > 0x7f) {
-    target[at++] = (z % 128) | 0x80
-    z = Math.floor(z / 128)
-  }
-  target[at++] = z
-  return at
 }

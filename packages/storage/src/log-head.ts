@@ -19,6 +19,7 @@ import {
   ProducerTable,
   type ProducerVerdict,
 } from './producer-table.ts'
+import type { Compacted } from './store-state.ts'
 import { type TransactionChange, TransactionTable } from './transaction-table.ts'
 
 const NO_PRODUCER_ID = -1
@@ -56,6 +57,8 @@ export class LogHead {
   /** End of what is durable. */
   highWatermark: Offset = 0
   sizeBytes = 0
+  /** Below it no compaction has anything left to do but to let tombstones go. */
+  cleanedTo: Offset = 0
   ownerEpoch = 0
   readonly leaderEpoch = 0
   deleted = false
@@ -144,9 +147,24 @@ export class LogHead {
     this.#transactions?.trim(to)
   }
 
+  /** A compacted segment counts from now on. */
+  compact({ endOffset, cleanedTo, freedBytes }: Compacted): void {
+    this.sizeBytes -= freedBytes
+    this.cleanedTo = Math.max(this.cleanedTo, cleanedTo)
+    // Their batches and markers are gone. A reader who still heard of them would wait for the marker, and drop the
+    // next transaction of the same producer instead.
+    this.#transactions?.trim(endOffset)
+  }
+
   /** Takes over what a checkpoint holds of the log: all of it is durable. */
   restore(
-    range: { startOffset: Offset; endOffset: Offset; sizeBytes: number; ownerEpoch: number },
+    range: {
+      startOffset: Offset
+      endOffset: Offset
+      sizeBytes: number
+      ownerEpoch: number
+      cleanedTo: Offset
+    },
     producers: readonly (readonly [number, ProducerEntry])[],
     abortedFields: readonly number[],
   ): void {
@@ -155,6 +173,7 @@ export class LogHead {
     this.highWatermark = range.endOffset
     this.sizeBytes = range.sizeBytes
     this.ownerEpoch = range.ownerEpoch
+    this.cleanedTo = range.cleanedTo
     if (abortedFields.length > 0) this.#changedTransactions().restoreAborted(abortedFields)
     const open: { producerId: number; firstOffset: Offset }[] = []
     for (const [producerId, entry] of producers) {

@@ -212,6 +212,8 @@ export interface KeepingPolicy {
   readonly segmentBytes: number
   /** Time after which a file that is being written counts as full for this log (segment.ms). */
   readonly segmentMs: number
+  /** How long records are kept (retention.ms); infinite where they stay. What goes soon is not worth rewriting. */
+  readonly retentionMs: number
 }
 
 /** Only the last record of each key has to be kept (Kafka's cleanup.policy=compact). Times in milliseconds. */
@@ -236,8 +238,9 @@ export interface MaintenanceProgress {
 /**
  * Why storage refused. INVALID_TXN_STATE: a batch outside of a transaction, of a producer that has one open on
  * the log. TRANSACTION_COORDINATOR_FENCED: a marker whose coordinator epoch is below that of the producer's last
- * one. CORRUPT_BATCH: the records of a batch had to be looked at and cannot be read. `inDoubt` says whether the outcome is unknown: true means the write may or may not
- * survive a restart, false means it certainly will not.
+ * one. CORRUPT_BATCH: the records of a batch had to be looked at and cannot be read. MAINTENANCE_FAILED: files could
+ * not be rewritten and stay as they are. `inDoubt` says whether the outcome is unknown: true means the write may or may
+ * not survive a restart, false means it certainly will not.
  */
 export type StorageErrorCode =
   | 'UNKNOWN_LOG'
@@ -254,6 +257,7 @@ export type StorageErrorCode =
   | 'WRITER_FAILED'
   | 'READ_FAILED'
   | 'CORRUPT_BATCH'
+  | 'MAINTENANCE_FAILED'
   | 'CLOSED'
   | 'DATA_LOCKED'
   | 'DATA_NOT_WRITABLE'

@@ -79,7 +79,7 @@ export abstract class StoreBase implements LogStore {
   abstract close(): Promise<void>
 
   createTopic(spec: TopicSpec): Promise<Topic> {
-    return this.#inTurn(async () => {
+    return this.inTurn(async () => {
       if (this.topics.byName(spec.name) !== undefined) {
         throw new StorageError('TOPIC_EXISTS', `topic '${spec.name}' exists already`)
       }
@@ -97,7 +97,7 @@ export abstract class StoreBase implements LogStore {
   }
 
   createPartitions(id: TopicId, partitions: number): Promise<Topic> {
-    return this.#inTurn(async () => {
+    return this.inTurn(async () => {
       const missing = partitions - this.#topic(id).logs.length
       if (missing > 0) {
         await this.commitEvent({ type: 'partitions-created', id, logs: this.#newLogIds(missing) })
@@ -107,7 +107,7 @@ export abstract class StoreBase implements LogStore {
   }
 
   configureTopic(id: TopicId, configs: Readonly<Record<string, string>>): Promise<Topic> {
-    return this.#inTurn(async () => {
+    return this.inTurn(async () => {
       this.#topic(id)
       await this.commitEvent({ type: 'topic-configured', id, configs: { ...configs } })
       return this.#topic(id)
@@ -115,7 +115,7 @@ export abstract class StoreBase implements LogStore {
   }
 
   deleteTopic(id: TopicId): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.inTurn(async () => {
       const { logs } = this.#topic(id)
       await this.commitEvent({ type: 'topic-deleted', id })
       this.logsDeleted(logs)
@@ -137,7 +137,7 @@ export abstract class StoreBase implements LogStore {
   }
 
   advanceStart(id: LogId, to: Offset): Promise<Offset> {
-    return this.#inTurn(async () => {
+    return this.inTurn(async () => {
       const log = this.log(id)
       if (to > log.highWatermark) {
         throw new StorageError(
@@ -177,7 +177,7 @@ export abstract class StoreBase implements LogStore {
   }
 
   allocateProducerIds(count: number): Promise<ProducerIdRange> {
-    return this.#inTurn(async () => {
+    return this.inTurn(async () => {
       const first = this.storeState.nextProducerId
       await this.commitEvent({ type: 'producer-ids-allocated', nextProducerId: first + count })
       return { first, count }
@@ -205,7 +205,8 @@ export abstract class StoreBase implements LogStore {
     return Array.from({ length: count }, (_, index) => this.storeState.nextLogId + index)
   }
 
-  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+  /** Runs a change when those before it are made or refused. */
+  protected inTurn<T>(change: () => Promise<T>): Promise<T> {
     const result = this.#changes.then(() => {
       this.assertOpen()
       return change()

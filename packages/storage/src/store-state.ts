@@ -30,8 +30,27 @@ export type StoreEvent =
       /** Bytes of the batches that end at or before `to` and were live until now. */
       readonly freedBytes: number
     }
+  | {
+      /** A segment takes the place of what it covers in older files. Its own directory says what that is. */
+      readonly type: 'segment-added'
+      readonly number: number
+      /** Null where its batches are those of the older files. */
+      readonly compacted: Compacted | null
+    }
+  /** Changes nothing: what is written when a file is left that nothing else would be written after. */
+  | { readonly type: 'file-left' }
   | { readonly type: 'log-claimed'; readonly logId: LogId; readonly epoch: number }
   | { readonly type: 'producer-ids-allocated'; readonly nextProducerId: number }
+
+export interface Compacted {
+  readonly logId: LogId
+  /** End of the segment: from here back everything is decided, and aborted records are gone. */
+  readonly endOffset: Offset
+  /** Of records below it, those are gone that a later one below it replaces. */
+  readonly cleanedTo: Offset
+  /** Bytes of live batches that the compaction saved. */
+  readonly freedBytes: number
+}
 
 class Catalog implements TopicCatalog {
   version = 0
@@ -69,6 +88,9 @@ export class StoreState {
   /** Log ids below this one have been given out, also to logs that are deleted. */
   nextLogId = 1
   nextProducerId = 1
+  /** Numbers of the segments that count. */
+  readonly segments = new Set<number>()
+  nextSegmentNumber = 1
   readonly #producerBudget: ProducerBudget
 
   constructor(producerBudget = new ProducerBudget()) {
@@ -114,11 +136,20 @@ export class StoreState {
         log.advanceStart(event.to, event.freedBytes)
         return
       }
+      case 'segment-added': {
+        const { number, compacted } = event
+        this.segments.add(number)
+        this.nextSegmentNumber = Math.max(this.nextSegmentNumber, number + 1)
+        if (compacted !== null) this.logs.get(compacted.logId)?.compact(compacted)
+        return
+      }
       case 'log-claimed': {
         const log = this.logs.get(event.logId)
         if (log !== undefined && event.epoch > log.ownerEpoch) log.ownerEpoch = event.epoch
         return
       }
+      case 'file-left':
+        return
       case 'producer-ids-allocated':
         this.nextProducerId = Math.max(this.nextProducerId, event.nextProducerId)
     }

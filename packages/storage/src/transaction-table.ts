@@ -24,13 +24,13 @@ export type TransactionChange =
  * Numbers for each aborted transaction: producer id, first offset, last offset, and the last stable offset
  * when it had ended. Whatever ended later was open at that time or began later, so none of it lies below that.
  */
-const FIELDS = 4
+export const ABORTED_FIELDS = 4
 
 export class TransactionTable {
   /** First offset by producer, in the order of the first offsets: transactions become durable in that order. */
   readonly #open = new Map<number, Offset>()
   #firstOpenOffset: Offset | null = null
-  /** `FIELDS` numbers for each, in the order of the last offsets. */
+  /** `ABORTED_FIELDS` numbers for each, in the order of the last offsets. */
   readonly #aborted: number[] = []
 
   /** Where the earliest open transaction begins. */
@@ -62,7 +62,7 @@ export class TransactionTable {
   /** The aborted transactions of which something lies from `from` to before `end`. */
   abortedWithin(from: Offset, end: Offset): AbortedTransaction[] {
     const found: AbortedTransaction[] = []
-    for (let at = this.#firstEndingAt(from); at < this.#aborted.length; at += FIELDS) {
+    for (let at = this.#firstEndingAt(from); at < this.#aborted.length; at += ABORTED_FIELDS) {
       const firstOffset = this.#aborted[at + 1]!
       if (firstOffset < end) found.push({ producerId: this.#aborted[at]!, firstOffset })
       if (this.#aborted[at + 3]! >= end) break
@@ -87,12 +87,12 @@ export class TransactionTable {
   /** Where the first aborted transaction stands whose last offset is not below `offset`. */
   #firstEndingAt(offset: Offset): number {
     let low = 0
-    let high = this.#aborted.length / FIELDS
+    let high = this.#aborted.length / ABORTED_FIELDS
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (this.#aborted[middle * FIELDS + 2]! < offset) low = middle + 1
+      if (this.#aborted[middle * ABORTED_FIELDS + 2]! < offset) low = middle + 1
       else high = middle
     }
-    return low * FIELDS
+    return low * ABORTED_FIELDS
   }
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { crc32c } from '@streambus/protocol'
 import type { LogHead } from '../log-head.ts'
-import { type LogId, StorageError, type TopicId } from '../log-store.ts'
+import { type LogId, type Offset, StorageError, type TopicId } from '../log-store.ts'
 import type { ProducerEntry } from '../producer-table.ts'
 import { StoreState } from '../store-state.ts'
 import type { FileSystem } from './file-system.ts'
@@ -14,10 +14,10 @@ import type { FileSystem } from './file-system.ts'
  * file is full and when the store closes. A folder without one has no log to read, or is damaged.
  *
  * Version 1, which knew no transactions, is read all the same: it has no aborted ones, and of a producer
- * neither coordinator epoch nor open transaction. It is replaced before anything is written to the log, which a
- * release that takes markers for records must not open again.
+ * neither coordinator epoch nor open transaction. Version 2, which knew no segments, has none. They are replaced
+ * before anything is written to the log, which an older release must not open again.
  */
-export const CHECKPOINT_VERSION = 2
+export const CHECKPOINT_VERSION = 3
 const NAME = 'checkpoint'
 
 /** Where replay begins: after the group with this sequence and chain, which ends at this position. */
@@ -60,6 +60,11 @@ export interface Checkpoint {
    * stable offset when it had ended
    */
   readonly aborted?: readonly (readonly [LogId, readonly number[]])[]
+  /** From version 3 on: the numbers of the segments that count, and the next one. */
+  readonly segments?: readonly number[]
+  readonly nextSegmentNumber?: number
+  /** From version 3 on: log id and up to where it is compacted, of logs that are. */
+  readonly cleaned?: readonly (readonly [LogId, Offset])[]
 }
 
 export function emptyCheckpoint(clusterId: string): Checkpoint {
@@ -125,6 +130,11 @@ export function takeCheckpoint(
     ]),
     producers,
     aborted,
+    segments: [...state.segments],
+    nextSegmentNumber: state.nextSegmentNumber,
+    cleaned: [...state.logs.values()]
+      .filter(({ cleanedTo }) => cleanedTo > 0)
+      .map(({ id, cleanedTo }) => [id, cleanedTo]),
   }
 }
 
@@ -150,14 +160,17 @@ export function restoreState(checkpoint: Checkpoint): StoreState {
     else ofLog.push([producerId, entry])
   }
   const aborted = new Map(checkpoint.aborted)
+  const cleaned = new Map(checkpoint.cleaned)
   for (const [logId, startOffset, endOffset, sizeBytes, ownerEpoch] of checkpoint.logs) {
     const log = state.logs.get(logId)
     if (log === undefined) throw new Error(`invariant: the checkpoint has log ${logId} without a topic`)
-    const range = { startOffset, endOffset, sizeBytes, ownerEpoch }
+    const range = { startOffset, endOffset, sizeBytes, ownerEpoch, cleanedTo: cleaned.get(logId) ?? 0 }
     log.restore(range, producers.get(logId) ?? [], aborted.get(logId) ?? [])
   }
   state.nextLogId = checkpoint.nextLogId
   state.nextProducerId = checkpoint.nextProducerId
+  for (const number of checkpoint.segments ?? []) state.segments.add(number)
+  state.nextSegmentNumber = checkpoint.nextSegmentNumber ?? 1
   return state
 }
 

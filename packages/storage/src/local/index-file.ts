@@ -16,12 +16,13 @@ import type { LogId } from '../log-store.ts'
  *                                 40  f64  bytes of batches
  * ```
  *
- * It holds nothing the log file does not, so a missing or damaged index is built again from the log file. It
- * is written once, by replacing the file atomically.
+ * Beside a log file it holds nothing the log file does not, so a missing or damaged index is built again from the log
+ * file. It is written once, by replacing the file atomically. A segment has its index in itself; there an entry of
+ * length 0 says that no batch is left from its offset to the next.
  */
 export const INDEX_VERSION = 1
 const MAGIC = 0x58494253
-const HEADER_BYTES = 32
+export const INDEX_HEADER_BYTES = 32
 const DIRECTORY_ENTRY_BYTES = 48
 /** Numbers per batch in an index. */
 export const BATCH_FIELDS = 4
@@ -49,7 +50,7 @@ function bytesOf(batches: Float64Array): Uint8Array {
 }
 
 export function encodeIndex(fileNumber: number, logs: readonly IndexedLog[]): Uint8Array {
-  const batchesStart = HEADER_BYTES + logs.length * DIRECTORY_ENTRY_BYTES
+  const batchesStart = INDEX_HEADER_BYTES + logs.length * DIRECTORY_ENTRY_BYTES
   const batchesBytes = logs.reduce((sum, log) => sum + log.batches.byteLength, 0)
   const bytes = new Uint8Array(batchesStart + batchesBytes)
   const view = new DataView(bytes.buffer)
@@ -59,7 +60,7 @@ export function encodeIndex(fileNumber: number, logs: readonly IndexedLog[]): Ui
   view.setBigUint64(16, BigInt(fileNumber), true)
   let position = batchesStart
   logs.forEach((log, index) => {
-    const at = HEADER_BYTES + index * DIRECTORY_ENTRY_BYTES
+    const at = INDEX_HEADER_BYTES + index * DIRECTORY_ENTRY_BYTES
     const batches = bytesOf(log.batches)
     view.setUint32(at, log.logId, true)
     view.setUint32(at + 4, crc32c(batches), true)
@@ -78,10 +79,10 @@ export function encodeIndex(fileNumber: number, logs: readonly IndexedLog[]): Ui
 
 /** Bytes of header and directory from the first 32 bytes of an index, or null when these are not an index. */
 export function directoryLength(header: Uint8Array): number | null {
-  if (header.byteLength < HEADER_BYTES) return null
+  if (header.byteLength < INDEX_HEADER_BYTES) return null
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength)
   if (view.getUint32(0, true) !== MAGIC || view.getUint32(8, true) !== INDEX_VERSION) return null
-  return HEADER_BYTES + view.getUint32(12, true) * DIRECTORY_ENTRY_BYTES
+  return INDEX_HEADER_BYTES + view.getUint32(12, true) * DIRECTORY_ENTRY_BYTES
 }
 
 /** Null when the directory is missing, damaged, of another version or of another file. */
@@ -92,7 +93,7 @@ export function decodeDirectory(bytes: Uint8Array, fileNumber: number): Director
   if (view.getUint32(4, true) !== crc32c(bytes.subarray(8, batchesStart))) return null
   if (view.getBigUint64(16, true) !== BigInt(fileNumber)) return null
   const entries: DirectoryEntry[] = []
-  for (let at = HEADER_BYTES; at < batchesStart; at += DIRECTORY_ENTRY_BYTES) {
+  for (let at = INDEX_HEADER_BYTES; at < batchesStart; at += DIRECTORY_ENTRY_BYTES) {
     entries.push({
       logId: view.getUint32(at, true),
       crc: view.getUint32(at + 4, true),

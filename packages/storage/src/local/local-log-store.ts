@@ -1,11 +1,10 @@
 import { join, resolve } from 'node:path'
-import { batchHeader } from '@streambus/protocol'
-import { NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
 import { newKafkaId } from '../kafka-id.ts'
 import type { LogHead } from '../log-head.ts'
 import {
   type AppendBatch,
   type AppendResult,
+  type KeepingPolicy,
   type LogId,
   type MaintenanceBudget,
   type MaintenanceProgress,
@@ -15,32 +14,37 @@ import {
   type ReadRequest,
   type ReadResult,
   StorageError,
+  type Topic,
 } from '../log-store.ts'
-import { findRecordByTime } from '../record-by-time.ts'
 import { StoreBase } from '../store-base.ts'
-import type { StoreEvent } from '../store-state.ts'
+import type { Compacted, StoreEvent } from '../store-state.ts'
 import { BlockCache } from './block-cache.ts'
 import {
   CHECKPOINT_VERSION,
   type Checkpoint,
-  emptyCheckpoint,
   readCheckpoint,
   takeCheckpoint,
   writeCheckpoint,
 } from './checkpoint.ts'
+import { asOpenError, firstCheckpoint, lockFolder } from './data-folder.ts'
 import { DiskReader } from './disk-reader.ts'
 import { FileSupply, type Preparation } from './file-supply.ts'
-import { errorCodeOf, type FileSystem, type FolderLock } from './file-system.ts'
+import type { FileSystem, FolderLock } from './file-system.ts'
+import { FullFiles } from './full-files.ts'
 import { GroupCommit } from './group-commit.ts'
-import { BATCH_FIELDS, decodeDirectory, encodeIndex } from './index-file.ts'
+import { decodeDirectory, encodeIndex } from './index-file.ts'
 import { LocalRecordBytes, type RecordSources, readFailed } from './local-record-bytes.ts'
 import { type LogFile, LogFileFactory, type WritableLogFile } from './log-files.ts'
 import { MAX_GROUP_BYTES } from './log-format.ts'
+import { Maintenance } from './maintenance.ts'
 import { nodeFileSystem } from './node-file-system.ts'
-import type { BatchSlice, OffsetIndex } from './offset-index.ts'
+import { offsetForTime } from './offset-for-time.ts'
+import { bytesWithin, type OffsetIndex } from './offset-index.ts'
 import { ReadPlan } from './read-plan.ts'
 import { ReadSlots } from './read-slots.ts'
 import { type Recovered, recover } from './recovery.ts'
+import { RewritingBuffers } from './rewriting.ts'
+import type { WrittenSegment } from './segment-file.ts'
 import { TailRing } from './tail-ring.ts'
 
 /**
@@ -107,7 +111,12 @@ export class LocalLogStore extends StoreBase {
   readonly #sources: RecordSources
   readonly #supply: FileSupply
   readonly #commit: GroupCommit
-  readonly #fullFiles: LogFile[]
+  readonly #fullFiles: FullFiles
+  readonly #maintenance: Maintenance
+  /** Full before its time, when something is written next. */
+  #fileToLeave: LogFile | null = null
+  /** Segments whose event is on its way to disk, by number. */
+  readonly #newSegments = new Map<number, WrittenSegment>()
   #currentFile: LogFile
   /** Files before this one are no longer needed for a recovery. */
   #checkpointFileNumber: number
@@ -140,7 +149,7 @@ export class LocalLogStore extends StoreBase {
       Math.min(this.#ring.capacityBytes / 4, options.fileBytes / 2, MAX_GROUP_BYTES / 2),
     )
     this.#index = recovered.index
-    this.#fullFiles = recovered.fullFiles
+    this.#fullFiles = new FullFiles(recovered.fullFiles)
     this.#currentFile = current.file
     this.#checkpointFileNumber = checkpoint.end.fileNumber
     this.#supply = new FileSupply(
@@ -150,6 +159,22 @@ export class LocalLogStore extends StoreBase {
       options.prepareFiles,
       current.file.number,
     )
+    this.#maintenance = new Maintenance({
+      rewriting: {
+        files,
+        index: recovered.index,
+        slots,
+        buffers: new RewritingBuffers(this.maxBatchBytes),
+        clock: options.clock,
+        logOf: (logId) => recovered.state.logs.get(logId),
+        nextSegmentNumber: () => recovered.state.nextSegmentNumber++,
+        addSegment: (segment, compaction) => this.#addSegment(segment, compaction),
+      },
+      state: recovered.state,
+      fileBytes: options.fileBytes,
+      files: this.#fullFiles,
+      leaveFile: () => this.#leaveFile(),
+    })
     this.#commit = new GroupCommit(
       {
         ring: this.#ring,
@@ -160,7 +185,7 @@ export class LocalLogStore extends StoreBase {
         durability: options.durability,
         clock: options.clock,
         nextFile: () => this.#supply.next(),
-        shouldLeave: (file) => this.#supply.hasBetterThan(file),
+        shouldLeave: (file) => file === this.#fileToLeave || this.#supply.hasBetterThan(file),
         onBatch: (batch, filePosition) => {
           const { log, baseOffset, byteLength, maxTimestampMs } = batch
           this.#index.add(log.id, baseOffset, filePosition, byteLength, maxTimestampMs)
@@ -203,7 +228,7 @@ export class LocalLogStore extends StoreBase {
       const folder = join(dataDir, 'log')
       const found = await readCheckpoint(fileSystem, dataDir)
       await fileSystem.makeFolder(folder)
-      const checkpoint = found?.checkpoint ?? (await firstCheckpoint(options, folder))
+      const checkpoint = found?.checkpoint ?? (await firstCheckpoint(fileSystem, dataDir, options.newId))
       const storeId = Buffer.from(checkpoint.clusterId, 'base64url')
       const files = new LogFileFactory({
         fileSystem,
@@ -344,81 +369,32 @@ export class LocalLogStore extends StoreBase {
 
   async offsetForTime(id: LogId, timestampMs: number | 'max'): Promise<OffsetAndTimestamp | null> {
     this.assertOpen()
-    const log = this.log(id)
-    if (timestampMs === 'max') return this.#latestRecord(log)
-    for await (const slice of this.#index.slices(id, log.startOffset, timestampMs)) {
-      const { fields } = slice
-      for (let at = slice.first * BATCH_FIELDS; at < fields.length; at += BATCH_FIELDS) {
-        if (fields[at + 3]! < timestampMs) continue
-        const found = await this.#findInBatch(log, slice, at, timestampMs)
-        if (found !== null) return found
-      }
-    }
-    return null
+    return await offsetForTime(this.log(id), timestampMs, this.#index, this.#sources)
   }
 
-  async #latestRecord(log: LogHead): Promise<OffsetAndTimestamp | null> {
-    let best: OffsetAndTimestamp | null = null
-    for await (const slice of this.#index.slices(log.id, log.startOffset)) {
-      const { fields } = slice
-      let latest = -1
-      for (let at = slice.first * BATCH_FIELDS; at < fields.length; at += BATCH_FIELDS) {
-        if (fields[at + 3]! === NO_TIMESTAMP_MS) continue
-        if (fields[at]! < log.startOffset) {
-          // Of the batch in which the log starts, the latest record may be one that is gone.
-          best = await this.#findInBatch(log, slice, at, 'max')
-        } else if (latest < 0 || fields[at + 3]! > fields[latest + 3]!) latest = at
-      }
-      if (latest < 0 || (best !== null && fields[latest + 3]! <= best.timestampMs)) continue
-      best = await this.#findInBatch(log, slice, latest, 'max')
-    }
-    return best
-  }
-
-  async #findInBatch(
-    log: LogHead,
-    { file, fields }: BatchSlice,
-    at: number,
-    timestampMs: number | 'max',
-  ): Promise<OffsetAndTimestamp | null> {
-    const batch = new Uint8Array(fields[at + 2]!)
-    const extent = { file, position: fields[at + 1]!, byteLength: batch.byteLength }
-    const records = new LocalRecordBytes([extent], this.#sources)
-    try {
-      for (let filled = 0; filled < batch.byteLength; )
-        filled += await records.readInto(batch.subarray(filled))
-    } finally {
-      records.close()
-    }
-    if (batchHeader.baseOffset(batch, 0) !== fields[at]) {
-      throw new StorageError(
-        'READ_FAILED',
-        `${file.path} has no batch ${fields[at]} at byte ${fields[at + 1]}`,
-      )
-    }
-    return findRecordByTime(batch, timestampMs, log.leaderEpoch, log.startOffset)
-  }
-
-  /** Removes full files in which no log has anything left. */
-  async maintain({ maxBytes }: MaintenanceBudget): Promise<MaintenanceProgress> {
+  /** Removes full files in which no log has anything left, and rewrites what is worth it. */
+  async maintain(
+    { maxBytes }: MaintenanceBudget,
+    policyOf?: (topic: Topic) => KeepingPolicy,
+  ): Promise<MaintenanceProgress> {
     const removal = this.#background.then(() => this.#removeDeadFiles(maxBytes))
     // A failure is the caller's to know; what comes after it in the background goes on.
     this.#background = removal.catch(() => undefined)
     await removal
-    return { bytes: 0, isMore: false }
+    const isIdle = policyOf === undefined || this.#closing !== null || this.#commit.failure !== null
+    return isIdle ? { bytes: 0, isMore: false } : await this.#maintenance.step(maxBytes, policyOf)
   }
 
   async #removeDeadFiles(maxBytes: number): Promise<void> {
-    const isDead = (file: LogFile) => file.liveLogs === 0 && file.number < this.#checkpointFileNumber
-    const dead = this.#fullFiles.filter(isDead)
+    const dead = this.#fullFiles.dead(this.#checkpointFileNumber)
     if (dead.length === 0) return
     // Else the power might fail, and the deletion that freed the files be undone without them.
     await this.#makeDurable()
     let freedBytes = 0
     for (const file of dead) {
       if (freedBytes >= maxBytes) return
-      this.#fullFiles.splice(this.#fullFiles.indexOf(file), 1)
-      await file.remove()
+      if (file.isSegment) this.storeState.segments.delete(file.number)
+      await this.#fullFiles.remove(file)
       freedBytes += file.endPosition
     }
   }
@@ -431,6 +407,7 @@ export class LocalLogStore extends StoreBase {
   async #close(): Promise<void> {
     this.waiters.close()
     try {
+      await this.#maintenance.stop()
       // One may read an index before it writes its event, which must not come after the file is closed: its
       // descriptor may be another file's by then.
       await this.changesMade()
@@ -455,7 +432,7 @@ export class LocalLogStore extends StoreBase {
       })
     } finally {
       for (const { handle } of this.#unsynced) await handle.close()
-      for (const file of [...this.#fullFiles, this.#currentFile]) await file.close()
+      for (const file of [...this.#fullFiles.all, this.#currentFile]) await file.close()
       await this.#lock.release()
     }
   }
@@ -470,6 +447,56 @@ export class LocalLogStore extends StoreBase {
     this.storeState.apply(event)
     this.#index.remove(deleted)
     if (event.type === 'log-start-advanced') this.#index.trim(event.logId, event.to)
+    if (event.type === 'segment-added') this.#segmentCounts(this.#newSegments.get(event.number)!)
+  }
+
+  async #leaveFile(): Promise<void> {
+    this.#fileToLeave = this.#currentFile
+    await this.commitEvent({ type: 'file-left' })
+  }
+
+  /** The segment takes the place of what it covers in the moment in which that is durable. */
+  #addSegment(
+    segment: WrittenSegment,
+    compaction: { logId: LogId; cleanedTo: Offset } | null,
+  ): Promise<void> {
+    return this.inTurn(async () => {
+      const { number } = segment.file
+      const compacted = compaction === null ? null : await this.#compacted(segment, compaction)
+      this.#newSegments.set(number, segment)
+      try {
+        await this.commitEvent({ type: 'segment-added', number, compacted })
+      } finally {
+        this.#newSegments.delete(number)
+      }
+    })
+  }
+
+  async #compacted(
+    { logs: [rewritten] }: WrittenSegment,
+    { logId, cleanedTo }: { logId: LogId; cleanedTo: Offset },
+  ): Promise<Compacted | null> {
+    const log = this.storeState.logs.get(logId)
+    if (log === undefined || rewritten === undefined) return null
+    const { firstOffset, endOffset, batches } = rewritten
+    const before =
+      (await this.bytesBefore(log, endOffset)) -
+      (await this.bytesBefore(log, Math.max(firstOffset, log.startOffset)))
+    const after = bytesWithin(batches, log.startOffset, endOffset, endOffset)
+    return { logId, endOffset, cleanedTo, freedBytes: before - after }
+  }
+
+  #segmentCounts({ file, directory }: WrittenSegment): void {
+    this.#fullFiles.addSegment(file, () =>
+      this.#index.addSegment(file, directory, ({ logId, endOffset }) => {
+        const log = this.storeState.logs.get(logId)
+        return log !== undefined && endOffset > log.startOffset
+      }),
+    )
+    this.#inBackground('give back the space of what was rewritten', async () => {
+      await this.#checkpoint()
+      await this.#removeDeadFiles(Number.POSITIVE_INFINITY)
+    })
   }
 
   protected async bytesBefore(log: LogHead, to: Offset): Promise<number> {
@@ -501,17 +528,25 @@ export class LocalLogStore extends StoreBase {
   #fileFull(full: WritableLogFile, next: LogFile): void {
     const logs = this.#index.seal(next, (logId) => this.storeState.logs.get(logId)!)
     this.#currentFile = next
-    this.#fullFiles.push(full.file)
+    this.#fullFiles.add(full.file)
     if (this.durability === 'os') this.#unsynced.add(full)
     this.#inBackground('write the index of a full log file', async () => {
       await this.#syncFull(full)
+      // What was prepared and will not be written to.
+      if (full.file.preparedBytes > full.file.endPosition) await full.handle.truncate(full.file.endPosition)
       await full.handle.close()
       const bytes = encodeIndex(full.file.number, logs)
       await this.#fileSystem.replaceFile(full.file.indexPath, bytes)
       this.#index.persisted(full.file, decodeDirectory(bytes, full.file.number)!)
-      await this.#writeCheckpoint(await this.#durableCheckpoint())
+      await this.#checkpoint()
       await this.#removeDeadFiles(Number.POSITIVE_INFINITY)
     })
+  }
+
+  async #checkpoint(): Promise<void> {
+    const checkpointed = this.#fullFiles.beforeCheckpoint()
+    await this.#writeCheckpoint(await this.#durableCheckpoint())
+    checkpointed()
   }
 
   /** A checkpoint says that the log is on disk up to its end, so that is made true first. */
@@ -566,61 +601,4 @@ export class LocalLogStore extends StoreBase {
       this.#log.warn({ error: String(error) }, `could not ${what}`)
     })
   }
-}
-
-async function lockFolder(fileSystem: FileSystem, dataDir: string): Promise<FolderLock> {
-  try {
-    await fileSystem.makeFolder(dataDir)
-    const lock = await fileSystem.lock(join(dataDir, 'lock'))
-    if (lock !== null) return lock
-  } catch (error) {
-    throw asOpenError(error, dataDir)
-  }
-  throw new StorageError(
-    'DATA_LOCKED',
-    `the data folder ${dataDir} is in use by another broker: stop that one, or choose another folder`,
-  )
-}
-
-async function firstCheckpoint(
-  { fileSystem, dataDir, newId }: Required<LocalLogStoreOptions>,
-  folder: string,
-): Promise<Checkpoint> {
-  if ((await fileSystem.list(folder)).some((name) => name.endsWith('.log'))) {
-    throw new StorageError(
-      'DATA_DAMAGED',
-      `${dataDir} has log files but no checkpoint: restore the folder from a backup, or choose another one`,
-    )
-  }
-  const checkpoint = emptyCheckpoint(newId())
-  await writeCheckpoint(fileSystem, dataDir, checkpoint)
-  return checkpoint
-}
-
-const NOT_WRITABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EISDIR'])
-
-function notWritable(error: unknown, dataDir: string): StorageError {
-  const reason = error instanceof Error ? error.message : String(error)
-  return new StorageError(
-    'DATA_NOT_WRITABLE',
-    `the data folder ${dataDir} cannot be written (${reason}): change its permissions, or choose another folder`,
-    { cause: error },
-  )
-}
-
-function asOpenError(error: unknown, dataDir: string): unknown {
-  if (error instanceof StorageError) return error
-  const code = errorCodeOf(error) ?? ''
-  const reason = error instanceof Error ? error.message : String(error)
-  if (NOT_WRITABLE.has(code)) return notWritable(error, dataDir)
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new StorageError(
-      'DISK_FULL',
-      `no room to open the data folder ${dataDir} (${reason}): free some space`,
-      {
-        cause: error,
-      },
-    )
-  }
-  return error
 }

@@ -41,8 +41,8 @@ export class LocalRecordBytes implements RecordBytes {
       const extent = this.#extents[this.#next]!
       const { file, position } = extent
       const wanted = Math.min(extent.byteLength, target.byteLength - filled)
-      const found =
-        this.#ring.recall(file.number, position, wanted) ?? this.#blocks.recall(file, position, wanted)
+      const recent = file.isSegment ? null : this.#ring.recall(file.number, position, wanted)
+      const found = recent ?? this.#blocks.recall(file, position, wanted)
       if (found === null) break
       target.set(found, filled)
       filled += found.byteLength

@@ -2,11 +2,13 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { alignedMemory } from './aligned-memory.ts'
 import { errorCodeOf, type FileSystem, isNoRoom, type StorageFile } from './file-system.ts'
+import type { DirectoryEntry } from './index-file.ts'
 import { BLOCK_BYTES, FILE_HEADER_BYTES, writeFileHeader } from './log-format.ts'
 
 /**
  * The log files of a data folder: `log/00000000000000000001.log` and so on, each with an index beside it once
- * it is full. Files are numbered without gaps in the order of writing and are never renamed.
+ * it is full. Files are numbered without gaps in the order of writing and are never renamed. Segments, which take
+ * their place later, have numbers of their own: `log/00000000000000000001.segment`.
  */
 const NUMBER_DIGITS = 20
 const PROBE_NAME = 'direct-io.probe'
@@ -16,6 +18,15 @@ const PREPARE_PAUSE_MS = 1
 
 export function logFileName(fileNumber: number): string {
   return `${String(fileNumber).padStart(NUMBER_DIGITS, '0')}.log`
+}
+
+export function segmentFileName(segmentNumber: number): string {
+  return `${String(segmentNumber).padStart(NUMBER_DIGITS, '0')}.segment`
+}
+
+export function segmentNumberOf(name: string): number | null {
+  const match = /^(\d{20})\.segment$/.exec(name)
+  return match === null ? null : Number(match[1])
 }
 
 export function fileNumberOf(name: string): number | null {
@@ -38,6 +49,10 @@ export class LogFile {
   preparedBytes: number
   /** Logs with live records in this file; at 0 the file can go. Known once the file is full. */
   liveLogs = 0
+  /** Of a segment: where its index begins in it. Null for a log file, which has its index beside it. */
+  readonly indexPosition: number | null
+  /** Of a segment: bytes of the batches that were written to it. */
+  batchBytes: number | null = null
   readonly #fileSystem: FileSystem
   readonly #direct: boolean
   #readHandle: Promise<StorageFile> | null = null
@@ -52,6 +67,7 @@ export class LogFile {
     direct: boolean,
     endPosition: number,
     preparedBytes: number,
+    indexPosition: number | null = null,
   ) {
     this.#fileSystem = fileSystem
     this.path = path
@@ -60,10 +76,16 @@ export class LogFile {
     this.endPosition = endPosition
     this.committedEnd = endPosition
     this.preparedBytes = preparedBytes
+    this.indexPosition = indexPosition
   }
 
+  get isSegment(): boolean {
+    return this.indexPosition !== null
+  }
+
+  /** The file its index is in. */
   get indexPath(): string {
-    return this.path.replace(/\.log$/, '.index')
+    return this.isSegment ? this.path : this.path.replace(/\.log$/, '.index')
   }
 
   hold(): void {
@@ -86,7 +108,7 @@ export class LogFile {
     this.#isDone = true
     if (this.#readers > 0) await this.#openForReading()
     await this.#fileSystem.remove(this.path)
-    await removeIfPresent(this.#fileSystem, this.indexPath)
+    if (!this.isSegment) await removeIfPresent(this.#fileSystem, this.indexPath)
     if (this.#readers === 0) await this.#closeReadHandle()
   }
 
@@ -233,6 +255,53 @@ export class LogFileFactory {
       writesAreDurable: durable,
     })
     return { file, handle }
+  }
+
+  segmentPathOf(segmentNumber: number): string {
+    return join(this.#options.folder, segmentFileName(segmentNumber))
+  }
+
+  get storeId(): Uint8Array {
+    return this.#options.storeId
+  }
+
+  /** A segment that is complete: `sizeBytes` long, its index from `indexPosition` on. */
+  segment(
+    segmentNumber: number,
+    sizeBytes: number,
+    indexPosition: number,
+    directory: readonly DirectoryEntry[],
+  ): LogFile {
+    const path = this.segmentPathOf(segmentNumber)
+    const file = new LogFile(
+      this.#options.fileSystem,
+      path,
+      segmentNumber,
+      this.direct,
+      sizeBytes,
+      sizeBytes,
+      indexPosition,
+    )
+    file.committedEnd = indexPosition
+    file.batchBytes = directory.reduce((bytes, log) => bytes + log.sizeBytes, 0)
+    return file
+  }
+
+  /** Creates the file of a segment, which counts only when an event of the log says so. */
+  async createSegment(segmentNumber: number): Promise<StorageFile> {
+    const { fileSystem } = this.#options
+    const path = this.segmentPathOf(segmentNumber)
+    // One that a crash left unfinished, or that a failed event never made count.
+    await removeIfPresent(fileSystem, path)
+    return await fileSystem.open(path, { access: 'create', direct: this.direct, writesAreDurable: false })
+  }
+
+  async syncFolder(): Promise<void> {
+    await this.#options.fileSystem.syncFolder(this.#options.folder)
+  }
+
+  async removeSegment(segmentNumber: number): Promise<void> {
+    await removeIfPresent(this.#options.fileSystem, this.segmentPathOf(segmentNumber))
   }
 
   /** Registers a file found in the folder. */

@@ -83,12 +83,12 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-function setU64(view: DataView, position: number, value: number): void {
+export function setU64(view: DataView, position: number, value: number): void {
   view.setUint32(position, value % 0x1_0000_0000, true)
   view.setUint32(position + 4, Math.floor(value / 0x1_0000_0000), true)
 }
 
-function getU64(view: DataView, position: number): number {
+export function getU64(view: DataView, position: number): number {
   return view.getUint32(position + 4, true) * 0x1_0000_0000 + view.getUint32(position, true)
 }
 

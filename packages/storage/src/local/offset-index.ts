@@ -4,13 +4,13 @@ import { BATCH_BYTES, BATCH_FIELDS, type DirectoryEntry, type IndexedLog } from 
 import type { LogFile } from './log-files.ts'
 
 /**
- * Where each log's batches lie: for every log a list of ranges, one per log file that has records of it. The
- * ranges of the file being written are lists in memory; those of full files are loaded from index files when
- * a reader needs them and forgotten again, least recently used first, so that memory is bounded however long
- * the logs are.
+ * Where each log's batches lie: for every log a list of ranges, one per file that has records of it, each of which
+ * continues the one before. The ranges of the file being written are lists in memory; those of full files and
+ * segments are loaded from their indexes when a reader needs them and forgotten again, least recently used first,
+ * so that memory is bounded however long the logs are.
  */
 
-/** The batches of one log in one full file. */
+/** The batches of one log in one full file or segment. */
 export interface SealedRange {
   readonly file: LogFile
   directory: DirectoryEntry
@@ -117,6 +117,50 @@ export class OffsetIndex {
     }
   }
 
+  /**
+   * A segment takes the place of the ranges it covers. Logs that are gone, or whose start has passed all of it, have
+   * no part in it.
+   */
+  addSegment(
+    file: LogFile,
+    directory: readonly DirectoryEntry[],
+    isLive: (entry: DirectoryEntry) => boolean,
+  ): void {
+    for (const entry of directory) {
+      if (!isLive(entry)) continue
+      const ranges = this.#sealed.get(entry.logId) ?? []
+      this.#sealed.set(entry.logId, ranges)
+      const from = indexOfRangeAfter(ranges, entry.firstOffset)
+      let to = from
+      while (to < ranges.length && ranges[to]!.directory.endOffset <= entry.endOffset) to++
+      file.liveLogs++
+      for (const range of ranges.splice(from, to - from, { file, directory: entry, batches: null })) {
+        this.#drop(range)
+      }
+    }
+  }
+
+  /** The full files and segments that hold a log, in the order of its offsets. */
+  rangesOf(logId: LogId): readonly SealedRange[] {
+    return this.#sealed.get(logId) ?? []
+  }
+
+  /** Logs with ranges in full files or segments. */
+  sealedLogs(): Iterable<LogId> {
+    return this.#sealed.keys()
+  }
+
+  /** What the file being written has of a log: bytes of batches, and the time of the first; null where it has none. */
+  activeOf(logId: LogId): { readonly sizeBytes: number; readonly sinceMs: number } | null {
+    const active = this.#active.get(logId)
+    return active === undefined ? null : { sizeBytes: active.sizeBytes, sinceMs: active.fields[3]! }
+  }
+
+  /** The batches of a range: four numbers for each, as in `BatchSlice`. */
+  batchesOf(range: SealedRange): Promise<Float64Array> {
+    return this.#batchesOf(range)
+  }
+
   /** Forgets logs. */
   remove(ids: readonly LogId[]): void {
     for (const logId of ids) {
@@ -135,31 +179,36 @@ export class OffsetIndex {
     offset: Offset,
     minTimestampMs = Number.NEGATIVE_INFINITY,
   ): AsyncGenerator<BatchSlice> {
-    // While a range is loaded the file being written may become full, and old files may go.
-    let after = -1
+    // While a range is loaded the file being written may become full, old files may go, and segments take their place.
+    let next = offset
     // What follows must continue what was given, or what lay between is gone: then the slices end before it.
-    let expected: Offset | null = null
+    let isContinued = false
     for (;;) {
-      const range = this.#sealed.get(logId)?.find(({ file }) => file.number > after)
+      const range = rangeAfter(this.#sealed.get(logId), next)
       if (range === undefined) break
-      after = range.file.number
       const { firstOffset, endOffset, maxTimestampMs } = range.directory
-      if (expected !== null && firstOffset !== expected) return
-      expected = endOffset
-      if (endOffset <= offset || maxTimestampMs < minTimestampMs) continue
-      // Should the log go meanwhile, its file stays open for who takes the slice.
-      range.file.hold()
-      try {
-        const fields = await this.#batchesOf(range)
-        yield { file: range.file, fields, first: indexOfOffset(fields, offset) }
-      } finally {
-        range.file.release()
+      if (isContinued && firstOffset > next) return
+      if (maxTimestampMs >= minTimestampMs) {
+        // Should the log go meanwhile, its file stays open for who takes the slice.
+        range.file.hold()
+        try {
+          const fields = await this.#tryBatchesOf(logId, range)
+          if (fields === null) continue
+          let first = indexOfOffset(fields, next)
+          // What ended at `next` in the old files may lie in a larger batch of the segment: it was given already.
+          if (isContinued && fields[first * BATCH_FIELDS]! < next) first++
+          yield { file: range.file, fields, first }
+        } finally {
+          range.file.release()
+        }
       }
+      next = endOffset
+      isContinued = true
     }
     const active = this.#active.get(logId)
-    if (active === undefined || (expected !== null && active.fields[0] !== expected)) return
+    if (active === undefined || (isContinued && active.fields[0]! > next)) return
     if (active.maxTimestampMs >= minTimestampMs) {
-      yield { file: this.#activeFile, fields: active.fields, first: indexOfOffset(active.fields, offset) }
+      yield { file: this.#activeFile, fields: active.fields, first: indexOfOffset(active.fields, next) }
     }
   }
 
@@ -176,24 +225,26 @@ export class OffsetIndex {
     while (ranges !== undefined && ranges.length > 0 && ranges[0]!.directory.endOffset <= startOffset) {
       this.#drop(ranges.shift()!)
     }
+    if (ranges?.length === 0) this.#sealed.delete(logId)
   }
 
   /** Bytes of a log's batches from its start that end at or before `to`. */
   async bytesBefore(log: LogHead, to: Offset): Promise<number> {
     let byteLength = 0
     // While a range is loaded the file being written may become full.
-    let after = -1
+    let next = log.startOffset
     for (;;) {
-      const range = this.#sealed.get(log.id)?.find(({ file }) => file.number > after)
+      const range = rangeAfter(this.#sealed.get(log.id), next)
       if (range === undefined) break
-      after = range.file.number
       const { firstOffset, endOffset, sizeBytes } = range.directory
       if (firstOffset >= to) return byteLength
-      if (endOffset <= log.startOffset) continue
-      byteLength +=
-        firstOffset >= log.startOffset && endOffset <= to
-          ? sizeBytes
-          : bytesWithin(await this.#batchesOf(range), log.startOffset, to, endOffset)
+      if (firstOffset >= log.startOffset && endOffset <= to) byteLength += sizeBytes
+      else {
+        const fields = await this.#tryBatchesOf(log.id, range)
+        if (fields === null) continue
+        byteLength += bytesWithin(fields, log.startOffset, to, endOffset)
+      }
+      next = endOffset
     }
     const active = this.#active.get(log.id)
     if (active === undefined) return byteLength
@@ -222,6 +273,16 @@ export class OffsetIndex {
   #drop(range: SealedRange): void {
     this.#forget(range)
     range.file.liveLogs--
+  }
+
+  /** Null where the range does not count any more: its file may be gone before its index was read. */
+  async #tryBatchesOf(logId: LogId, range: SealedRange): Promise<Float64Array | null> {
+    try {
+      return await this.#batchesOf(range)
+    } catch (error) {
+      if (this.#sealed.get(logId)?.includes(range) === false) return null
+      throw error
+    }
   }
 
   async #batchesOf(range: SealedRange): Promise<Float64Array> {
@@ -253,6 +314,22 @@ export class OffsetIndex {
   }
 }
 
+/** Number of the first range with something at or after `offset`. */
+function indexOfRangeAfter(ranges: readonly SealedRange[], offset: Offset): number {
+  let low = 0
+  let high = ranges.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (ranges[middle]!.directory.endOffset <= offset) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+function rangeAfter(ranges: readonly SealedRange[] | undefined, offset: Offset): SealedRange | undefined {
+  return ranges?.[indexOfRangeAfter(ranges, offset)]
+}
+
 /** A directory entry for batches that are not in an index file yet. */
 function pending(log: IndexedLog): DirectoryEntry {
   return { ...log, batchCount: log.batches.length / BATCH_FIELDS, position: -1, crc: 0 }
@@ -271,7 +348,7 @@ export function indexOfOffset(fields: ArrayLike<number>, offset: Offset): number
 }
 
 /** Bytes of the batches from the one that contains `from` that end at or before `to`; the last ends at `endOffset`. */
-function bytesWithin(fields: ArrayLike<number>, from: Offset, to: Offset, endOffset: Offset): number {
+export function bytesWithin(fields: ArrayLike<number>, from: Offset, to: Offset, endOffset: Offset): number {
   let byteLength = 0
   for (let at = indexOfOffset(fields, from) * BATCH_FIELDS; at < fields.length; at += BATCH_FIELDS) {
     const batchEnd = fields[at + BATCH_FIELDS] ?? endOffset

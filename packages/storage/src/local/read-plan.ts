@@ -37,6 +37,7 @@ export class ReadPlan {
       if (baseOffset >= this.endOffset) return false
       const position = fields[at + 1]!
       const byteLength = fields[at + 2]!
+      if (byteLength === 0) continue
       const isTooMuch = this.takenBytes + byteLength > this.#budgetBytes
       if (isTooMuch && !(this.#atLeastOne && this.takenBytes === 0)) {
         this.endOffset = baseOffset

@@ -11,12 +11,21 @@ import {
   type DirectoryEntry,
   decodeBatches,
   decodeDirectory,
+  directoryLength,
   encodeIndex,
+  INDEX_HEADER_BYTES,
   type IndexedLog,
 } from './index-file.ts'
-import { fileNumberOf, type LogFile, type LogFileFactory, removeIfPresent } from './log-files.ts'
+import {
+  fileNumberOf,
+  type LogFile,
+  type LogFileFactory,
+  removeIfPresent,
+  segmentNumberOf,
+} from './log-files.ts'
 import { EntryKind, entryIsIntact, FILE_HEADER_BYTES, fileHeaderFault } from './log-format.ts'
 import { OffsetIndex } from './offset-index.ts'
+import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment } from './segment-file.ts'
 
 /**
  * From a data folder to a running store: the checkpoint, and every group written after it.
@@ -68,6 +77,8 @@ class Recovery {
   readonly #opened = new Set<LogFile>()
   #end: LogPosition
   #replayedGroups = 0
+  /** Damage was cut off the end of the log. */
+  #isCut = false
 
   constructor(options: RecoveryOptions) {
     this.#options = options
@@ -86,7 +97,8 @@ class Recovery {
 
   async #recover(): Promise<Recovered> {
     const { fileSystem, folder, files, checkpoint, maxLoadedIndexBytes } = this.#options
-    const numbers = (await fileSystem.list(folder))
+    const names = await fileSystem.list(folder)
+    const numbers = names
       .map(fileNumberOf)
       .filter((number) => number !== null)
       .sort((a, b) => a - b)
@@ -104,6 +116,7 @@ class Recovery {
     const lastFile = numbers.includes(start.fileNumber)
       ? await this.#replay(index, first, new Set(numbers))
       : null
+    const leftovers = await this.#addSegments(index, names)
     for (const log of this.#state.logs.values()) {
       const missing = index.missingOffset(log.id, log.startOffset, log.nextOffset)
       if (missing === null) continue
@@ -120,6 +133,7 @@ class Recovery {
         this.#options.warn({ file: file.indexPath }, 'no room for the index: the next start makes it again')
       }
     }
+    for (const number of leftovers) await this.#removeLeftover(number)
     // The file goes on growing: an index from a time when it had seemed full would hide what is added.
     if (lastFile !== null) await removeIfPresent(fileSystem, lastFile.indexPath)
     return {
@@ -280,6 +294,73 @@ class Recovery {
     this.#fullFiles.push(file)
   }
 
+  /**
+   * Puts the segments that count in the place of what they cover, oldest first, as it was done. One that is gone had
+   * nothing left that counted, or else the offsets it held are missed below. Gives the numbers of those that do not
+   * count.
+   */
+  async #addSegments(index: OffsetIndex, names: readonly string[]): Promise<number[]> {
+    const { segments } = this.#state
+    const present = names
+      .map(segmentNumberOf)
+      .filter((number) => number !== null)
+      .sort((a, b) => a - b)
+    for (const number of [...segments]) if (!present.includes(number)) segments.delete(number)
+    for (const number of present) {
+      if (!segments.has(number)) continue
+      const { file, directory } = await this.#openSegment(number)
+      index.addSegment(file, directory, (entry) => {
+        const log = this.#state.logs.get(entry.logId)
+        return log !== undefined && entry.endOffset > log.startOffset
+      })
+      this.#fullFiles.push(file)
+    }
+    this.#state.nextSegmentNumber = Math.max(this.#state.nextSegmentNumber, (present.at(-1) ?? 0) + 1)
+    return present.filter((number) => !segments.has(number))
+  }
+
+  async #openSegment(number: number): Promise<Segment> {
+    const { fileSystem, files, storeId } = this.#options
+    const path = files.segmentPathOf(number)
+    const handle = await fileSystem.open(path, { access: 'read', direct: false, writesAreDurable: false })
+    try {
+      const bytes = new Uint8Array(SEGMENT_HEADER_BYTES)
+      const headerBytes = await handle.read(bytes, 0)
+      const header = decodeSegmentHeader(bytes.subarray(0, headerBytes), number, storeId)
+      if ('fault' in header) {
+        if (header.kind === 'damaged') throw this.#damage(path, 0, header.fault)
+        throw new StorageError(
+          'DATA_NEWER_FORMAT',
+          `${path} has ${header.fault}: start it with the newer release that wrote it`,
+        )
+      }
+      const { indexPosition, indexLength } = header
+      const sizeBytes = await handle.sizeBytes()
+      const start = new Uint8Array(Math.min(INDEX_HEADER_BYTES, Math.max(0, sizeBytes - indexPosition)))
+      await handle.read(start, indexPosition)
+      const length = directoryLength(start)
+      if (length === null || length > indexLength || indexPosition + indexLength > sizeBytes) {
+        throw this.#damage(path, indexPosition, 'its index is damaged')
+      }
+      const directoryBytes = new Uint8Array(length)
+      await handle.read(directoryBytes, indexPosition)
+      const directory = decodeDirectory(directoryBytes, number)
+      if (directory === null) throw this.#damage(path, indexPosition, 'its index is damaged')
+      return { file: files.segment(number, sizeBytes, indexPosition, directory), directory }
+    } finally {
+      await handle.close()
+    }
+  }
+
+  /** A crash came before it counted. Where the log was cut, what it holds may be all there is: it is set aside. */
+  async #removeLeftover(number: number): Promise<void> {
+    const { fileSystem, folder, files } = this.#options
+    const path = files.segmentPathOf(number)
+    if (!this.#isCut) return await removeIfPresent(fileSystem, path)
+    await fileSystem.rename(path, `${path}.damaged`)
+    await fileSystem.syncFolder(folder)
+  }
+
   async #readDirectory(file: LogFile): Promise<DirectoryEntry[] | null> {
     const bytes = await this.#options.fileSystem.readFile(file.indexPath)
     return bytes === null ? null : decodeDirectory(bytes, file.number)
@@ -351,13 +432,14 @@ class Recovery {
       writesAreDurable: false,
     })
     const bytes = new Uint8Array(directory.batchCount * 32)
-    await handle.read(bytes, directory.position).finally(() => handle.close())
+    await handle.read(bytes, (file.indexPosition ?? 0) + directory.position).finally(() => handle.close())
     const batches = decodeBatches(bytes, directory)
     if (batches === null) {
-      throw new StorageError(
-        'READ_FAILED',
-        `${file.indexPath} is damaged at byte ${directory.position}: delete it and restart, and it is built again from the log file`,
-      )
+      const position = (file.indexPosition ?? 0) + directory.position
+      const wayOut = file.isSegment
+        ? 'restore the data folder from a backup'
+        : 'delete it and restart, and it is built again from the log file'
+      throw new StorageError('READ_FAILED', `${file.indexPath} is damaged at byte ${position}: ${wayOut}`)
     }
     return batches
   }
@@ -384,6 +466,7 @@ class Recovery {
     }
     this.#options.warn({ file: file.path, position }, `damaged log cut: ${fault}`)
     await this.#setAside(file, position, scan, later)
+    this.#isCut = true
   }
 
   /** Where a group at or after `position` says that `sequence` is on disk. */

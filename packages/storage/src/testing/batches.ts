@@ -114,7 +114,7 @@ export function recordsIn(bytes: Uint8Array): FoundRecord[] {
     const { producerId, isTransactional, isControl } = records
     for (const record of records) {
       const marker = isControl ? readControlRecord(record) : null
-      const value = isControl ? '' : Buffer.from(record.value!).toString()
+      const value = isControl ? '' : Buffer.from(record.value ?? '').toString()
       found.push({ offset: Number(record.offset), value, producerId, isTransactional, marker })
     }
     end = position + byteLength

@@ -1,5 +1,5 @@
 import { LocalLogStore, type LocalLogStoreOptions } from '../local/local-log-store.ts'
-import type { AppendResult, RecordBytes, StorageError } from '../log-store.ts'
+import type { AppendResult, KeepingPolicy, RecordBytes, StorageError } from '../log-store.ts'
 import { batchOf, bytesOf, readLog, recordsIn } from './batches.ts'
 import { check, SimulationFailure } from './crash-failure.ts'
 import {
@@ -39,6 +39,14 @@ export interface SimulationOutcome {
 const DATA_DIR = '/data'
 const START_MS = 1_700_000_000_000
 const MAX_IN_FLIGHT = 5
+
+/** Everything stays: what is scattered or sparse is worth merging. */
+const lasting = (): KeepingPolicy => ({
+  compaction: null,
+  segmentBytes: Number.POSITIVE_INFINITY,
+  segmentMs: Number.POSITIVE_INFINITY,
+  retentionMs: Number.POSITIVE_INFINITY,
+})
 
 /** What ends a run of the store early. */
 const CRASHED = Symbol('crashed')
@@ -175,7 +183,11 @@ class Simulation {
     if (choice < 90) return this.#background(this.#claim(store, log))
     if (choice < 92) return this.#background(this.#allocate(store))
     if (choice < 94)
-      return this.#background(this.#change(store.maintain({ maxBytes: random.pick([1, 1e9]) })))
+      return this.#background(
+        this.#change(
+          store.maintain({ maxBytes: random.pick([1, 1e9]) }, random.chance(0.7) ? lasting : undefined),
+        ),
+      )
     if (choice < 96) {
       this.#model.count('disk full')
       return this.#fileSystem.limitRoom(random.pick([0, 4096, 20_000, 60_000]))
@@ -225,6 +237,7 @@ class Simulation {
       check(!error.inDoubt, () => 'DISK_FULL leaves in doubt what was written')
       return
     }
+    if (error.code === 'MAINTENANCE_FAILED' && this.#mayFail) return
     if (error.code === 'WRITER_FAILED' && this.#mayFail) {
       this.#writerFailed = true
       return

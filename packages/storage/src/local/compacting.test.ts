@@ -1,0 +1,149 @@
+import { batchesIn, batchHeader, decodeRecords, encodeRecordBatch } from '@streambus/protocol'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { KeepingPolicy, LogId, LogStore } from '../log-store.ts'
+import { appendOne, bytesOf, markerOf } from '../testing/batches.ts'
+import { copyDataFolder, makeDataFolder, removeDataFolder } from '../testing/data-folder.ts'
+import { readCommitted } from '../testing/read-committed.ts'
+import { SeededRandom } from '../testing/seeded-random.ts'
+import { LocalLogStore, type LocalLogStoreOptions } from './local-log-store.ts'
+
+const SMALL: Partial<LocalLogStoreOptions> = {
+  cacheBytes: 256 * 1024,
+  fileBytes: 64 * 1024,
+  indexCacheBytes: 1024,
+}
+const compacted =
+  (changes: Partial<NonNullable<KeepingPolicy['compaction']>> = {}) =>
+  (): KeepingPolicy => ({
+    compaction: { minDirtyRatio: 0, minLagMs: 0, maxLagMs: Infinity, deleteRetentionMs: 1e12, ...changes },
+    segmentBytes: 48 * 1024,
+    segmentMs: Number.POSITIVE_INFINITY,
+    retentionMs: Number.POSITIVE_INFINITY,
+  })
+
+interface Sent {
+  readonly offset: number
+  readonly key: string
+  readonly value: string | null
+}
+
+describe('compaction of a log', () => {
+  const folders: string[] = []
+  const stores: LogStore[] = []
+  let folder: string
+
+  beforeEach(async () => {
+    folder = await makeDataFolder()
+    folders.push(folder)
+  })
+
+  afterEach(async () => {
+    for (const store of stores.splice(0)) await store.close()
+    for (const path of folders.splice(0)) await removeDataFolder(path)
+  })
+
+  async function open(dataDir: string): Promise<LocalLogStore> {
+    const store = await LocalLogStore.open({ dataDir, ...SMALL })
+    stores.push(store)
+    return store
+  }
+
+  /** Batches of a few keys each, some deleted; every tenth batch is an aborted transaction, every fifth a committed one. */
+  async function fill(store: LogStore, log: LogId, random: SeededRandom, batches: number): Promise<Sent[]> {
+    const sent: Sent[] = []
+    for (let batch = 0; batch < batches; batch++) {
+      const records = Array.from({ length: random.between(1, 6) }, () => ({
+        key: `k${random.between(0, 40)}`,
+        value: random.chance(0.1) ? null : `${batch}`.padEnd(random.between(10, 400), '.'),
+        timestamp: 1000 + batch,
+      }))
+      const fate = batch % 10 === 3 ? 'abort' : batch % 5 === 1 ? 'commit' : null
+      const producer = { producerId: 7 + (batch % 3), producerEpoch: 0 }
+      const bytes = encodeRecordBatch(
+        records,
+        fate === null ? {} : { ...producer, baseSequence: -1, transactional: true },
+      )
+      const { baseOffset } = await appendOne(store, log, bytes)
+      if (fate !== null) await appendOne(store, log, markerOf(fate, producer))
+      if (fate === 'abort') continue
+      for (const [index, { key, value }] of records.entries()) {
+        sent.push({ offset: baseOffset + index, key, value })
+      }
+    }
+    return sent
+  }
+
+  /** What a reader from `offset` on finds, asking for little at a time. */
+  async function read(store: LogStore, log: LogId, offset: number): Promise<Map<number, string>> {
+    const found = new Map<number, string>()
+    for (let next = offset; ; ) {
+      const [result] = await store.read([{ logId: log, offset: next, maxBytes: 5_000 }], { maxBytes: 5_000 })
+      if (result?.error !== null) throw new Error(`not readable at ${next}`)
+      const bytes = await bytesOf(result.records)
+      if (bytes.byteLength === 0) {
+        expect(next).toBe(result.highWatermark)
+        return found
+      }
+      for (const { position, byteLength } of batchesIn(bytes)) {
+        const batch = decodeRecords(bytes.subarray(position, position + byteLength), { verifyCrc: true })
+        for (const { offset, value } of batch) {
+          if (batch.isControl || Number(offset) < next) continue
+          found.set(Number(offset), Buffer.from(value ?? '').toString())
+        }
+        next = Math.max(next, batch.baseOffset + batchHeader.lastOffsetDelta(bytes, position) + 1)
+      }
+    }
+  }
+
+  function tableOf(records: Iterable<readonly [number, string]>, sent: readonly Sent[]): Map<string, string> {
+    const keyAt = new Map(sent.map(({ offset, key }) => [offset, key]))
+    const table = new Map<string, string>()
+    for (const [offset, value] of records) if (keyAt.has(offset)) table.set(keyAt.get(offset)!, value)
+    return table
+  }
+
+  it.each([1, 2, 3, 4])('keeps the last value of each key at its offset, seed %i', async (seed) => {
+    const random = new SeededRandom(seed)
+    const store = await open(folder)
+    const { logs } = await store.createTopic({ name: 't', partitions: 2 })
+    const [log, other] = logs as [LogId, LogId]
+    const sent = await fill(store, log, random, 300)
+    await fill(store, other, random, 100)
+    const before = await read(store, log, 0)
+    const sizeBefore = (await store.state([log]))[0]!.sizeBytes
+    while ((await store.maintain({ maxBytes: random.pick([1, 1e9]) }, compacted())).isMore);
+    await store.maintain({ maxBytes: 0 })
+    const after = await read(store, log, 0)
+    expect(after.size).toBeLessThan(before.size)
+    for (const [offset, value] of after) expect(before.get(offset)).toBe(value)
+    const model = tableOf(
+      sent.map(({ offset, value }) => [offset, value ?? '']),
+      sent,
+    )
+    expect(tableOf(after, sent)).toEqual(model)
+    const [state] = await store.state([log])
+    expect(state!.sizeBytes).toBeLessThan(sizeBefore)
+    // Whoever begins anywhere gets what is left from there on.
+    for (const offset of Array.from({ length: 50 }, () => random.between(0, state!.highWatermark))) {
+      const rest = [...after].filter(([at]) => at >= offset)
+      expect([...(await read(store, log, offset))]).toEqual(rest)
+    }
+    const copy = await copyDataFolder(folder)
+    folders.push(copy)
+    const more = await fill(store, log, random, 30)
+    for (const again of [await open(copy), store]) {
+      const found = again === store ? [...sent, ...more] : sent
+      expect(tableOf(await read(again, log, 0), found)).toEqual(
+        tableOf(
+          found.map(({ offset, value }) => [offset, value ?? '']),
+          found,
+        ),
+      )
+      const committed = (await readCommitted(again, log, state!.highWatermark)).records
+      expect(committed.filter(({ marker }) => marker === null).map(({ offset }) => offset)).toEqual(
+        found.filter(({ offset }) => offset >= state!.highWatermark).map(({ offset }) => offset),
+      )
+    }
+    expect((await store.state([other]))[0]!.sizeBytes).toBeGreaterThan(0)
+  })
+})

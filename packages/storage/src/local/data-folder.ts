@@ -1,0 +1,64 @@
+import { join } from 'node:path'
+import { StorageError } from '../log-store.ts'
+import { type Checkpoint, emptyCheckpoint, writeCheckpoint } from './checkpoint.ts'
+import { errorCodeOf, type FileSystem, type FolderLock } from './file-system.ts'
+
+/** The folder a store lives in: whose it is, whether it is new, and why it cannot be opened. */
+
+export async function lockFolder(fileSystem: FileSystem, dataDir: string): Promise<FolderLock> {
+  try {
+    await fileSystem.makeFolder(dataDir)
+    const lock = await fileSystem.lock(join(dataDir, 'lock'))
+    if (lock !== null) return lock
+  } catch (error) {
+    throw asOpenError(error, dataDir)
+  }
+  throw new StorageError(
+    'DATA_LOCKED',
+    `the data folder ${dataDir} is in use by another broker: stop that one, or choose another folder`,
+  )
+}
+
+export async function firstCheckpoint(
+  fileSystem: FileSystem,
+  dataDir: string,
+  newId: () => string,
+): Promise<Checkpoint> {
+  if ((await fileSystem.list(join(dataDir, 'log'))).some((name) => name.endsWith('.log'))) {
+    throw new StorageError(
+      'DATA_DAMAGED',
+      `${dataDir} has log files but no checkpoint: restore the folder from a backup, or choose another one`,
+    )
+  }
+  const checkpoint = emptyCheckpoint(newId())
+  await writeCheckpoint(fileSystem, dataDir, checkpoint)
+  return checkpoint
+}
+
+const NOT_WRITABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EISDIR'])
+
+function notWritable(error: unknown, dataDir: string): StorageError {
+  const reason = error instanceof Error ? error.message : String(error)
+  return new StorageError(
+    'DATA_NOT_WRITABLE',
+    `the data folder ${dataDir} cannot be written (${reason}): change its permissions, or choose another folder`,
+    { cause: error },
+  )
+}
+
+export function asOpenError(error: unknown, dataDir: string): unknown {
+  if (error instanceof StorageError) return error
+  const code = errorCodeOf(error) ?? ''
+  const reason = error instanceof Error ? error.message : String(error)
+  if (NOT_WRITABLE.has(code)) return notWritable(error, dataDir)
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new StorageError(
+      'DISK_FULL',
+      `no room to open the data folder ${dataDir} (${reason}): free some space`,
+      {
+        cause: error,
+      },
+    )
+  }
+  return error
+}

@@ -1,0 +1,268 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
+import type { LogHead } from '../log-head.ts'
+import {
+  type KeepingPolicy,
+  type LogId,
+  type MaintenanceProgress,
+  StorageError,
+  type Topic,
+} from '../log-store.ts'
+import type { StoreState } from '../store-state.ts'
+import { type CompactionJob, compact } from './compacting.ts'
+import { isNoRoom } from './file-system.ts'
+import type { FullFiles } from './full-files.ts'
+import type { LogFile } from './log-files.ts'
+import { merge } from './merging.ts'
+import type { SealedRange } from './offset-index.ts'
+import type { Rewriting, RewritingSteps } from './rewriting.ts'
+
+/**
+ * What is rewritten next, and how far it has come: one job at a time, in steps, so that whoever calls decides how
+ * much of the disk it may take. A job that was not finished when the store closes begins anew.
+ *
+ * Compaction comes first, that of the log with the largest share no pass has seen.
+ *
+ * Merging pays where reading does not go well or space is held for nothing, and where what is rewritten stays
+ * (ADR 0007):
+ * - a log file is scattered if no log has half of what is live in it;
+ * - a file is sparse if less than half of it is live;
+ * - what retention takes within an hour is left to it.
+ */
+const MIN_REMAINING_MS = 3_600_000
+/** Log files that are merged at once: so many times more lies together. */
+const MERGED_FILES = 4
+
+export interface MaintenanceOptions {
+  readonly rewriting: Rewriting
+  readonly state: StoreState
+  /** Bytes of a full log file. */
+  readonly fileBytes: number
+  readonly files: FullFiles
+  /** Ends the file being written. */
+  leaveFile(): Promise<void>
+}
+
+/** What of a file is live. */
+interface Content {
+  liveBytes: number
+  /** Of the log that has most of them. */
+  largestBytes: number
+  /** What will be there for a while. */
+  lastingBytes: number
+}
+
+interface Job {
+  readonly inputs: readonly LogFile[]
+  /** Of a compaction. */
+  readonly logId: LogId | null
+  readonly steps: RewritingSteps
+}
+
+export class Maintenance {
+  readonly #options: MaintenanceOptions
+  #job: Job | null = null
+  #stepping: Promise<unknown> = Promise.resolve()
+  /** Files in which something is damaged: what is intact in them stays where it is. */
+  readonly #damaged = new Set<LogFile>()
+  /** Logs that cannot be compacted, for they have a part in such a file, or a batch that cannot be read. */
+  readonly #damagedLogs = new Set<LogId>()
+  /** What there was when there was nothing to merge. */
+  #restingState = ''
+  #isStopped = false
+
+  constructor(options: MaintenanceOptions) {
+    this.#options = options
+  }
+
+  /** Works for about `maxBytes` of I/O. Rejects with what ended the job; the next call begins another one. */
+  step(maxBytes: number, policyOf: (topic: Topic) => KeepingPolicy): Promise<MaintenanceProgress> {
+    const step = this.#stepping.then(() => this.#step(maxBytes, policyOf))
+    this.#stepping = step.catch(() => undefined)
+    return step
+  }
+
+  /** Gives up the job under way. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    await this.#stepping
+    await this.#job?.steps.return()
+    this.#job = null
+  }
+
+  async #step(maxBytes: number, policyOf: (topic: Topic) => KeepingPolicy): Promise<MaintenanceProgress> {
+    let bytes = 0
+    while (!this.#isStopped) {
+      if (bytes >= maxBytes) return { bytes, isMore: true }
+      this.#job ??= await this.#nextJob(policyOf)
+      if (this.#job === null) break
+      const { inputs, logId, steps } = this.#job
+      try {
+        const { done, value } = await steps.next()
+        if (done) this.#job = null
+        else bytes += value
+      } catch (cause) {
+        this.#job = null
+        const error = asStorageError(cause)
+        if (error.code === 'READ_FAILED' || error.code === 'CORRUPT_BATCH') {
+          if (logId !== null) this.#damagedLogs.add(logId)
+          else for (const file of inputs) this.#damaged.add(file)
+        }
+        throw error
+      }
+      await turn()
+    }
+    return { bytes, isMore: false }
+  }
+
+  async #nextJob(policyOf: (topic: Topic) => KeepingPolicy): Promise<Job | null> {
+    const { rewriting, leaveFile } = this.#options
+    if (this.#shouldLeaveFile(policyOf)) await leaveFile()
+    const compaction = this.#logToCompact(policyOf)
+    if (compaction !== null) {
+      return { inputs: [], logId: compaction.logId, steps: compact(compaction, rewriting) }
+    }
+    const inputs = this.#filesToMerge(policyOf)
+    return inputs === null ? null : { inputs, logId: null, steps: merge(inputs, rewriting) }
+  }
+
+  /** What is in the file being written cannot be compacted before the file is full. */
+  #shouldLeaveFile(policyOf: (topic: Topic) => KeepingPolicy): boolean {
+    const { rewriting, state } = this.#options
+    const nowMs = rewriting.clock()
+    for (const topic of state.topics.all()) {
+      const { compaction, segmentBytes, segmentMs } = policyOf(topic)
+      if (compaction === null) continue
+      const maxAgeMs = Math.min(segmentMs, compaction.maxLagMs)
+      for (const logId of topic.logs) {
+        const active = rewriting.index.activeOf(logId)
+        if (active === null) continue
+        if (active.sizeBytes >= segmentBytes || ageMs(active.sinceMs, nowMs) >= maxAgeMs) return true
+      }
+    }
+    return false
+  }
+
+  #logToCompact(policyOf: (topic: Topic) => KeepingPolicy): CompactionJob | null {
+    const { rewriting, state } = this.#options
+    const nowMs = rewriting.clock()
+    let best: CompactionJob | null = null
+    let bestRatio = 0
+    for (const topic of state.topics.all()) {
+      const { compaction: policy, segmentBytes } = policyOf(topic)
+      if (policy === null) continue
+      for (const logId of topic.logs) {
+        const log = state.logs.get(logId)
+        if (log === undefined || this.#damagedLogs.has(logId)) continue
+        const ranges = rangesToCompact(rewriting.index.rangesOf(logId), log, nowMs - policy.minLagMs)
+        const dirty = ranges.filter(({ directory }) => directory.endOffset > log.cleanedTo)
+        const dirtyBytes = bytesOf(dirty)
+        const ratio = dirtyBytes / bytesOf(ranges)
+        const isLate = dirty.some(({ directory }) => ageMs(directory.maxTimestampMs, nowMs) > policy.maxLagMs)
+        if (dirtyBytes === 0 || (ratio < policy.minDirtyRatio && !isLate)) continue
+        // What may not wait comes before what is worth most.
+        const urgency = isLate ? 1 + ratio : ratio
+        if (urgency <= bestRatio) continue
+        bestRatio = urgency
+        best = { logId, ranges, policy, segmentBytes }
+      }
+    }
+    return best
+  }
+
+  #filesToMerge(policyOf: (topic: Topic) => KeepingPolicy): LogFile[] | null {
+    const { fileBytes } = this.#options
+    const files = this.#options.files.all
+    // Only what was added, deleted or cut can make a file worth it; time alone makes it less so.
+    const state = `${files.length} ${files.reduce((logs, { liveLogs }) => logs + liveLogs, 0)}`
+    if (state === this.#restingState) return null
+    const contents = this.#contents(policyOf)
+    const isWorthIt = (file: LogFile): boolean => {
+      const content = contents.get(file)
+      if (content === undefined || this.#damaged.has(file)) return false
+      return (
+        content.lastingBytes * 2 >= content.liveBytes &&
+        (isScattered(file, content) || isSparse(file, content))
+      )
+    }
+    const sparse = files.find((file) => file.isSegment && isWorthIt(file))
+    if (sparse !== undefined) return [sparse]
+    const run: LogFile[] = []
+    const logFiles = files.filter(({ isSegment }) => !isSegment).sort((a, b) => a.number - b.number)
+    for (const file of logFiles) {
+      const continues = run.length === 0 || file.number === run.at(-1)!.number + 1
+      const isTaken = isWorthIt(file)
+      // Nothing more can be added to the run: it is merged as long as it is.
+      if (run.length > 0 && !(continues && isTaken)) return run
+      if (!isTaken) continue
+      run.push(file)
+      const bytes = run.reduce((sum, { endPosition }) => sum + endPosition, 0)
+      if (bytes >= (MERGED_FILES - 0.5) * fileBytes) return run
+    }
+    const hasSparse = run.some((file) => isSparse(file, contents.get(file)!))
+    if (hasSparse) return run
+    this.#restingState = state
+    return null
+  }
+
+  #contents(policyOf: (topic: Topic) => KeepingPolicy): Map<LogFile, Content> {
+    const { rewriting, state } = this.#options
+    const { index, clock } = rewriting
+    const nowMs = clock()
+    const contents = new Map<LogFile, Content>()
+    for (const logId of index.sealedLogs()) {
+      const log = state.logs.get(logId)
+      const topic = log === undefined ? undefined : state.topics.byId(log.topicId)
+      if (topic === undefined) continue
+      const { retentionMs } = policyOf(topic)
+      for (const { file, directory } of index.rangesOf(logId)) {
+        const { sizeBytes, maxTimestampMs } = directory
+        const content = contents.get(file) ?? { liveBytes: 0, largestBytes: 0, lastingBytes: 0 }
+        contents.set(file, content)
+        content.liveBytes += sizeBytes
+        content.largestBytes = Math.max(content.largestBytes, sizeBytes)
+        if (retentionMs - ageMs(maxTimestampMs, nowMs) >= MIN_REMAINING_MS) content.lastingBytes += sizeBytes
+      }
+    }
+    return contents
+  }
+}
+
+/** From the start of the log on: what is decided, and older than `olderThanMs`. */
+function rangesToCompact(ranges: readonly SealedRange[], log: LogHead, olderThanMs: number): SealedRange[] {
+  const { lastStableOffset } = log
+  const end = ranges.findIndex(
+    ({ directory }) => directory.endOffset > lastStableOffset || directory.maxTimestampMs > olderThanMs,
+  )
+  return end < 0 ? [...ranges] : ranges.slice(0, end)
+}
+
+/** Records without a timestamp are never old. */
+function ageMs(timestampMs: number, nowMs: number): number {
+  return timestampMs === NO_TIMESTAMP_MS ? 0 : nowMs - timestampMs
+}
+
+function bytesOf(ranges: readonly SealedRange[]): number {
+  return ranges.reduce((bytes, { directory }) => bytes + directory.sizeBytes, 0)
+}
+
+/** Segments have each log's batches together. */
+function isScattered(file: LogFile, { largestBytes, liveBytes }: Content): boolean {
+  return !file.isSegment && largestBytes * 2 < liveBytes
+}
+
+/** Of a segment its batches count, so that a small one is not sparse for its header and its padding. */
+function isSparse(file: LogFile, { liveBytes }: Content): boolean {
+  return liveBytes * 2 < (file.batchBytes ?? file.endPosition)
+}
+
+/** A job that fails leaves everything as it was. */
+function asStorageError(cause: unknown): StorageError {
+  if (cause instanceof StorageError) return cause
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return isNoRoom(cause)
+    ? new StorageError('DISK_FULL', `no room to rewrite files: ${reason}`, { cause })
+    : new StorageError('MAINTENANCE_FAILED', `rewriting files failed, they stay as they are: ${reason}`, {
+        cause,
+      })
+}

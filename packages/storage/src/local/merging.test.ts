@@ -1,0 +1,152 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { KeepingPolicy, LogId, LogStore } from '../log-store.ts'
+import { appendOne, batchOfSize, readLog } from '../testing/batches.ts'
+import { copyDataFolder, makeDataFolder, removeDataFolder } from '../testing/data-folder.ts'
+import { LocalLogStore, type LocalLogStoreOptions } from './local-log-store.ts'
+
+const SMALL: Partial<LocalLogStoreOptions> = {
+  cacheBytes: 256 * 1024,
+  fileBytes: 256 * 1024,
+  indexCacheBytes: 1024,
+}
+const BATCH_BYTES = 8 * 1024
+const EVERYTHING = { maxBytes: Number.POSITIVE_INFINITY }
+const lasting = (): KeepingPolicy => ({
+  compaction: null,
+  segmentBytes: 1024 ** 3,
+  segmentMs: Number.POSITIVE_INFINITY,
+  retentionMs: Number.POSITIVE_INFINITY,
+})
+
+describe('merging of log files', () => {
+  const folders: string[] = []
+  const stores: LogStore[] = []
+  let folder: string
+
+  beforeEach(async () => {
+    folder = await makeDataFolder()
+    folders.push(folder)
+  })
+
+  afterEach(async () => {
+    for (const store of stores.splice(0)) await store.close()
+    for (const path of folders.splice(0)) await removeDataFolder(path)
+  })
+
+  async function open(dataDir: string): Promise<LocalLogStore> {
+    const store = await LocalLogStore.open({ dataDir, ...SMALL })
+    stores.push(store)
+    return store
+  }
+
+  async function fill(store: LogStore, logs: readonly LogId[], count: number): Promise<void> {
+    const calls: Promise<unknown>[] = []
+    for (let index = 0; index < count; index++) {
+      for (const log of logs) calls.push(appendOne(store, log, batchOfSize(BATCH_BYTES, `${log}:${index};`)))
+    }
+    await Promise.all(calls)
+  }
+
+  async function contents(store: LogStore, logs: readonly LogId[]): Promise<unknown[]> {
+    const found: unknown[] = []
+    for (const log of logs)
+      found.push((await readLog(store, log, 0)).map(({ offset, value }) => [offset, value.slice(0, 12)]))
+    return found
+  }
+
+  async function names(dataDir: string): Promise<string[]> {
+    return (await readdir(join(dataDir, 'log'))).map((name) => name.replace(/^0+/, '')).sort()
+  }
+
+  it('puts the batches of each log together, and gives back the files they were scattered over', async () => {
+    const store = await open(folder)
+    const { logs } = await store.createTopic({ name: 't', partitions: 5 })
+    await fill(store, logs, 40)
+    const before = await contents(store, logs)
+    const filesBefore = await names(folder)
+    expect(await store.maintain(EVERYTHING, lasting)).toMatchObject({ isMore: false })
+    await store.maintain({ maxBytes: 0 })
+    const after = await names(folder)
+    expect(after).toContain('1.segment')
+    expect(after).not.toContain('1.log')
+    expect(after.filter((name) => name.endsWith('.log')).length).toBeLessThan(
+      filesBefore.filter((name) => name.endsWith('.log')).length,
+    )
+    expect(await contents(store, logs)).toEqual(before)
+    await fill(store, logs, 3)
+    const more = await contents(store, logs)
+    const copy = await copyDataFolder(folder)
+    folders.push(copy)
+    expect(await contents(await open(copy), logs)).toEqual(more)
+    await store.close()
+    const again = await open(folder)
+    expect(await contents(again, logs)).toEqual(more)
+    expect(await again.maintain(EVERYTHING, lasting)).toMatchObject({ isMore: false })
+    expect(await contents(again, logs)).toEqual(more)
+  })
+
+  it('leaves alone what one log fills, what goes soon, and what nobody speaks of', async () => {
+    const store = await open(folder)
+    const { logs } = await store.createTopic({ name: 't', partitions: 1 })
+    await fill(store, logs, 200)
+    expect(await store.maintain(EVERYTHING, lasting)).toEqual({ bytes: 0, isMore: false })
+    const short = await store.createTopic({ name: 'short', partitions: 5 })
+    await fill(store, short.logs, 40)
+    const soonGone = () => ({ ...lasting(), retentionMs: 60_000 })
+    expect(await store.maintain(EVERYTHING, soonGone)).toEqual({ bytes: 0, isMore: false })
+    expect(await store.maintain(EVERYTHING)).toEqual({ bytes: 0, isMore: false })
+  })
+
+  it('moves what is left of files that are mostly deleted, and then gives their space back', async () => {
+    const store = await open(folder)
+    const { id, logs: doomed } = await store.createTopic({ name: 'large', partitions: 1 })
+    const { logs: kept } = await store.createTopic({ name: 'small', partitions: 1 })
+    for (let round = 0; round < 20; round++) {
+      await fill(store, doomed, 8)
+      await fill(store, kept, 1)
+    }
+    const before = await contents(store, kept)
+    expect(await store.maintain(EVERYTHING, lasting)).toEqual({ bytes: 0, isMore: false })
+    await store.deleteTopic(id)
+    await store.maintain(EVERYTHING, lasting)
+    await store.maintain({ maxBytes: 0 })
+    expect((await names(folder)).filter((name) => name.endsWith('.log'))).toHaveLength(1)
+    expect(await contents(store, kept)).toEqual(before)
+  })
+
+  it('works in steps, and gives up a job that is under way when the store closes', async () => {
+    const store = await open(folder)
+    const { logs } = await store.createTopic({ name: 't', partitions: 5 })
+    await fill(store, logs, 40)
+    const before = await contents(store, logs)
+    const { bytes, isMore } = await store.maintain({ maxBytes: 1 }, lasting)
+    expect(bytes).toBeGreaterThan(0)
+    expect(isMore).toBe(true)
+    await store.close()
+    expect((await names(folder)).filter((name) => name.endsWith('.segment'))).toEqual([])
+    const again = await open(folder)
+    let steps = 0
+    while ((await again.maintain({ maxBytes: 1 }, lasting)).isMore) steps++
+    expect(steps).toBeGreaterThan(1)
+    expect((await names(folder)).filter((name) => name.endsWith('.segment'))).not.toEqual([])
+    expect(await contents(again, logs)).toEqual(before)
+  })
+
+  it('does not disturb those who are reading the files it replaces', async () => {
+    const store = await open(folder)
+    const { logs } = await store.createTopic({ name: 't', partitions: 5 })
+    await fill(store, logs, 40)
+    const [result] = await store.read([{ logId: logs[2]!, offset: 0, maxBytes: 1e9 }], { maxBytes: 1e9 })
+    if (result?.error !== null) throw new Error('not readable')
+    await store.maintain(EVERYTHING, lasting)
+    await store.maintain({ maxBytes: 0 })
+    expect(await names(folder)).not.toContain('1.log')
+    const bytes = new Uint8Array(result.records.byteLength)
+    for (let filled = 0; filled < bytes.byteLength; )
+      filled += await result.records.readInto(bytes.subarray(filled))
+    result.records.close()
+    expect(bytes.byteLength).toBe(40 * BATCH_BYTES)
+  })
+})
