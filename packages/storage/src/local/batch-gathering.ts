@@ -29,8 +29,9 @@ export class BatchGathering {
     this.#buffer = buffer
   }
 
-  /** Copies the pieces to their places in `memory`; yields the bytes that each read took. Holds no file. */
-  async *collect(pieces: readonly Piece[], memory: Uint8Array): AsyncGenerator<number> {
+  /** Copies the pieces to their places in `memory`. Returns the bytes read. Holds no file. */
+  async collect(pieces: readonly Piece[], memory: Uint8Array): Promise<number> {
+    let readBytes = 0
     const sorted = [...pieces].sort((a, b) =>
       a.file === b.file ? a.position - b.position : a.file.path < b.file.path ? -1 : 1,
     )
@@ -64,8 +65,9 @@ export class BatchGathering {
         if (copied < piece.byteLength) break
         copied = 0
       }
-      yield wanted
+      readBytes += wanted
     }
+    return readBytes
   }
 
   async #read(file: LogFile, byteLength: number, position: number): Promise<number> {

@@ -9,7 +9,7 @@ import type { LogHead } from '../log-head.ts'
 import { type CompactionPolicy, type LogId, type Offset, StorageError } from '../log-store.ts'
 import { ABORTED_FIELDS } from '../transaction-table.ts'
 import type { SealedRange } from './offset-index.ts'
-import { gather, type Rewriting, type RewritingSteps } from './rewriting.ts'
+import { damagedAt, type GatheredBatch, gather, type Rewriting, type RewritingSteps } from './rewriting.ts'
 import { SegmentWriter } from './segment-file.ts'
 
 /** Memory for the keys of one pass: two million of them. Where there are more, it takes several passes. */
@@ -53,9 +53,10 @@ export async function* compact(job: CompactionJob, rewriting: Rewriting): Rewrit
         yield step
         continue
       }
-      for (const { bytes } of step) {
+      for (const batch of step) {
+        const { bytes } = batch
         await loadCodecOf(bytes)
-        const known = fillKeyOffsets(map, bytes, fateOf(bytes), log.cleanedTo)
+        const known = placed(batch, () => fillKeyOffsets(map, bytes, fateOf(bytes), log.cleanedTo))
         if (known < endOf(bytes)) {
           knownUpTo = known
           break filling
@@ -101,10 +102,11 @@ async function* rewrite(
           yield step
           continue
         }
-        for (const { bytes } of step) {
+        for (const batch of step) {
+          const { bytes } = batch
           await loadCodecOf(bytes)
           const isLast = endOf(bytes) === log.highWatermark
-          const kept = isLast ? bytes : compactBatch(bytes, fateOf(bytes), pass)
+          const kept = isLast ? bytes : placed(batch, () => compactBatch(bytes, fateOf(bytes), pass))
           const full = kept === null ? undefined : writer.add(kept)
           if (full !== undefined) await full
           worked += bytes.byteLength
@@ -130,6 +132,16 @@ async function* rewrite(
     throw error
   } finally {
     await writer?.discard()
+  }
+}
+
+/** What goes wrong with a batch names the file and the place. */
+function placed<T>({ range, position }: GatheredBatch, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (error instanceof StorageError) throw damagedAt(range, position, error.message)
+    throw error
   }
 }
 

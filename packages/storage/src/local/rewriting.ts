@@ -1,4 +1,4 @@
-import { batchHeader, crc32c } from '@streambus/protocol'
+import { batchHeader } from '@streambus/protocol'
 import type { LogHead } from '../log-head.ts'
 import { type LogId, type Offset, StorageError } from '../log-store.ts'
 import { alignedMemory } from './aligned-memory.ts'
@@ -35,19 +35,19 @@ export interface Rewriting {
 
 /** The memory of those who rewrite: one job at a time has it, and it is made for the first one. */
 export class RewritingBuffers {
-  readonly #windowBytes: number
-  #window: Uint8Array | null = null
+  readonly windowBytes: number
+  #windows: readonly [Uint8Array, Uint8Array] | null = null
   #read: Uint8Array | null = null
   #write: Uint8Array | null = null
 
   constructor(maxBatchBytes: number) {
-    this.#windowBytes = Math.max(WINDOW_BYTES, maxBatchBytes)
+    this.windowBytes = Math.max(WINDOW_BYTES, maxBatchBytes)
   }
 
-  /** Batches that were read, in the order they are wanted in. Takes the largest. */
-  get window(): Uint8Array {
-    this.#window ??= new Uint8Array(this.#windowBytes)
-    return this.#window
+  /** Batches that were read, in the order they are wanted in; each takes the largest. */
+  get windows(): readonly [Uint8Array, Uint8Array] {
+    this.#windows ??= [new Uint8Array(this.windowBytes), new Uint8Array(this.windowBytes)]
+    return this.#windows
   }
 
   /** Blocks as they come from a file; aligned. */
@@ -66,15 +66,12 @@ export class RewritingBuffers {
 /** Yields the bytes of I/O that each step took; between steps others have their turn. */
 export type RewritingSteps = AsyncGenerator<number, void>
 
-/** Of a record batch: what its CRC covers goes from here to its end. */
-const CRC_START = 21
-/** Bytes looked at between two turns of those who read and write: about a quarter of a millisecond. */
-const CHECK_BYTES = 256 * 1024
-
-/** A batch as it was read, intact. `bytes` is overwritten by the next window. */
+/** A batch as it was read: the one the index has there. `bytes` is overwritten by the next window. */
 export interface GatheredBatch {
   readonly logId: LogId
-  readonly baseOffset: Offset
+  readonly range: SealedRange
+  /** In the file. */
+  readonly position: number
   readonly bytes: Uint8Array
 }
 
@@ -88,68 +85,89 @@ interface Place {
 
 /**
  * The batches of ranges, in the order of the ranges, a window of some megabytes at a time; between windows the bytes
- * of I/O of each step. What ends at or before the start of its log is left out. Throws READ_FAILED at the first batch
- * that does not match its index or its checksum: what is damaged is not copied to where nobody would look for it.
+ * of I/O. The next window is read while the caller works on one. What ends at or before the start of its log is left
+ * out. Throws READ_FAILED at the first batch that does not match its index. Its checksum is for those who take it to
+ * compare, see `damagedAt`: what is damaged is not copied to where nobody would look for it.
  */
 export async function* gather(
   ranges: Iterable<SealedRange>,
-  { index, slots, buffers, logOf }: Rewriting,
+  rewriting: Rewriting,
 ): AsyncGenerator<number | readonly GatheredBatch[]> {
+  const { slots, buffers } = rewriting
   const gathering = new BatchGathering(slots, buffers.read)
-  const memory = buffers.window
+  const windows = planned(ranges, rewriting)
+  const load = async (memory: Uint8Array) => {
+    const { value: places } = await windows.next()
+    if (places === undefined) return null
+    const pieces = places.map(({ range: { file }, position, byteLength, target }) => ({
+      file,
+      position,
+      byteLength,
+      target,
+    }))
+    const readBytes = await gathering.collect(pieces, memory)
+    return { places, memory, readBytes }
+  }
+  let loading = load(buffers.windows[0])
+  try {
+    for (let number = 1; ; number++) {
+      const window = await loading
+      if (window === null) return
+      const { places, memory, readBytes } = window
+      yield readBytes
+      loading = load(buffers.windows[number % 2]!)
+      // Whoever asks for the next window is told.
+      loading.catch(() => undefined)
+      yield places.map((place) => batchAt(place, memory))
+    }
+  } finally {
+    // Nothing is read any more when the caller lets go of the files.
+    await loading.catch(() => undefined)
+  }
+}
+
+/** Which batches make up each window, and where they go in it. */
+async function* planned(
+  ranges: Iterable<SealedRange>,
+  { index, buffers, logOf }: Rewriting,
+): AsyncGenerator<readonly Place[], undefined> {
   let places: Place[] = []
   let filled = 0
-  async function* window(): AsyncGenerator<number | readonly GatheredBatch[]> {
-    yield* gathering.collect(
-      places.map(({ range: { file }, position, byteLength, target }) => ({
-        file,
-        position,
-        byteLength,
-        target,
-      })),
-      memory,
-    )
-    const batches: GatheredBatch[] = []
-    let checked = 0
-    for (const { range, baseOffset, position, byteLength, target } of places) {
-      const bytes = memory.subarray(target, target + byteLength)
-      assertIntact(bytes, range, position, baseOffset)
-      batches.push({ logId: range.directory.logId, baseOffset, bytes })
-      checked += byteLength
-      if (checked >= CHECK_BYTES) {
-        yield 0
-        checked = 0
-      }
-    }
-    places = []
-    filled = 0
-    yield batches
-  }
   for (const range of ranges) {
     const { logId, endOffset } = range.directory
     if (logOf(logId) === undefined) continue
     const fields = await index.batchesOf(range)
     for (let at = 0; at < fields.length; at += BATCH_FIELDS) {
       const startOffset = logOf(logId)?.startOffset ?? Number.POSITIVE_INFINITY
-      if ((fields[at + BATCH_FIELDS] ?? endOffset) <= startOffset) continue
       const byteLength = fields[at + 2]!
-      if (byteLength === 0) continue
-      if (filled + byteLength > memory.byteLength) yield* window()
+      if (byteLength === 0 || (fields[at + BATCH_FIELDS] ?? endOffset) <= startOffset) continue
+      if (filled + byteLength > buffers.windowBytes) {
+        yield places
+        places = []
+        filled = 0
+      }
       places.push({ range, baseOffset: fields[at]!, position: fields[at + 1]!, byteLength, target: filled })
       filled += byteLength
     }
   }
-  if (places.length > 0) yield* window()
+  if (places.length > 0) yield places
 }
 
-function assertIntact(batch: Uint8Array, range: SealedRange, position: number, baseOffset: Offset): void {
-  const isIntact =
-    batchHeader.baseOffset(batch, 0) === baseOffset &&
-    batchHeader.byteLength(batch, 0) === batch.byteLength &&
-    batchHeader.crc(batch, 0) === crc32c(batch.subarray(CRC_START))
-  if (isIntact) return
-  throw new StorageError(
+function batchAt(
+  { range, baseOffset, position, byteLength, target }: Place,
+  memory: Uint8Array,
+): GatheredBatch {
+  const bytes = memory.subarray(target, target + byteLength)
+  const isThere =
+    batchHeader.baseOffset(bytes, 0) === baseOffset && batchHeader.byteLength(bytes, 0) === byteLength
+  if (!isThere) throw damagedAt(range, position, 'no batch begins there as its index says')
+  return { logId: range.directory.logId, range, position, bytes }
+}
+
+/** The error for a batch that cannot be copied. */
+export function damagedAt({ file }: SealedRange, position: number, fault: string): StorageError {
+  return new StorageError(
     'READ_FAILED',
-    `${range.file.path} is damaged at byte ${position}: the batch at offset ${baseOffset} of log ${range.directory.logId} does not match its checksum, and is not copied`,
+    `${file.path} is damaged at byte ${position}: ${fault}. It stays where it is, and is not copied`,
   )
 }
