@@ -1,0 +1,13 @@
+import { measureColdScan } from './cold-scan.ts'
+import { measureCompaction } from './compaction.ts'
+import { measureDeletion } from './deletion.ts'
+
+const which = process.argv[2]
+const all = { compaction: measureCompaction, scan: measureColdScan, deletion: measureDeletion } as Record<
+  string,
+  () => Promise<unknown>
+>
+const c0 = process.cpuUsage()
+console.log(which, await all[which!]!())
+const c1 = process.cpuUsage(c0)
+console.log('cpu', (c1.user / 1e6).toFixed(2), 'user', (c1.system / 1e6).toFixed(2), 'system')
