@@ -1,4 +1,5 @@
 import { batchHeader } from '@streambus/protocol'
+import type { BatchFate } from './compaction/checked-batch.ts'
 import {
   type AbortedTransaction,
   type AppendBatch,
@@ -142,6 +143,25 @@ export class LogHead {
     this.startOffset = to
     this.sizeBytes -= freedBytes
     this.#transactions?.trim(to)
+  }
+
+  /** What became of a batch that lies below the last stable offset, for compaction. */
+  fateOf(bytes: Uint8Array, position: number): BatchFate {
+    if (batchHeader.isControl(bytes, position)) return 'marker'
+    if (!batchHeader.isTransactional(bytes, position)) return 'plain'
+    const producerId = batchHeader.producerId(bytes, position)
+    const aborted = this.#transactions?.wasAborted(producerId, batchHeader.baseOffset(bytes, position))
+    return aborted === true ? 'aborted' : 'committed'
+  }
+
+  /**
+   * Everything below `endOffset` is compacted: `freedBytes` are gone, and so are the aborted transactions that
+   * ended there. A reader that was told of one would look for its marker, which is gone, and leave out what that
+   * producer wrote in later transactions.
+   */
+  compacted(endOffset: Offset, freedBytes: number): void {
+    this.sizeBytes -= freedBytes
+    this.#transactions?.trim(endOffset)
   }
 
   /** Takes over what a checkpoint holds of the log: all of it is durable. */

@@ -5,7 +5,7 @@ import type { AbortedTransaction, Offset } from './log-store.ts'
  * only this; what the next batch of a producer is judged by runs ahead of it, in `ProducerEntry`.
  *
  * An aborted transaction costs 32 bytes of memory and some 40 in the checkpoint, from its marker until the
- * start of the log has passed it.
+ * start of the log, or compaction, has passed it.
  */
 
 /** What a batch changes once it is durable. Most batches change nothing and have none. */
@@ -70,9 +70,18 @@ export class TransactionTable {
     return found
   }
 
-  /** Forgets the aborted transactions that lie wholly below the start of the log. */
-  trim(startOffset: Offset): void {
-    this.#aborted.splice(0, this.#firstEndingAt(startOffset))
+  /** Whether what a producer wrote at `offset`, below the last stable offset, in a transaction was aborted. */
+  wasAborted(producerId: number, offset: Offset): boolean {
+    for (let at = this.#firstEndingAt(offset); at < this.#aborted.length; at += FIELDS) {
+      if (this.#aborted[at] === producerId && this.#aborted[at + 1]! <= offset) return true
+      if (this.#aborted[at + 3]! > offset) return false
+    }
+    return false
+  }
+
+  /** Forgets the aborted transactions of which nothing lies at or above `offset`. */
+  trim(offset: Offset): void {
+    this.#aborted.splice(0, this.#firstEndingAt(offset))
   }
 
   /** The aborted transactions as numbers, for a checkpoint. */

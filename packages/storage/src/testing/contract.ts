@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { LogStore } from '../log-store.ts'
 import { describeAppends } from './contract-append.ts'
+import { describeCompaction } from './contract-compaction.ts'
 import { describeReads } from './contract-read.ts'
 import type { ContractSuite } from './contract-suite.ts'
 import { describeTopics } from './contract-topics.ts'
@@ -11,6 +12,8 @@ import { describeTransactions } from './contract-transactions.ts'
  * engine may be opened with caches and files of a few hundred KiB and be read from behind them.
  */
 export interface ContractEngine {
+  /** Whether `maintain` compacts. */
+  readonly compacts?: boolean
   open(): Promise<LogStore>
   /** After each test, when the store is closed. */
   cleanUp(): Promise<void>
@@ -35,6 +38,7 @@ export function describeLogStore(engineName: string, engine: ContractEngine): vo
     describeReads(() => suite)
     describeTopics(() => suite)
     describeTransactions(() => suite)
+    if (engine.compacts === true) describeCompaction(() => suite)
 
     it('has an identity, a place and a bound', () => {
       const { store } = suite
