@@ -1,4 +1,5 @@
 import { batchHeader } from '@streambus/protocol'
+import type { BatchFate } from './compaction/checked-batch.ts'
 import {
   type AbortedTransaction,
   type AppendBatch,
@@ -147,12 +148,28 @@ export class LogHead {
     this.#transactions?.trim(to)
   }
 
+  /** What became of a batch that lies below the last stable offset, for compaction. */
+  fateOf(bytes: Uint8Array, position: number): BatchFate {
+    if (batchHeader.isControl(bytes, position)) return 'marker'
+    if (!batchHeader.isTransactional(bytes, position)) return 'plain'
+    const producerId = batchHeader.producerId(bytes, position)
+    const aborted = this.#transactions?.wasAborted(producerId, batchHeader.baseOffset(bytes, position))
+    return aborted === true ? 'aborted' : 'committed'
+  }
+
   /** A compacted segment counts from now on. */
-  compact({ endOffset, cleanedTo, freedBytes }: Compacted): void {
-    this.sizeBytes -= freedBytes
+  segmentCompacted({ decidedTo, cleanedTo, freedBytes }: Compacted): void {
     this.cleanedTo = Math.max(this.cleanedTo, cleanedTo)
-    // Their batches and markers are gone. A reader who still heard of them would wait for the marker, and drop the
-    // next transaction of the same producer instead.
+    this.compacted(decidedTo, freedBytes)
+  }
+
+  /**
+   * Everything below `endOffset` is compacted: `freedBytes` are gone, and so are the aborted transactions that
+   * ended there. A reader that was told of one would look for its marker, which is gone, and leave out what that
+   * producer wrote in later transactions.
+   */
+  compacted(endOffset: Offset, freedBytes: number): void {
+    this.sizeBytes -= freedBytes
     this.#transactions?.trim(endOffset)
   }
 

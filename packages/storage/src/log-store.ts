@@ -12,7 +12,10 @@
 /** Identifies one log (one partition of one topic) in a store. Never reused, not even after deletion. */
 export type LogId = number
 
-/** Position of a record in its log: 0, 1, 2, … without gaps or repeats, kept across restarts. */
+/**
+ * Position of a record in its log: 0, 1, 2, … without gaps or repeats, kept across restarts. Compaction leaves gaps
+ * where it takes records out; what stays keeps its offset.
+ */
 export type Offset = number
 
 /** A topic id in Kafka's text form: 16 random bytes as 22 characters of unpadded base64url (KIP-516). */
@@ -90,7 +93,10 @@ export type AppendResult =
 
 export interface ReadRequest {
   logId: LogId
-  /** First offset wanted. The answer starts with the batch that contains it. */
+  /**
+   * First offset wanted. The answer starts with the batch that contains it, or the first one after it where
+   * compaction has left none.
+   */
   offset: Offset
   /** Bytes wanted from this log. */
   maxBytes: number
@@ -343,8 +349,12 @@ export interface LogStore {
   allocateProducerIds(count: number): Promise<ProducerIdRange>
 
   /**
-   * One bounded step of background work: gives back the space of deleted records. One call at a time. Without
-   * `policyOf` every record is kept that is not deleted.
+   * One bounded step of background work: gives back the space of deleted records, and compacts. One call at a
+   * time. Without `policyOf` every record is kept that is not deleted.
+   *
+   * Compaction keeps the last record of each key, at its offset; what was committed becomes plain, what was aborted
+   * goes with its marker. It stays below the last stable offset and below the newest batch of the log. What a
+   * reader was given before is not changed.
    */
   maintain(
     budget: MaintenanceBudget,

@@ -44,8 +44,8 @@ export type StoreEvent =
 
 export interface Compacted {
   readonly logId: LogId
-  /** End of the segment: from here back everything is decided, and aborted records are gone. */
-  readonly endOffset: Offset
+  /** From here back what was aborted is gone, and what is left belongs to no transaction any more. */
+  readonly decidedTo: Offset
   /** Of records below it, those are gone that a later one below it replaces. */
   readonly cleanedTo: Offset
   /** Bytes of live batches that the compaction saved. */
@@ -140,7 +140,7 @@ export class StoreState {
         const { number, compacted } = event
         this.segments.add(number)
         this.nextSegmentNumber = Math.max(this.nextSegmentNumber, number + 1)
-        if (compacted !== null) this.logs.get(compacted.logId)?.compact(compacted)
+        if (compacted !== null) this.logs.get(compacted.logId)?.segmentCompacted(compacted)
         return
       }
       case 'log-claimed': {

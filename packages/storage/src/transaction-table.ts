@@ -5,7 +5,7 @@ import type { AbortedTransaction, Offset } from './log-store.ts'
  * only this; what the next batch of a producer is judged by runs ahead of it, in `ProducerEntry`.
  *
  * An aborted transaction costs 32 bytes of memory and some 40 in the checkpoint, from its marker until the
- * start of the log has passed it.
+ * start of the log, or compaction, has passed it.
  */
 
 /** What a batch changes once it is durable. Most batches change nothing and have none. */
@@ -24,13 +24,13 @@ export type TransactionChange =
  * Numbers for each aborted transaction: producer id, first offset, last offset, and the last stable offset
  * when it had ended. Whatever ended later was open at that time or began later, so none of it lies below that.
  */
-export const ABORTED_FIELDS = 4
+const FIELDS = 4
 
 export class TransactionTable {
   /** First offset by producer, in the order of the first offsets: transactions become durable in that order. */
   readonly #open = new Map<number, Offset>()
   #firstOpenOffset: Offset | null = null
-  /** `ABORTED_FIELDS` numbers for each, in the order of the last offsets. */
+  /** `FIELDS` numbers for each, in the order of the last offsets. */
   readonly #aborted: number[] = []
 
   /** Where the earliest open transaction begins. */
@@ -62,7 +62,7 @@ export class TransactionTable {
   /** The aborted transactions of which something lies from `from` to before `end`. */
   abortedWithin(from: Offset, end: Offset): AbortedTransaction[] {
     const found: AbortedTransaction[] = []
-    for (let at = this.#firstEndingAt(from); at < this.#aborted.length; at += ABORTED_FIELDS) {
+    for (let at = this.#firstEndingAt(from); at < this.#aborted.length; at += FIELDS) {
       const firstOffset = this.#aborted[at + 1]!
       if (firstOffset < end) found.push({ producerId: this.#aborted[at]!, firstOffset })
       if (this.#aborted[at + 3]! >= end) break
@@ -70,9 +70,18 @@ export class TransactionTable {
     return found
   }
 
-  /** Forgets the aborted transactions that lie wholly below the start of the log. */
-  trim(startOffset: Offset): void {
-    this.#aborted.splice(0, this.#firstEndingAt(startOffset))
+  /** Whether what a producer wrote at `offset`, below the last stable offset, in a transaction was aborted. */
+  wasAborted(producerId: number, offset: Offset): boolean {
+    for (let at = this.#firstEndingAt(offset); at < this.#aborted.length; at += FIELDS) {
+      if (this.#aborted[at] === producerId && this.#aborted[at + 1]! <= offset) return true
+      if (this.#aborted[at + 3]! > offset) return false
+    }
+    return false
+  }
+
+  /** Forgets the aborted transactions of which nothing lies at or above `offset`. */
+  trim(offset: Offset): void {
+    this.#aborted.splice(0, this.#firstEndingAt(offset))
   }
 
   /** The aborted transactions as numbers, for a checkpoint. */
@@ -87,12 +96,12 @@ export class TransactionTable {
   /** Where the first aborted transaction stands whose last offset is not below `offset`. */
   #firstEndingAt(offset: Offset): number {
     let low = 0
-    let high = this.#aborted.length / ABORTED_FIELDS
+    let high = this.#aborted.length / FIELDS
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (this.#aborted[middle * ABORTED_FIELDS + 2]! < offset) low = middle + 1
+      if (this.#aborted[middle * FIELDS + 2]! < offset) low = middle + 1
       else high = middle
     }
-    return low * ABORTED_FIELDS
+    return low * FIELDS
   }
 }

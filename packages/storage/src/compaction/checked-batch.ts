@@ -3,6 +3,7 @@ import {
   BATCH_MAGIC,
   batchCrc,
   batchHeader,
+  compressionNames,
   loadCodec,
   ProtocolError,
   type RecordCursor,
@@ -17,17 +18,12 @@ import { StorageError } from '../log-store.ts'
 export type BatchFate = 'plain' | 'committed' | 'aborted' | 'marker'
 
 /**
- * Loads what is needed to read the batch: to be awaited before it is given to `fillKeyOffsets` or
- * `compactBatch`. Rejects with StorageError CORRUPT_BATCH where there is no such codec.
+ * Loads what is needed to read the batch, once: to be awaited before it is given to `fillKeyOffsets` or
+ * `compactBatch`. Where there is no such codec these two say so.
  */
 export async function loadCodecOf(batch: Uint8Array): Promise<void> {
   const codec = batchHeader.codec(batch, 0)
-  if (codec === 0) return
-  try {
-    await loadCodec(codec)
-  } catch (error) {
-    throw corruptBatch(batch, error)
-  }
+  if (codec !== 0 && codec < compressionNames.length) await loadCodec(codec)
 }
 
 /**

@@ -45,6 +45,11 @@ export class KeyOffsets {
     this.#seed = new Int32Array(Uint8Array.from(seed).buffer)
   }
 
+  /** Memory for so many keys. */
+  static bytesFor(keys: number): number {
+    return Math.ceil(Math.max(keys, 1) / MAX_LOAD + 1) * SLOT_BYTES
+  }
+
   /** Keys it holds. */
   get size(): number {
     return this.#size

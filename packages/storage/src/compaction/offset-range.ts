@@ -19,7 +19,8 @@ export const MAX_COVERED_OFFSETS = 2 ** 31
  * `CompletedFetch`, for logs that Kafka's own cleaner left behind.) One that does not is kafkajs: where an
  * answer holds nothing but one batch, and no record at or above the offset that was asked for, it asks for the
  * next offset, then the next, to the end of the batch. So where an engine can do with offsets that no batch
- * covers, as Kafka does, that is better.
+ * covers, as Kafka does, that is better. Except below the end of what was compacted: a gap there may reach to the
+ * last stable offset, and a reader of what is committed is told that there is more and given nothing.
  */
 export function extendTo(batch: Uint8Array, endOffset: Offset): boolean {
   const lastOffsetDelta = endOffset - 1 - batchHeader.baseOffset(batch, 0)

@@ -456,10 +456,7 @@ export class LocalLogStore extends StoreBase {
   }
 
   /** The segment takes the place of what it covers in the moment in which that is durable. */
-  #addSegment(
-    segment: WrittenSegment,
-    compaction: { logId: LogId; cleanedTo: Offset } | null,
-  ): Promise<void> {
+  #addSegment(segment: WrittenSegment, compaction: Omit<Compacted, 'freedBytes'> | null): Promise<void> {
     return this.inTurn(async () => {
       const { number } = segment.file
       const compacted = compaction === null ? null : await this.#compacted(segment, compaction)
@@ -474,16 +471,16 @@ export class LocalLogStore extends StoreBase {
 
   async #compacted(
     { logs: [rewritten] }: WrittenSegment,
-    { logId, cleanedTo }: { logId: LogId; cleanedTo: Offset },
+    compaction: Omit<Compacted, 'freedBytes'>,
   ): Promise<Compacted | null> {
-    const log = this.storeState.logs.get(logId)
+    const log = this.storeState.logs.get(compaction.logId)
     if (log === undefined || rewritten === undefined) return null
     const { firstOffset, endOffset, batches } = rewritten
     const before =
       (await this.bytesBefore(log, endOffset)) -
       (await this.bytesBefore(log, Math.max(firstOffset, log.startOffset)))
     const after = bytesWithin(batches, log.startOffset, endOffset, endOffset)
-    return { logId, endOffset, cleanedTo, freedBytes: before - after }
+    return { ...compaction, freedBytes: before - after }
   }
 
   #segmentCounts({ file, directory }: WrittenSegment): void {

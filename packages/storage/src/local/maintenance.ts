@@ -1,6 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
-import type { LogHead } from '../log-head.ts'
 import {
   type KeepingPolicy,
   type LogId,
@@ -9,12 +8,12 @@ import {
   type Topic,
 } from '../log-store.ts'
 import type { StoreState } from '../store-state.ts'
-import { type CompactionJob, compact } from './compacting.ts'
+import { compact } from './compacting.ts'
+import { type CompactionPlan, planCompaction } from './compaction-plan.ts'
 import { isNoRoom } from './file-system.ts'
 import type { FullFiles } from './full-files.ts'
 import type { LogFile } from './log-files.ts'
 import { merge } from './merging.ts'
-import type { SealedRange } from './offset-index.ts'
 import type { Rewriting, RewritingSteps } from './rewriting.ts'
 
 /**
@@ -94,14 +93,14 @@ export class Maintenance {
     let bytes = 0
     while (!this.#isStopped) {
       if (bytes >= maxBytes) return { bytes, isMore: true }
-      this.#job ??= await this.#nextJob(policyOf)
-      if (this.#job === null) break
-      const { inputs, logId, steps } = this.#job
       try {
-        const { done, value } = await steps.next()
+        this.#job ??= await this.#nextJob(policyOf)
+        if (this.#job === null) break
+        const { done, value } = await this.#job.steps.next()
         if (done) this.#job = null
         else bytes += value
       } catch (cause) {
+        const { inputs = [], logId = null } = this.#job ?? {}
         this.#job = null
         const error = asStorageError(cause)
         if (error.code === 'READ_FAILED' || error.code === 'CORRUPT_BATCH') {
@@ -118,9 +117,10 @@ export class Maintenance {
   async #nextJob(policyOf: (topic: Topic) => KeepingPolicy): Promise<Job | null> {
     const { rewriting, leaveFile } = this.#options
     if (this.#shouldLeaveFile(policyOf)) await leaveFile()
-    const compaction = this.#logToCompact(policyOf)
+    const compaction = await this.#logToCompact(policyOf)
     if (compaction !== null) {
-      return { inputs: [], logId: compaction.logId, steps: compact(compaction, rewriting) }
+      const { plan, segmentBytes } = compaction
+      return { inputs: [], logId: plan.logId, steps: compact(plan, segmentBytes, rewriting) }
     }
     const inputs = this.#filesToMerge(policyOf)
     return inputs === null ? null : { inputs, logId: null, steps: merge(inputs, rewriting) }
@@ -143,28 +143,26 @@ export class Maintenance {
     return false
   }
 
-  #logToCompact(policyOf: (topic: Topic) => KeepingPolicy): CompactionJob | null {
+  async #logToCompact(
+    policyOf: (topic: Topic) => KeepingPolicy,
+  ): Promise<{ plan: CompactionPlan; segmentBytes: number } | null> {
     const { rewriting, state } = this.#options
     const nowMs = rewriting.clock()
-    let best: CompactionJob | null = null
-    let bestRatio = 0
-    for (const topic of state.topics.all()) {
+    let best: { plan: CompactionPlan; segmentBytes: number } | null = null
+    let highestUrgency = -1
+    for (const topic of [...state.topics.all()]) {
       const { compaction: policy, segmentBytes } = policyOf(topic)
       if (policy === null) continue
       for (const logId of topic.logs) {
         const log = state.logs.get(logId)
         if (log === undefined || this.#damagedLogs.has(logId)) continue
-        const ranges = rangesToCompact(rewriting.index.rangesOf(logId), log, nowMs - policy.minLagMs)
-        const dirty = ranges.filter(({ directory }) => directory.endOffset > log.cleanedTo)
-        const dirtyBytes = bytesOf(dirty)
-        const ratio = dirtyBytes / bytesOf(ranges)
-        const isLate = dirty.some(({ directory }) => ageMs(directory.maxTimestampMs, nowMs) > policy.maxLagMs)
-        if (dirtyBytes === 0 || (ratio < policy.minDirtyRatio && !isLate)) continue
+        const plan = await planCompaction(log, policy, rewriting.index, nowMs)
+        if (plan === null || (plan.dirtyRatio < policy.minDirtyRatio && !plan.isLate)) continue
         // What may not wait comes before what is worth most.
-        const urgency = isLate ? 1 + ratio : ratio
-        if (urgency <= bestRatio) continue
-        bestRatio = urgency
-        best = { logId, ranges, policy, segmentBytes }
+        const urgency = plan.isLate ? 1 + plan.dirtyRatio : plan.dirtyRatio
+        if (urgency <= highestUrgency) continue
+        highestUrgency = urgency
+        best = { plan, segmentBytes }
       }
     }
     return best
@@ -228,22 +226,9 @@ export class Maintenance {
   }
 }
 
-/** From the start of the log on: what is decided, and older than `olderThanMs`. */
-function rangesToCompact(ranges: readonly SealedRange[], log: LogHead, olderThanMs: number): SealedRange[] {
-  const { lastStableOffset } = log
-  const end = ranges.findIndex(
-    ({ directory }) => directory.endOffset > lastStableOffset || directory.maxTimestampMs > olderThanMs,
-  )
-  return end < 0 ? [...ranges] : ranges.slice(0, end)
-}
-
 /** Records without a timestamp are never old. */
 function ageMs(timestampMs: number, nowMs: number): number {
   return timestampMs === NO_TIMESTAMP_MS ? 0 : nowMs - timestampMs
-}
-
-function bytesOf(ranges: readonly SealedRange[]): number {
-  return ranges.reduce((bytes, { directory }) => bytes + directory.sizeBytes, 0)
 }
 
 /** Segments have each log's batches together. */

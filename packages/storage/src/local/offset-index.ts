@@ -156,6 +156,14 @@ export class OffsetIndex {
     return active === undefined ? null : { sizeBytes: active.sizeBytes, sinceMs: active.fields[3]! }
   }
 
+  /** Base offset of a log's last batch; -1 where it has none. */
+  async newestBatchOffset(logId: LogId): Promise<Offset> {
+    const active = this.#active.get(logId)
+    if (active !== undefined) return active.fields.at(-BATCH_FIELDS)!
+    const range = this.#sealed.get(logId)?.at(-1)
+    return range === undefined ? -1 : (await this.#batchesOf(range)).at(-BATCH_FIELDS)!
+  }
+
   /** The batches of a range: four numbers for each, as in `BatchSlice`. */
   batchesOf(range: SealedRange): Promise<Float64Array> {
     return this.#batchesOf(range)

@@ -1,6 +1,7 @@
 import { batchHeader } from '@streambus/protocol'
 import type { LogHead } from '../log-head.ts'
 import { type LogId, type Offset, StorageError } from '../log-store.ts'
+import type { Compacted } from '../store-state.ts'
 import { alignedMemory } from './aligned-memory.ts'
 import { BatchGathering } from './batch-gathering.ts'
 import { BATCH_FIELDS } from './index-file.ts'
@@ -24,13 +25,10 @@ export interface Rewriting {
   logOf(logId: LogId): LogHead | undefined
   nextSegmentNumber(): number
   /**
-   * Makes the segment count in the place of what it covers, durably. `compaction` says whose log it holds, and up to
-   * where a later record of the same key has replaced those that are gone.
+   * Makes the segment count in the place of what it covers, durably. `compaction` says whose log it holds, and what
+   * was done with it.
    */
-  addSegment(
-    segment: WrittenSegment,
-    compaction: { readonly logId: LogId; readonly cleanedTo: Offset } | null,
-  ): Promise<void>
+  addSegment(segment: WrittenSegment, compaction: Omit<Compacted, 'freedBytes'> | null): Promise<void>
 }
 
 /** The memory of those who rewrite: one job at a time has it, and it is made for the first one. */
@@ -136,7 +134,11 @@ async function* planned(
   for (const range of ranges) {
     const { logId, endOffset } = range.directory
     if (logOf(logId) === undefined) continue
-    const fields = await index.batchesOf(range)
+    const fields = await index.batchesOf(range).catch((error: unknown) => {
+      // Of a log that was deleted or cut meanwhile the file may be gone.
+      if (index.rangesOf(logId).includes(range)) throw error
+      return []
+    })
     for (let at = 0; at < fields.length; at += BATCH_FIELDS) {
       const startOffset = logOf(logId)?.startOffset ?? Number.POSITIVE_INFINITY
       const byteLength = fields[at + 2]!

@@ -1,11 +1,15 @@
-import { batchHeader, setBaseOffset, setLogAppendTime, setPartitionLeaderEpoch } from '@streambus/protocol'
-import { lookupTimestampOf, NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setBaseOffset, setLogAppendTime, setPartitionLeaderEpoch } from '@streambus/protocol'
+import { NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
 import { newKafkaId } from '../kafka-id.ts'
 import type { LogHead } from '../log-head.ts'
 import {
   type AppendBatch,
   type AppendResult,
+  type CompactionPolicy,
+  type KeepingPolicy,
   type LogId,
+  type MaintenanceBudget,
   type MaintenanceProgress,
   type Offset,
   type OffsetAndTimestamp,
@@ -14,10 +18,18 @@ import {
   type ReadResult,
   type RecordBytes,
   StorageError,
+  type Topic,
 } from '../log-store.ts'
 import { findRecordByTime } from '../record-by-time.ts'
 import { StoreBase } from '../store-base.ts'
 import { type StoreEvent, StoreState } from '../store-state.ts'
+import {
+  type CompactedState,
+  type DirtyRange,
+  dirtyRange,
+  MemoryCompactionPass,
+} from './memory-compaction.ts'
+import { endOffsetOf, indexOfOffset, type StoredBatch, storedBatch } from './stored-batch.ts'
 
 /**
  * The in-memory engine: the same semantics as the local one, for tests and for state that may go with the
@@ -33,14 +45,10 @@ export interface MemoryLogStoreOptions {
   newId?: () => string
 }
 
-interface StoredBatch {
-  readonly baseOffset: Offset
-  readonly maxTimestampMs: number
-  readonly bytes: Uint8Array
-}
-
 const DEFAULT_MAX_BYTES = 1024 ** 3
 const MAX_BATCH_BYTES = 16 * 1024 ** 2
+/** Some milliseconds of work. */
+const COMPACTION_STEP_BYTES = 1024 ** 2
 
 export class MemoryLogStore extends StoreBase {
   readonly clusterId: string
@@ -49,6 +57,8 @@ export class MemoryLogStore extends StoreBase {
   readonly maxBatchBytes = MAX_BATCH_BYTES
   readonly #batches = new Map<LogId, StoredBatch[]>()
   readonly #maxBytes: number
+  readonly #compacted = new Map<LogId, CompactedState>()
+  #pass: MemoryCompactionPass | null = null
   #usedBytes = 0
   #closed = false
 
@@ -93,10 +103,9 @@ export class MemoryLogStore extends StoreBase {
     setBaseOffset(bytes, 0, baseOffset)
     setPartitionLeaderEpoch(bytes, 0, log.leaderEpoch)
     if (batch.logAppendTimeMs !== undefined) setLogAppendTime(bytes, 0, batch.logAppendTimeMs)
-    const stored = { baseOffset, maxTimestampMs: lookupTimestampOf(bytes, 0), bytes }
     const known = this.#batches.get(log.id)
-    if (known === undefined) this.#batches.set(log.id, [stored])
-    else known.push(stored)
+    if (known === undefined) this.#batches.set(log.id, [storedBatch(bytes)])
+    else known.push(storedBatch(bytes))
     this.#usedBytes += byteLength
     log.commit(log.nextOffset, byteLength, admission.transaction)
     this.waiters.wake(log.id, log)
@@ -174,9 +183,56 @@ export class MemoryLogStore extends StoreBase {
     return best
   }
 
-  /** There is nothing to do: what is gone has given its memory back at once. */
-  async maintain(): Promise<MaintenanceProgress> {
-    return { bytes: 0, isMore: false }
+  /**
+   * Compacts, a step in each turn of the event loop. What is gone otherwise has given its memory back at once.
+   */
+  async maintain(
+    { maxBytes }: MaintenanceBudget,
+    policyOf?: (topic: Topic) => KeepingPolicy,
+  ): Promise<MaintenanceProgress> {
+    this.assertOpen()
+    let bytes = 0
+    for (;;) {
+      const pass = this.#nextPass(policyOf)
+      if (pass === null) return { bytes, isMore: false }
+      if (bytes > 0) {
+        if (bytes >= maxBytes) return { bytes, isMore: true }
+        await nextTurn()
+        if (this.#closed) return { bytes, isMore: false }
+      }
+      const done = await pass.step(Math.min(maxBytes - bytes, COMPACTION_STEP_BYTES))
+      bytes += done.bytes
+      this.#usedBytes -= done.freedBytes
+      if (pass.outcome === null) continue
+      this.#compacted.set(pass.log.id, pass.outcome)
+      this.#pass = null
+    }
+  }
+
+  /** The pass under way, or one over the log of which most is not compacted; null where none is worth it. */
+  #nextPass(policyOf: ((topic: Topic) => KeepingPolicy) | undefined): MemoryCompactionPass | null {
+    const { log: current } = this.#pass ?? {}
+    const topic = current === undefined || current.deleted ? undefined : this.topics.byId(current.topicId)
+    if (policyOf === undefined || topic === undefined || policyOf(topic).compaction === null)
+      this.#pass = null
+    if (this.#pass !== null || policyOf === undefined) return this.#pass
+    let dirtiest: { log: LogHead; range: DirtyRange; policy: CompactionPolicy } | null = null
+    for (const topic of this.topics.all()) {
+      const policy = policyOf(topic).compaction
+      if (policy === null) continue
+      for (const id of topic.logs) {
+        const log = this.log(id)
+        const batches = this.#batches.get(id) ?? []
+        const range = dirtyRange(log, batches, this.#compacted.get(id), policy, this.clock())
+        if (range === null || range.dirtyRatio < (dirtiest?.range.dirtyRatio ?? 0)) continue
+        dirtiest = { log, range, policy }
+      }
+    }
+    if (dirtiest !== null) {
+      const { log, range, policy } = dirtiest
+      this.#pass = new MemoryCompactionPass(log, this.#batches.get(log.id)!, range, policy, this.clock)
+    }
+    return this.#pass
   }
 
   async close(): Promise<void> {
@@ -192,6 +248,7 @@ export class MemoryLogStore extends StoreBase {
     for (const id of ids) {
       for (const batch of this.#batches.get(id) ?? []) this.#usedBytes -= batch.bytes.byteLength
       this.#batches.delete(id)
+      this.#compacted.delete(id)
     }
   }
 
@@ -206,9 +263,9 @@ export class MemoryLogStore extends StoreBase {
     const batches = this.#batches.get(log.id) ?? []
     let byteLength = 0
     for (let index = indexOfOffset(batches, log.startOffset); index < batches.length; index++) {
-      const { baseOffset, bytes } = batches[index]!
-      if (baseOffset + batchHeader.lastOffsetDelta(bytes, 0) >= to) break
-      byteLength += bytes.byteLength
+      const batch = batches[index]!
+      if (endOffsetOf(batch) > to) break
+      byteLength += batch.bytes.byteLength
     }
     return byteLength
   }
@@ -216,21 +273,6 @@ export class MemoryLogStore extends StoreBase {
   protected assertOpen(): void {
     if (this.#closed) throw new StorageError('CLOSED', 'the store is closed')
   }
-}
-
-/** Index of the batch that contains `offset`, or the first after it; the length when there is none. */
-function indexOfOffset(batches: readonly StoredBatch[], offset: Offset): number {
-  let low = 0
-  let high = batches.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (batches[middle]!.baseOffset <= offset) low = middle + 1
-    else high = middle
-  }
-  const containing = low - 1
-  if (containing < 0) return 0
-  const { baseOffset, bytes } = batches[containing]!
-  return offset <= baseOffset + batchHeader.lastOffsetDelta(bytes, 0) ? containing : low
 }
 
 class MemoryRecordBytes implements RecordBytes {

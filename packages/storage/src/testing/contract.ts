@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { LogStore } from '../log-store.ts'
 import { describeAppends } from './contract-append.ts'
+import { describeCompaction } from './contract-compaction.ts'
 import { describeReads } from './contract-read.ts'
 import type { ContractSuite } from './contract-suite.ts'
 import { describeTopics } from './contract-topics.ts'
@@ -35,6 +36,7 @@ export function describeLogStore(engineName: string, engine: ContractEngine): vo
     describeReads(() => suite)
     describeTopics(() => suite)
     describeTransactions(() => suite)
+    describeCompaction(() => suite)
 
     it('has an identity, a place and a bound', () => {
       const { store } = suite

@@ -199,9 +199,9 @@ export class SimulatedDisk implements LogStore {
     return this.#durable.producers(id)
   }
 
-  async maintain(): Promise<MaintenanceProgress> {
+  async maintain(...work: Parameters<LogStore['maintain']>): Promise<MaintenanceProgress> {
     await this.#alive()
-    return this.#durable.maintain()
+    return this.#durable.maintain(...work)
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,80 @@
+import { NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
+import type { LogHead } from '../log-head.ts'
+import type { CompactionPolicy, LogId, Offset } from '../log-store.ts'
+import { BATCH_FIELDS } from './index-file.ts'
+import type { OffsetIndex, SealedRange } from './offset-index.ts'
+
+/** One pass over a log. */
+export interface CompactionPlan {
+  readonly logId: LogId
+  readonly policy: CompactionPolicy
+  /** What the log has in full files and segments, from its start to past the limit. */
+  readonly ranges: readonly SealedRange[]
+  /** What begins here is left as it is: not decided, too young, or the newest batch. */
+  readonly limit: Offset
+  /** Share of the bytes in the ranges that lies below the limit and that no pass has seen. */
+  readonly dirtyRatio: number
+  /** True: some of it is older than it may get. */
+  readonly isLate: boolean
+}
+
+/**
+ * What a pass over the log would do now; null where nothing is below the limit that no pass has seen. Young and late
+ * go by the timestamps of the records, as in Kafka.
+ */
+export async function planCompaction(
+  log: LogHead,
+  policy: CompactionPolicy,
+  index: OffsetIndex,
+  nowMs: number,
+): Promise<CompactionPlan | null> {
+  const newest = await index.newestBatchOffset(log.id)
+  let limit = Math.min(log.lastStableOffset, newest)
+  if (limit <= log.cleanedTo) return null
+  // Without a lag a timestamp in the future is no reason to wait.
+  const youngMs = policy.minLagMs > 0 ? nowMs - policy.minLagMs : Number.POSITIVE_INFINITY
+  const ranges: SealedRange[] = []
+  let totalBytes = 0
+  let dirtyBytes = 0
+  let oldestMs = Number.POSITIVE_INFINITY
+  for (const range of [...index.rangesOf(log.id)]) {
+    const { firstOffset, endOffset, sizeBytes, maxTimestampMs } = range.directory
+    if (firstOffset >= limit) break
+    const isBelowLimit = endOffset <= limit && maxTimestampMs <= youngMs
+    if (isBelowLimit && endOffset <= log.cleanedTo) {
+      // A pass has seen all of it.
+    } else if (isBelowLimit && firstOffset >= log.cleanedTo) {
+      dirtyBytes += sizeBytes
+      oldestMs = olderOf(oldestMs, maxTimestampMs)
+    } else {
+      const fields = await index.batchesOf(range)
+      for (let at = 0; at < fields.length; at += BATCH_FIELDS) {
+        const batchEnd = fields[at + BATCH_FIELDS] ?? endOffset
+        if (batchEnd > limit || fields[at + 3]! > youngMs) {
+          limit = Math.min(limit, fields[at]!)
+          break
+        }
+        if (batchEnd <= log.cleanedTo) continue
+        dirtyBytes += fields[at + 2]!
+        oldestMs = olderOf(oldestMs, fields[at + 3]!)
+      }
+      if (firstOffset >= limit) break
+    }
+    totalBytes += sizeBytes
+    ranges.push(range)
+  }
+  if (dirtyBytes === 0) return null
+  return {
+    logId: log.id,
+    policy,
+    ranges,
+    limit,
+    dirtyRatio: dirtyBytes / totalBytes,
+    isLate: nowMs - oldestMs > policy.maxLagMs,
+  }
+}
+
+/** Records without a timestamp are never late. */
+function olderOf(oldestMs: number, timestampMs: number): number {
+  return timestampMs === NO_TIMESTAMP_MS ? oldestMs : Math.min(oldestMs, timestampMs)
+}
