@@ -46,6 +46,8 @@ export abstract class StoreBase implements LogStore {
   protected readonly expiry: ProducerExpiry
   /** Changes of topics run one after the other: each is checked against the outcome of the one before. */
   #changes: Promise<unknown> = Promise.resolve()
+  /** Of logs, by log, since the last change of topics: those of different logs run at once, and share disk writes. */
+  readonly #logChanges = new Map<LogId, Promise<unknown>>()
 
   protected constructor(storeState: StoreState, clock: () => number, newId: () => string = newKafkaId) {
     this.storeState = storeState
@@ -137,7 +139,7 @@ export abstract class StoreBase implements LogStore {
   }
 
   advanceStart(id: LogId, to: Offset): Promise<Offset> {
-    return this.inTurn(async () => {
+    return this.#inTurnOf(id, async () => {
       const log = this.log(id)
       if (to > log.highWatermark) {
         throw new StorageError(
@@ -186,7 +188,7 @@ export abstract class StoreBase implements LogStore {
 
   /** Resolves when the change under way, if there is one, is made or refused. After `close` no other begins. */
   protected async changesMade(): Promise<void> {
-    await this.#changes
+    await Promise.all([this.#changes, ...this.#logChanges.values()])
   }
 
   protected log(id: LogId): LogHead {
@@ -207,12 +209,29 @@ export abstract class StoreBase implements LogStore {
 
   /** Runs a change when those before it are made or refused. */
   protected inTurn<T>(change: () => Promise<T>): Promise<T> {
-    const result = this.#changes.then(() => {
+    const before = Promise.all([this.#changes, ...this.#logChanges.values()])
+    this.#logChanges.clear()
+    const result = before.then(() => {
       this.assertOpen()
       return change()
     })
     // A change that failed was reported to its caller; the next one starts from the state it left.
     this.#changes = result.catch(() => undefined)
+    return result
+  }
+
+  /** Likewise, but it waits only for those before it that concern the same log, or all. */
+  #inTurnOf<T>(id: LogId, change: () => Promise<T>): Promise<T> {
+    const result = (this.#logChanges.get(id) ?? this.#changes).then(() => {
+      this.assertOpen()
+      return change()
+    })
+    const made = result
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#logChanges.get(id) === made) this.#logChanges.delete(id)
+      })
+    this.#logChanges.set(id, made)
     return result
   }
 }

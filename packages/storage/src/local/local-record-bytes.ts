@@ -88,7 +88,7 @@ export class LocalRecordBytes implements RecordBytes {
       const extent = this.#extents[index]!
       if (extent.file !== file || extent.position >= blockEnd) break
       wantedBytes += extent.byteLength
-      if (wantedBytes >= DENSE_BYTES) return true
+      if (wantedBytes >= (file.isSegment ? DENSE_BYTES_OF_SEGMENT : DENSE_BYTES)) return true
     }
     return false
   }
@@ -103,6 +103,8 @@ export interface RecordSources {
 
 /** Wanted bytes of a block from which on loading it whole is cheaper than reading what is wanted. */
 const DENSE_BYTES = BLOCK_BYTES / 16
+/** In a segment nobody else wants what lies around. */
+const DENSE_BYTES_OF_SEGMENT = BLOCK_BYTES / 2
 const MAX_EXTENTS_AT_ONCE = 64
 
 /** A failure of the disk or the filesystem as an error of the store. */
