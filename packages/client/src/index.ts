@@ -97,6 +97,7 @@ export {
 export type { GroupDescription, GroupFilter, GroupListing, GroupMember } from './groups/group-admin.ts'
 export { GroupConsumer } from './groups/group-consumer.ts'
 export type {
+  AnyConsumerOptions,
   AssignorName,
   ClassicProtocolOptions,
   ConsumerProtocolOptions,
@@ -177,6 +178,7 @@ export type {
   TransactionListing,
 } from './transactions/transaction-admin.ts'
 export {
+  type AnyProducerOptions,
   TransactionalProducer,
   type TransactionalProducerOptions,
   type TransactionOptions,

@@ -1,3 +1,4 @@
+import type { ConsumerOptions } from '../consumer/consumer.ts'
 import type { FetchOptions } from '../consumer/fetch-settings.ts'
 import type { StartPosition } from '../consumer/start-position.ts'
 import { StreamBusError } from '../errors.ts'
@@ -107,6 +108,9 @@ export interface ConsumerProtocolOptions {
 }
 
 export type GroupConsumerOptions = MemberOptions & (ClassicProtocolOptions | ConsumerProtocolOptions)
+
+/** With a `group` or without; whether there is one tells the compiler which other options there may be. */
+export type AnyConsumerOptions = GroupConsumerOptions | (ConsumerOptions & { group?: never })
 
 const classicOnly = ['assignors', 'sessionTimeoutMs', 'heartbeatIntervalMs'] as const
 

@@ -24,6 +24,11 @@ export interface TransactionalProducerOptions extends ProducerOptions {
   idempotent?: true
 }
 
+/** With a `transactionalId` or without; whether there is one tells the compiler which other options there may be. */
+export type AnyProducerOptions =
+  | TransactionalProducerOptions
+  | (ProducerOptions & { transactionalId?: never })
+
 export interface TransactionOptions {
   /** Aborts the transaction, which then rejects with ABORTED, as long as its commit has not begun. */
   signal?: AbortSignal
