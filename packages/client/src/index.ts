@@ -110,6 +110,7 @@ export {
   deadLetterHeaders,
   originalHeaders,
   readDeadLetter,
+  type WithHeaders,
 } from './handling/dead-letters.ts'
 export { retryHeaders } from './handling/delay-topics.ts'
 export type {

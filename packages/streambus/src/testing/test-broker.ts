@@ -191,8 +191,8 @@ export class TestBroker {
   }
 
   /**
-   * The same as plain data for a snapshot test: no times unless they are asked for, JSON read, partitions as
-   * lists. Rejects with UNKNOWN_TOPIC.
+   * The same as plain data for a snapshot test: no times unless they are asked for, no stacks of dead letters, JSON
+   * read, partitions as lists. Rejects with UNKNOWN_TOPIC.
    */
   async snapshot(topic: string, options: SnapshotOptions = {}): Promise<TopicSnapshot> {
     return snapshotOf(topic, await readToEnd(await this.#ownClient(), topic), options)
