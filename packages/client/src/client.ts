@@ -7,6 +7,7 @@ import { GroupConsumer } from './groups/group-consumer.ts'
 import type { AnyConsumerOptions, GroupConsumerOptions } from './groups/group-consumer-options.ts'
 import {
   checkConsumerOptions,
+  checkHandler,
   checkOptions,
   checkProcessOptions,
   checkTopicName,
@@ -146,6 +147,7 @@ export class StreamBus {
    */
   process(options: ProcessOptions, handler: ProcessHandler): Processor {
     checkProcessOptions(options)
+    checkHandler(handler)
     checkTopicNames(options.from)
     if (options.to !== undefined) checkTopicName(options.to)
     const processor = new Processor(this.#cluster, this.#coordinators, options, handler, () =>

@@ -142,6 +142,9 @@ export function headerList(
   headers: HeaderInput | undefined,
 ): readonly { key: string; value: Uint8Array | null }[] {
   if (headers === undefined) return noHeaders
+  if (typeof headers !== 'object' || headers === null) {
+    throw new StreamBusError('INVALID_ARGUMENT', 'headers must be an object of names and values, or a list.')
+  }
   const pairs = Array.isArray(headers)
     ? (headers as readonly { key: string; value: string | Uint8Array | null }[])
     : Object.entries(headers as Record<string, string | Uint8Array | null>).map(([key, value]) => ({

@@ -72,8 +72,15 @@ export interface ClientSettings {
 
 const silent: Logger = { debug: () => {}, warn: () => {} }
 
+function invalidArgument(message: string): StreamBusError {
+  return new StreamBusError('INVALID_ARGUMENT', message)
+}
+
 /** Has every level, and calls the methods of the given one as its methods. */
 function completeLogger(logger: Logger): Required<Logger> {
+  if (typeof logger?.debug !== 'function' || typeof logger.warn !== 'function') {
+    throw invalidArgument('logger must have the methods debug and warn; console has them, and so has pino.')
+  }
   return {
     debug: (message) => logger.debug(message),
     info: (message) => (logger.info === undefined ? logger.debug(message) : logger.info(message)),
@@ -85,6 +92,9 @@ function completeLogger(logger: Logger): Required<Logger> {
 /** Checks the options and fills in what was left out. */
 export function clientSettings(options: ConnectOptions): ClientSettings {
   const { tls = false, sasl } = options
+  if (typeof tls !== 'boolean' && (typeof tls !== 'object' || tls === null)) {
+    throw invalidArgument('tls can be true, false, or an object with certificates and the like.')
+  }
   if (sasl !== undefined) checkSaslOptions(sasl)
   return {
     brokers: parseBrokers(options.brokers ?? 'localhost:9092'),
@@ -106,7 +116,11 @@ export function clientSettings(options: ConnectOptions): ClientSettings {
 
 /** Reads `host`, `host:port`, `[ipv6]:port`, several of them separated by commas. The default port is 9092. */
 export function parseBrokers(brokers: string | readonly string[]): BrokerAddress[] {
-  const texts = (typeof brokers === 'string' ? brokers.split(',') : [...brokers]).map((text) => text.trim())
+  const given: unknown = typeof brokers === 'string' ? brokers.split(',') : brokers
+  if (!Array.isArray(given) || given.some((text) => typeof text !== 'string')) {
+    throw invalidArgument('brokers must be an address, host:port, or an array of them.')
+  }
+  const texts = given.map((text: string) => text.trim())
   if (texts.length === 0 || texts.some((text) => text === '')) {
     throw new StreamBusError('INVALID_ARGUMENT', `The list of brokers is empty or has an empty entry.`)
   }

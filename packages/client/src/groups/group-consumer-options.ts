@@ -2,6 +2,7 @@ import type { ConsumerOptions } from '../consumer/consumer.ts'
 import type { FetchOptions } from '../consumer/fetch-settings.ts'
 import type { StartPosition } from '../consumer/start-position.ts'
 import { StreamBusError } from '../errors.ts'
+import { checkList } from '../known-options.ts'
 import type { TopicPartition } from '../list-offsets.ts'
 import { positive } from '../options.ts'
 import type { Assignor, MemberAssignor } from './assignor.ts'
@@ -141,6 +142,7 @@ export function membershipSettings(
 
 function classicProtocolSettings(options: MemberOptions & ClassicProtocolOptions) {
   const names = options.assignors ?? ['range', 'cooperative-sticky']
+  checkList('assignors', names)
   const unknown = names.find((name) => !Object.hasOwn(assignors, name))
   if (names.length === 0 || unknown !== undefined) {
     const known = Object.keys(assignors).join(', ')
