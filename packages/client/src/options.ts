@@ -34,13 +34,15 @@ export interface ConnectOptions {
   requestTimeoutMs?: number
   /** How long an operation is retried while no broker answers or no leader is known. Default 30,000. */
   retryTimeoutMs?: number
-  /** First and longest pause between retries. Default 50 and 1,000. */
+  /** First pause between retries; each is about twice as long as the one before. Default 50. */
   retryBackoffMs?: number
+  /** Longest pause between retries. Default 1,000. */
   maxRetryBackoffMs?: number
   /** Largest response accepted. Default 128 MiB. */
   maxFrameBytes?: number
   /** Age after which the view of topics and leaders is renewed. Default 300,000. */
   metadataMaxAgeMs?: number
+  /** Is told what the client does by itself: `console`, a logger of pino, or one's own. Default: nobody is. */
   logger?: Logger
   /**
    * Whether messages are traced with OpenTelemetry, where `@opentelemetry/api` is installed and a tracer provider was

@@ -29,6 +29,7 @@ export interface ConsumerOptions extends FetchOptions {
   limit?: number
   /** Whether checksums of batches are verified. Default true. */
   verifyChecksums?: boolean
+  /** Ends the reading, which then throws ABORTED. */
   signal?: AbortSignal
 }
 

@@ -47,9 +47,10 @@ interface MemberOptions extends FetchOptions {
   limit?: number
   /**
    * Whether offsets of processed messages are committed by themselves: every `autoCommitIntervalMs`, before
-   * partitions are given up, and at the end. Default true; 5,000.
+   * partitions are given up, and at the end. Default true.
    */
   autoCommit?: boolean
+  /** How often, with `autoCommit`. Default 5,000. */
   autoCommitIntervalMs?: number
   /** Makes this a static member (KIP-345): its partitions wait for it until its session is over. */
   instanceId?: string
@@ -66,11 +67,13 @@ interface MemberOptions extends FetchOptions {
   observer?: GroupObserver
   /** Whether checksums of batches are verified. Default true. */
   verifyChecksums?: boolean
+  /** Ends the reading, which then throws ABORTED, and leaves the group. */
   signal?: AbortSignal
 }
 
 /** The members share out the partitions among themselves. */
 export interface ClassicProtocolOptions {
+  /** `classic`: every Kafka has it, and clients of all ages. This is the default. */
   groupProtocol?: 'classic'
   /**
    * How partitions are shared out; every member of the group has to offer the one that is used. `range`: runs of
@@ -88,7 +91,7 @@ export interface ClassicProtocolOptions {
   ownAssignors?: readonly MemberAssignor[]
   /** After so long without a sign of life others get the partitions. Default 45,000. */
   sessionTimeoutMs?: number
-  /** Default 3,000. */
+  /** How often the member says that it is alive. Default 3,000. */
   heartbeatIntervalMs?: number
   remoteAssignor?: never
 }

@@ -46,10 +46,15 @@ export interface DelayTopicOptions {
   partitions?: number
   /** Default: as the cluster is set up. */
   replicationFactor?: number
+  /** Settings by Kafka's names: `{ 'retention.ms': '86400000' }`. Default: as the cluster is set up. */
   configs?: Record<string, string>
 }
 
 export interface DeadLetterOptions {
+  /**
+   * The topic that dead letters are published to; another one than those that are read. Where it does not exist, the
+   * brokers make it if they make topics that are written to.
+   */
   topic: string
   /** How much of the stack of the error goes along, in bytes. Default 4,096. */
   maxStackBytes?: number

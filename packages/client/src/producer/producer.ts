@@ -30,6 +30,7 @@ export interface ProducerOptions {
    * can do it; saying true makes it an error where it cannot.
    */
   idempotent?: boolean
+  /** Of batches: `none`, `gzip`, `snappy`, `lz4` or `zstd`. Default `none`. */
   compression?: CompressionName
   /** How long a batch waits for more messages. Default 0: it leaves as soon as a request can take it. */
   lingerMs?: number

@@ -19,8 +19,9 @@ export interface TransactionalProducerOptions extends ProducerOptions {
    * those who read committed. Default 60,000; brokers allow up to `transaction.max.timeout.ms`, 15 minutes.
    */
   transactionTimeoutMs?: number
-  /** A transactional producer is idempotent, with acks `all`. */
+  /** Every in-sync replica has it: a transactional producer has no other. */
   acks?: 'all'
+  /** A transactional producer always is. */
   idempotent?: true
 }
 
