@@ -81,7 +81,7 @@ const logged: {
   deadLettered: {
     level: 'warn',
     sentence: (who, { message, attempts, error, deadLetter }) =>
-      `${who} set offset ${message.offset} of ${placesOf([message])} aside in '${deadLetter.topic}' after ${attempts} attempts (${sentenceOf(error)}).`,
+      `${who} set offset ${message.offset} of ${placesOf([message])} aside in '${deadLetter.topic}' after ${attempts === 1 ? '1 attempt' : `${attempts} attempts`} (${sentenceOf(error)}).`,
   },
 }
 
