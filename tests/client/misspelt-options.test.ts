@@ -151,7 +151,7 @@ test.each<[string, (bus: Any) => unknown]>([
   ],
   ['partitions must be an array, not a number.', (bus) => bus.consumer('t', { partitions: 5 })],
   [
-    'A partition must be a whole number from 0 on, not one.',
+    "A partition must be a whole number from 0 on, not 'one'.",
     (bus) => bus.consumer('t', { partitions: ['one'] }),
   ],
   [
@@ -169,6 +169,24 @@ test.each<[string, (bus: Any) => unknown]>([
     'The options of a message must be an object ({ key, headers, … }), not a string.',
     (bus) => bus.producer().send('made', 'value', 'key'),
   ],
+  ["deliveryTimeoutMs must be a number above 0, not '5'.", (bus) => bus.producer({ deliveryTimeoutMs: '5' })],
+  ["concurrency must be a whole number above 0, not '2'.", consume({ concurrency: '2' })],
+  [
+    "A consumer has no event 'asigned'; its events are assigned, revoked, lost, stalled, recovered, retrying, deadLettered, committed.",
+    (bus) => bus.consumer('t').on('asigned', () => {}),
+  ],
+  [
+    'What is committed up to must be a message, or have its topic, partition and offset.',
+    (bus) => bus.consumer('t', { group: 'g' }).commit(5),
+  ],
+  [
+    'The handler must be a function, not a number.',
+    (bus) => bus.producer({ transactionalId: 'shop' }).transaction(5),
+  ],
+  [
+    'Keys and values are written by a Standard Schema (Zod, Valibot, ArkType, …), or by an object with serialize and deserialize.',
+    (bus) => bus.topic('t', { value: 'json' }),
+  ],
   [
     'headers must be an object of names and values, or a list.',
     (bus) => bus.producer().send('made', 'value', { headers: 'trace' }),
@@ -181,7 +199,7 @@ test.each<[string, (bus: Any) => unknown]>([
   ['The topics to create must be an array, not undefined.', (bus) => bus.admin.createTopics()],
   ['The topics to delete must be an array, not a string.', (bus) => bus.admin.deleteTopics('made')],
   [
-    'The number of partitions must be a whole number from 0 on, not 3.',
+    "The number of partitions must be a whole number from 0 on, not '3'.",
     (bus) => bus.admin.createPartitions('made', '3'),
   ],
 ])('of the wrong kind: %s', async (sentence, call) => {

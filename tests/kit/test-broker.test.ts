@@ -3,8 +3,16 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect, readDeadLetter } from 'streambus'
-import { startTestBroker, type TestBroker } from 'streambus/testing'
-import { expect, test } from 'vitest'
+import { eventually, startTestBroker, type TestBroker } from 'streambus/testing'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+
+// Other tests, which run at the same time, make such folders, too: those of this file lie in one of their own.
+const place = mkdtempSync(join(tmpdir(), 'streambus-kit-'))
+beforeAll(() => void vi.stubEnv('TMPDIR', place))
+afterAll(() => {
+  vi.unstubAllEnvs()
+  rmSync(place, { recursive: true })
+})
 
 const temporaryFolders = () => readdirSync(tmpdir()).filter((name) => name.startsWith('streambus-test-'))
 const values = async (broker: TestBroker, topic: string) =>
@@ -133,6 +141,26 @@ test('what was produced to a dead letter topic says where it comes from and why'
   })
   const [order] = await broker.produced('orders')
   expect(readDeadLetter(order!)).toBeUndefined()
+})
+
+test('misspelt options of the helpers are refused, and not passed over', async () => {
+  await using broker = await startTestBroker()
+  const refused = (message: string) => ({ code: 'INVALID_ARGUMENT', message })
+  await expect(broker.snapshot('t', { timestamp: true } as never)).rejects.toMatchObject(
+    refused("snapshot has no option 'timestamp'; did you mean 'timestamps'?"),
+  )
+  await expect(broker.restart({ kil: true } as never)).rejects.toMatchObject(
+    refused("restart has no option 'kil'; did you mean 'kill'?"),
+  )
+  await expect(broker.forceRebalance('g', { timeout: 5 } as never)).rejects.toMatchObject(
+    refused("forceRebalance has no option 'timeout'; did you mean 'timeoutMs'?"),
+  )
+  await expect(eventually(() => true, { timeout: 5 } as never)).rejects.toMatchObject(
+    refused("eventually has no option 'timeout'; did you mean 'timeoutMs'?"),
+  )
+  await expect(eventually(undefined as never)).rejects.toMatchObject(
+    refused('The assertion must be a function.'),
+  )
 })
 
 test('looking at a topic that does not exist says so, and does not create it', async () => {

@@ -314,6 +314,13 @@ export function checkList(what: string, list: unknown): asserts list is readonly
   if (!Array.isArray(list)) throw invalidArgument(`${what} must be an array, not ${kindOf(list)}.`)
 }
 
+/** Throws INVALID_ARGUMENT where what is to be committed up to is no message, and not like one. */
+export function checkCommitPlace(place: unknown): void {
+  const { topic, partition, offset } = (place ?? {}) as Partial<Record<string, unknown>>
+  if (typeof topic === 'string' && Number.isSafeInteger(partition) && Number.isSafeInteger(offset)) return
+  throw invalidArgument('What is committed up to must be a message, or have its topic, partition and offset.')
+}
+
 /** Throws INVALID_ARGUMENT where an argument that has to be called cannot be. */
 export function checkHandler(handler: unknown): void {
   if (typeof handler !== 'function') {

@@ -136,9 +136,14 @@ export function parseBrokers(brokers: string | readonly string[]): BrokerAddress
   })
 }
 
+/** A wrong number as it was given: `'5'` is a string, and wrong for that. */
+export function shown(value: unknown): string {
+  return typeof value === 'string' ? `'${value}'` : String(value)
+}
+
 export function positive(name: string, value: number): number {
   if (typeof value !== 'number' || !(value > 0) || value > Number.MAX_SAFE_INTEGER) {
-    throw new StreamBusError('INVALID_ARGUMENT', `${name} must be a number above 0, not ${String(value)}.`)
+    throw new StreamBusError('INVALID_ARGUMENT', `${name} must be a number above 0, not ${shown(value)}.`)
   }
   return value
 }
@@ -147,7 +152,7 @@ export function wholeNumber(name: string, value: number): number {
   if (!Number.isSafeInteger(value) || value < 0) {
     throw new StreamBusError(
       'INVALID_ARGUMENT',
-      `${name} must be a whole number from 0 on, not ${String(value)}.`,
+      `${name} must be a whole number from 0 on, not ${shown(value)}.`,
     )
   }
   return value

@@ -2,7 +2,7 @@ import type { BackoffOptions } from '../backoff.ts'
 import { StreamBusError } from '../errors.ts'
 import { checkHandleOptions } from '../known-options.ts'
 import type { Message } from '../message.ts'
-import { positive } from '../options.ts'
+import { positive, shown } from '../options.ts'
 
 /** What a handler is told beside the message. */
 export interface HandlerContext {
@@ -165,8 +165,5 @@ function deadLetterSettings(given: string | DeadLetterOptions): Required<DeadLet
 
 function count(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value > 0) return value
-  throw new StreamBusError(
-    'INVALID_ARGUMENT',
-    `${name} must be a whole number above 0, not ${String(value)}.`,
-  )
+  throw new StreamBusError('INVALID_ARGUMENT', `${name} must be a whole number above 0, not ${shown(value)}.`)
 }

@@ -2,6 +2,7 @@ import type { CompressionName } from '@streambus/protocol'
 import { type Cluster, closedError } from '../cluster.ts'
 import { abortedError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
 import type { Coordinators } from '../groups/coordinators.ts'
+import { checkHandler } from '../known-options.ts'
 import { positive } from '../options.ts'
 import type { SendingTransaction } from '../producer/produce-sender.ts'
 import { Producer, type ProducerOptions } from '../producer/producer.ts'
@@ -102,7 +103,10 @@ export class TransactionalProducer {
    * transaction fail.
    */
   transaction<T>(run: (tx: Transaction) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
-    const turn = this.#turn.then(() => this.#transact(run, options.signal))
+    const turn = this.#turn.then(() => {
+      checkHandler(run)
+      return this.#transact(run, options.signal)
+    })
     this.#turn = turn.catch(() => {})
     return turn
   }
