@@ -25,6 +25,11 @@ const binary = Uint8Array.of(0xff, 0, 0x80)
 
 /** A topic whose messages with the values given ended up as dead letters. */
 async function fail(topic: string, values: readonly string[], partitions = 1): Promise<void> {
+  await failing(topic, values, partitions)
+  await giveUp(topic, `${topic}-group`)
+}
+
+async function failing(topic: string, values: readonly string[], partitions: number): Promise<void> {
   const known = (await bus.admin.listTopics()).some(({ name }) => name === topic)
   if (!known) {
     await bus.admin.createTopic(topic, { partitions })
@@ -40,7 +45,11 @@ async function fail(topic: string, values: readonly string[], partitions = 1): P
       timestamp: 1_700_000_000_000 + index,
     })),
   )
-  await bus.consumer(topic, { group: `${topic}-group`, until: 'end' }).consume(
+}
+
+/** A group that sets aside every message that it has not read yet. */
+async function giveUp(topic: string, group: string): Promise<void> {
+  await bus.consumer(topic, { group, until: 'end' }).consume(
     (message) => {
       throw new TypeError(`cannot handle ${message.text()}\nat all`)
     },
@@ -60,10 +69,10 @@ test('dead letters are listed with where they come from and why', async () => {
   const { code, stdout } = await run('list', 'listed.dlq')
   expect(code).toBe(0)
   const [header, first, second, third] = stdout.split('\n')
-  expect(header).toMatch(/^Partition +Offset +Origin +Attempts +Time +Replayed +Reason$/)
-  expect(first).toMatch(/^ +0 +0 +listed\/0\/0 +1 +20\S+Z +no +TypeError: cannot handle a$/)
-  expect(second).toMatch(/^ +0 +1 +listed\/0\/1 +1 +20\S+Z +no +TypeError: cannot handle b$/)
-  expect(third).toMatch(/^ +0 +2 +- +- +- +no +-$/)
+  expect(header).toMatch(/^Partition +Offset +Origin +Group +Attempts +Time +Replayed +Reason$/)
+  expect(first).toMatch(/^ +0 +0 +listed\/0\/0 +listed-group +1 +20\S+Z +no +TypeError: cannot handle a$/)
+  expect(second).toMatch(/^ +0 +1 +listed\/0\/1 +listed-group +1 +20\S+Z +no +TypeError: cannot handle b$/)
+  expect(third).toMatch(/^ +0 +2 +- +- +- +- +no +-$/)
   expect(JSON.parse((await run('list', 'listed.dlq', '--json')).stdout)).toMatchObject([
     {
       partition: 0,
@@ -155,6 +164,43 @@ test('some may be replayed before their turn, elsewhere, or so many at a time; n
   ])
 })
 
+test('what one group gave up is replayed without the copies of the others, once', async () => {
+  await failing('shared', ['a', 'b'], 1)
+  await giveUp('shared', 'billing')
+  await failing('shared', ['c'], 1)
+  await giveUp('shared', 'audit')
+  await giveUp('shared', 'billing')
+  const flags = async () =>
+    JSON.parse((await run('list', 'shared.dlq', '--json')).stdout).map(
+      ({ group, replayed }: { group: string; replayed: boolean }) => `${group} ${replayed}`,
+    )
+  const groups = ['billing', 'billing', 'audit', 'audit', 'audit', 'billing']
+  expect(await flags()).toEqual(groups.map((group) => `${group} false`))
+  const first = await run('replay', 'shared.dlq', '--group', 'billing', '--limit', '2', '--execute')
+  expect(first).toMatchObject({
+    code: 0,
+    stdout:
+      "To      Messages\nshared         2\nThere are more; replay again for those, or raise --limit.\nReplayed 2 dead letters of 'shared.dlq'; group 'streambus-dlq-replay.shared.dlq/billing' remembers that.\n",
+  })
+  expect((await run('replay', 'shared.dlq', '--group', 'billing', '--execute')).stdout).toBe(
+    "To      Messages\nshared         1\n2 dead letters of 'shared.dlq' had been replayed already, and are left alone.\nReplayed 1 dead letter of 'shared.dlq'; group 'streambus-dlq-replay.shared.dlq/billing' remembers that.\n",
+  )
+  expect((await valuesOf('shared')).slice(3)).toEqual(['a', 'b', 'c'])
+  expect(await flags()).toEqual(groups.map((group) => `${group} ${group === 'billing'}`))
+  expect((await run('replay', 'shared.dlq', '--group', 'billing')).stdout).toMatch(
+    /^There is nothing to replay in 'shared\.dlq'\.\n3 dead letters/,
+  )
+  expect(JSON.parse((await run('replay', 'shared.dlq', '--execute', '--json')).stdout)).toMatchObject({
+    group: 'streambus-dlq-replay.shared.dlq',
+    targets: [{ topic: 'shared', messages: 3 }],
+    replayedBefore: 3,
+  })
+  expect(await flags()).toEqual(groups.map((group) => `${group} true`))
+  expect((await run('replay', 'shared.dlq', '--group', 'audit')).stdout).toMatch(
+    /^There is nothing to replay/,
+  )
+})
+
 test.each<[string[], number, string]>([
   [['list', 'nowhere'], 1, "There is no topic 'nowhere' on this cluster."],
   [['replay', 'nowhere'], 1, "There is no topic 'nowhere' on this cluster."],
@@ -164,6 +210,11 @@ test.each<[string[], number, string]>([
   [['replay', 'wrong.dlq', '--to', 'wrong.dlq'], 2, '--to must not be the dead letter topic itself.'],
   [['replay', 'wrong.dlq', '--to', 'nowhere'], 1, "There is no topic 'nowhere' on this cluster."],
   [['replay', 'wrong.dlq', '--dry-run', '--execute'], 2, '--dry-run and --execute exclude each other.'],
+  [
+    ['replay', 'wrong.dlq', '--group', 'g', '--offset', '0'],
+    2,
+    '--group and --offset exclude each other: an offset is of one group anyway.',
+  ],
   [['list', 'wrong.dlq', '-n', '0'], 2, "--limit must be a whole number from 1 to 1000000, not '0'."],
 ])('what cannot be listed or replayed is explained: %s', async (args, code, sentence) => {
   if (!(await bus.admin.listTopics()).some(({ name }) => name === 'wrong')) await fail('wrong', ['a'])

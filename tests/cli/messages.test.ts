@@ -85,7 +85,7 @@ test('-K splits lines into key and value, -k and -H go with every line, -p choos
   await run(['topic', 'create', 'pairs', '--partitions', '3'])
   const produced = await run(
     ['produce', 'pairs', '-K', '::', '-p', '2', '-H', 'a=b', '--json'],
-    'k1::v1\nno key\n::\n',
+    'k1::v1\n::no key\n::\n',
   )
   expect(JSON.parse(produced.stdout)).toMatchObject({
     topic: 'pairs',
@@ -94,12 +94,26 @@ test('-K splits lines into key and value, -k and -H go with every line, -p choos
   })
   expect((await run(['consume', 'pairs', '-e', '-q'])).stdout).toBe(
     'Partition: 2, Offset: 0, Key: k1, Value: v1, Headers: a=b\n' +
-      'Partition: 2, Offset: 1, Key: null, Value: no key, Headers: a=b\n' +
+      'Partition: 2, Offset: 1, Key: , Value: no key, Headers: a=b\n' +
       'Partition: 2, Offset: 2, Key: , Value: , Headers: a=b\n',
   )
   expect((await run(['consume', 'pairs', '-e', '-q', '-p', '2', '-n', '1'])).stdout).toBe(
     'Offset: 0, Key: k1, Value: v1, Headers: a=b\n',
   )
+})
+
+test('a line without the separator of -K is named; what stands before it is sent, and nothing behind it', async () => {
+  const lines = Array.from({ length: 20_000 }, (_, index) => `k${index + 1}:v`)
+  lines[14_999] = 'no\tkey'
+  const produced = await run(['produce', 'unkeyed', '-K', ':'], `${lines.join('\n')}\n`)
+  expect(produced.code).toBe(1)
+  expect(produced.stderr).toMatch(
+    /\nerror: Stopped after 14999 messages were acknowledged\. Line 15000 has no ':' between key and value: "no\\tkey"\. It was not sent, nor what follows it\.\n$/,
+  )
+  const { stdout } = await run(['consume', 'unkeyed', '-e', '-q', '-f', '%k\\n'])
+  expect(stdout.split('\n')).toEqual([...lines.slice(0, 14_999).map((line) => line.slice(0, -2)), ''])
+  const first = await run(['produce', 'unkeyed', '-K', ':'], 'last line')
+  expect(first.stderr).toMatch(/\nerror: Line 1 has no ':' between key and value: "last line"\./)
 })
 
 test('a file of many lines comes back byte for byte, through every codec', async () => {

@@ -52,6 +52,26 @@ test('what the broker refuses of a new topic has a code of its own', async () =>
   expect(await failureOf(session.bus.producer().send('a b', 'x'))).toMatchObject({ code: 'INVALID_TOPIC' })
 })
 
+test('what the broker refuses without a sentence of its own says what is allowed', async () => {
+  await using session = await startBus()
+  const { bus } = session
+  const allowed = expect.stringMatching(/ Use 1 to 249 letters, digits, dots, underscores and hyphens/)
+  const refused = { code: 'INVALID_TOPIC', message: allowed, brokerError: 'INVALID_TOPIC_EXCEPTION' }
+  expect(await failureOf(bus.producer().send('a/b', 'x'))).toMatchObject(refused)
+  expect(await failureOf(collect(bus.consumer('a/b', { until: 'end' })))).toMatchObject(refused)
+  await bus.admin.createTopic('t')
+  const tooShort = bus.consumer('t', { group: 'g', sessionTimeoutMs: 10, until: 'end' })
+  expect(await failureOf(collect(tooShort))).toMatchObject({
+    code: 'INVALID_SESSION_TIMEOUT',
+    message: expect.stringContaining('between group.min.session.timeout.ms and group.max.session.timeout.ms'),
+  })
+  // Here the broker says it itself, and that is enough.
+  expect(await failureOf(bus.admin.createTopic('a/b'))).toMatchObject({
+    code: 'INVALID_TOPIC',
+    message: expect.stringMatching(/'a\/b'.* \(INVALID_TOPIC_EXCEPTION\)\.$/),
+  })
+})
+
 test('a topic that is deleted while it is read ends the reading with an error', async () => {
   await using session = await startBus()
   const { bus } = session

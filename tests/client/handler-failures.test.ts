@@ -338,7 +338,7 @@ test('what cannot be is refused with what to do', async () => {
     })
   }
   expect(await failureOf(consumer.consume(undefined as never))).toMatchObject({
-    message: 'The handler must be a function.',
+    message: 'The handler must be a function, not undefined.',
   })
   await consumer.consume(() => {})
   expect(await failureOf(consumer.consume(() => {}))).toMatchObject({ code: 'INVALID_ARGUMENT' })

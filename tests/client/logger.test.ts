@@ -25,11 +25,15 @@ test('the loggers of pino and the console are loggers', async () => {
   await using session = await startBus({}, { logger: pino({ level: 'info' }, stream) })
   await session.bus.producer().send('t', 'x')
   await session.bus.consumer('t', { group: 'g', limit: 1 }).consume(fail, failing)
+  const once = { deadLetter: failing.deadLetter }
+  await session.bus.consumer('t', { limit: 1 }).consume(fail, once)
   expect(lines.map(({ level, msg }) => `${pino.levels.labels[level]}: ${msg}`)).toEqual([
     "info: The consumer of group 'g' got t/0.",
     "warn: The consumer of group 'g' tries offset 0 of t/0 again in 1 ms: attempt 1 failed (no).",
     "warn: The consumer of group 'g' set offset 0 of t/0 aside in 'dlq' after 2 attempts (no).",
     "info: The consumer of group 'g' gave up t/0.",
+    'info: The consumer got t/0.',
+    "warn: The consumer set offset 0 of t/0 aside in 'dlq' after 1 attempt (no).",
   ])
 })
 

@@ -112,6 +112,100 @@ test.each<[string, (bus: Any) => unknown]>([
   expect(await sentenceOf(call)).toBe(sentence)
 })
 
+test.each<[string, (bus: Any) => unknown]>([
+  [
+    'tls can be true, false, or an object with certificates and the like.',
+    () => connect({ tls: 'yes' } as Any),
+  ],
+  ['The option clientId of connect must be a string, not a number.', () => connect({ clientId: 5 } as Any)],
+  [
+    'The option openTelemetry of connect must be true or false, not a string.',
+    () => connect({ openTelemetry: 'no' } as Any),
+  ],
+  ['The option signal of connect must be an AbortSignal, not a number.', () => connect({ signal: 5 } as Any)],
+  ['brokers must be an address, host:port, or an array of them.', () => connect({ brokers: 9092 } as Any)],
+  ['brokers must be an address, host:port, or an array of them.', () => connect([9092] as Any)],
+  [
+    'logger must have the methods debug and warn; console has them, and so has pino.',
+    () => connect({ logger: 'debug' } as Any),
+  ],
+  [
+    'The option idempotent of producer must be true or false, not a string.',
+    (bus) => bus.producer({ idempotent: 'no' }),
+  ],
+  [
+    'The option autoCommit of consumer must be true or false, not a string.',
+    (bus) => bus.consumer('t', { group: 'g', autoCommit: 'no' }),
+  ],
+  [
+    'The option onAssigned of consumer must be a function, not a number.',
+    (bus) => bus.consumer('t', { group: 'g', onAssigned: 5 }),
+  ],
+  [
+    'The option instanceId of consumer must be a string, not a number.',
+    (bus) => bus.consumer('t', { group: 'g', instanceId: 5 }),
+  ],
+  [
+    'The option onInvalid of consumer must be a function, not a boolean.',
+    (bus) => bus.topic('t').consumer({ onInvalid: true }),
+  ],
+  ['partitions must be an array, not a number.', (bus) => bus.consumer('t', { partitions: 5 })],
+  [
+    "A partition must be a whole number from 0 on, not 'one'.",
+    (bus) => bus.consumer('t', { partitions: ['one'] }),
+  ],
+  [
+    'assignors must be an array, not a string.',
+    (bus) => bus.consumer('t', { group: 'g', assignors: 'range' }),
+  ],
+  ['The option retryIf of retry must be a function, not a number.', consume({ retry: { retryIf: 5 } })],
+  [
+    'The option name of retry.delayTopics must be a function, not a string.',
+    consume({ retry: { delayTopics: { name: 'later' } } }),
+  ],
+  ['The handler must be a function, not an object.', (bus) => bus.consumer('t').consume({})],
+  ['The handler must be a function, not undefined.', (bus) => bus.process({ from: 't', group: 'g' })],
+  [
+    'The options of a message must be an object ({ key, headers, … }), not a string.',
+    (bus) => bus.producer().send('made', 'value', 'key'),
+  ],
+  ["deliveryTimeoutMs must be a number above 0, not '5'.", (bus) => bus.producer({ deliveryTimeoutMs: '5' })],
+  ["concurrency must be a whole number above 0, not '2'.", consume({ concurrency: '2' })],
+  [
+    "A consumer has no event 'asigned'; its events are assigned, revoked, lost, stalled, recovered, retrying, deadLettered, committed.",
+    (bus) => bus.consumer('t').on('asigned', () => {}),
+  ],
+  [
+    'What is committed up to must be a message, or have its topic, partition and offset.',
+    (bus) => bus.consumer('t', { group: 'g' }).commit(5),
+  ],
+  [
+    'The handler must be a function, not a number.',
+    (bus) => bus.producer({ transactionalId: 'shop' }).transaction(5),
+  ],
+  [
+    'Keys and values are written by a Standard Schema (Zod, Valibot, ArkType, …), or by an object with serialize and deserialize.',
+    (bus) => bus.topic('t', { value: 'json' }),
+  ],
+  [
+    'headers must be an object of names and values, or a list.',
+    (bus) => bus.producer().send('made', 'value', { headers: 'trace' }),
+  ],
+  ['The messages to send must be an array, not an object.', (bus) => bus.producer().sendBatch('made', {})],
+  [
+    'A message must be an object ({ value, key, headers, … }), not a string.',
+    (bus) => bus.producer().sendBatch('made', ['value']),
+  ],
+  ['The topics to create must be an array, not undefined.', (bus) => bus.admin.createTopics()],
+  ['The topics to delete must be an array, not a string.', (bus) => bus.admin.deleteTopics('made')],
+  [
+    "The number of partitions must be a whole number from 0 on, not '3'.",
+    (bus) => bus.admin.createPartitions('made', '3'),
+  ],
+])('of the wrong kind: %s', async (sentence, call) => {
+  expect(await sentenceOf(call)).toBe(sentence)
+})
+
 const noName = (given: string) => `The name of a topic must be a string that is not empty, and is ${given}.`
 
 test.each<[unknown, string]>([
@@ -128,6 +222,13 @@ test.each<[unknown, string]>([
   expect(await sentenceOf((bus) => bus.consumer(['t', name], { group: 'g' }))).toBe(sentence)
   expect(await sentenceOf(work({ from: name }))).toBe(sentence)
   if (name !== undefined) expect(await sentenceOf(work({ to: name }))).toBe(sentence)
+  expect(await sentenceOf((bus) => bus.admin.createTopic(name))).toBe(sentence)
+  expect(await sentenceOf((bus) => bus.admin.createTopics([{ name }]))).toBe(sentence)
+  expect(await sentenceOf((bus) => bus.admin.createPartitions(name, 3))).toBe(sentence)
+  expect(await sentenceOf((bus) => bus.admin.deleteTopic(name))).toBe(sentence)
+  expect(await sentenceOf((bus) => bus.admin.deleteTopics([name]))).toBe(sentence)
+  expect(await sentenceOf((bus) => bus.admin.describeTopic(name))).toBe(sentence)
+  expect(await sentenceOf((bus) => bus.admin.partitionsOf(name))).toBe(sentence)
 })
 
 test('a list of no topics is nothing to read', async () => {

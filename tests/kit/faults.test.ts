@@ -309,6 +309,10 @@ test('what cannot be a fault is refused at the call, with what can', async () =>
   expect(() => faults.delay({ api: 'Produce', delayMs: -1 })).toThrow(
     refusal('delayMs must be a number above 0, not -1.'),
   )
+  expect(() => faults.failProduces('2' as never)).toThrow(refusal("times must be a number above 0, not '2'."))
+  expect(() => faults.failProduces(1, { client: 'shop' } as never)).toThrow(
+    refusal("failProduces has no option 'client'; did you mean 'clientId'?"),
+  )
   expect(() => faults.delay({ api: 'produce', delayMs: 1 })).toThrow(
     expect.objectContaining({
       message: expect.stringMatching(/^There is no API 'produce' to delay; there are Produce, /),

@@ -2,9 +2,17 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { connect } from 'streambus'
-import { startTestBroker, type TestBroker } from 'streambus/testing'
-import { expect, test } from 'vitest'
+import { connect, readDeadLetter } from 'streambus'
+import { eventually, startTestBroker, type TestBroker } from 'streambus/testing'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+
+// Other tests, which run at the same time, make such folders, too: those of this file lie in one of their own.
+const place = mkdtempSync(join(tmpdir(), 'streambus-kit-'))
+beforeAll(() => void vi.stubEnv('TMPDIR', place))
+afterAll(() => {
+  vi.unstubAllEnvs()
+  rmSync(place, { recursive: true })
+})
 
 const temporaryFolders = () => readdirSync(tmpdir()).filter((name) => name.startsWith('streambus-test-'))
 const values = async (broker: TestBroker, topic: string) =>
@@ -71,6 +79,88 @@ test('a snapshot has timestamps when they are asked for', async () => {
   await (await broker.connect()).producer().send('t', 'v', { timestamp: Date.UTC(2024, 0, 1) })
   const { partitions } = await broker.snapshot('t', { timestamps: true })
   expect(partitions[0]).toEqual([{ offset: 0, timestamp: '2024-01-01T00:00:00.000Z', key: null, value: 'v' }])
+})
+
+/** One message that a handler failed with, after an attempt that it was to be given again later. */
+async function failedTwice(broker: TestBroker): Promise<void> {
+  const bus = await broker.connect()
+  await bus.producer().send('orders', { id: 1 }, { headers: { trace: 'abc' } })
+  const consumer = bus.consumer('orders', { group: 'billing' })
+  consumer.on('deadLettered', () => void consumer.close())
+  await consumer.consume(
+    () => {
+      throw new TypeError('no such customer')
+    },
+    {
+      retry: { attempts: 2, backoff: { initialMs: 1 }, delayTopics: true },
+      deadLetter: 'orders.dlq',
+    },
+  )
+}
+
+test('snapshots of dead letters and of delay topics are the same each time; times come when asked for', async () => {
+  const snapshots = []
+  for (let run = 0; run < 2; run++) {
+    await using broker = await startTestBroker()
+    await failedTwice(broker)
+    snapshots.push([await broker.snapshot('orders.dlq'), await broker.snapshot('orders.billing.retry.1')])
+    const timed = await broker.snapshot('orders.dlq', { timestamps: true })
+    expect(timed.partitions[0]?.[0]?.headers).toMatchObject({
+      'streambus-dlq-time': expect.stringMatching(/^\d{13}$/),
+      'streambus-dlq-timestamp': expect.stringMatching(/^\d{13}$/),
+    })
+  }
+  const dead = {
+    trace: 'abc',
+    'streambus-dlq-attempts': '2',
+    'streambus-dlq-error': 'TypeError',
+    'streambus-dlq-group': 'billing',
+    'streambus-dlq-offset': '0',
+    'streambus-dlq-partition': '0',
+    'streambus-dlq-reason': 'no such customer',
+    'streambus-dlq-topic': 'orders',
+  }
+  expect(snapshots[0]?.[0]?.partitions).toEqual([[{ offset: 0, key: null, headers: dead, value: { id: 1 } }]])
+  expect(snapshots[0]?.[1]?.partitions[0]?.[0]?.headers).toMatchObject({ 'streambus-retry-attempts': '1' })
+  expect(JSON.stringify(snapshots[1])).toBe(JSON.stringify(snapshots[0]))
+})
+
+test('what was produced to a dead letter topic says where it comes from and why', async () => {
+  await using broker = await startTestBroker()
+  await failedTwice(broker)
+  const [letter] = await broker.produced('orders.dlq')
+  expect(readDeadLetter(letter!)).toMatchObject({
+    topic: 'orders',
+    partition: 0,
+    offset: 0,
+    group: 'billing',
+    attempts: 2,
+    error: 'TypeError',
+    reason: 'no such customer',
+    stack: expect.stringContaining('no such customer'),
+  })
+  const [order] = await broker.produced('orders')
+  expect(readDeadLetter(order!)).toBeUndefined()
+})
+
+test('misspelt options of the helpers are refused, and not passed over', async () => {
+  await using broker = await startTestBroker()
+  const refused = (message: string) => ({ code: 'INVALID_ARGUMENT', message })
+  await expect(broker.snapshot('t', { timestamp: true } as never)).rejects.toMatchObject(
+    refused("snapshot has no option 'timestamp'; did you mean 'timestamps'?"),
+  )
+  await expect(broker.restart({ kil: true } as never)).rejects.toMatchObject(
+    refused("restart has no option 'kil'; did you mean 'kill'?"),
+  )
+  await expect(broker.forceRebalance('g', { timeout: 5 } as never)).rejects.toMatchObject(
+    refused("forceRebalance has no option 'timeout'; did you mean 'timeoutMs'?"),
+  )
+  await expect(eventually(() => true, { timeout: 5 } as never)).rejects.toMatchObject(
+    refused("eventually has no option 'timeout'; did you mean 'timeoutMs'?"),
+  )
+  await expect(eventually(undefined as never)).rejects.toMatchObject(
+    refused('The assertion must be a function.'),
+  )
 })
 
 test('looking at a topic that does not exist says so, and does not create it', async () => {

@@ -4,6 +4,7 @@
  */
 
 import {
+  type AnyConsumerOptions,
   type AssignorName,
   type ConnectOptions,
   type Consumer,
@@ -107,6 +108,8 @@ export async function consuming(bus: StreamBus): Promise<void> {
     else expectTypeOf(stall.error.code).toEqualTypeOf<StreamBusErrorCode>()
   })
   expectTypeOf<'range' | 'cooperative-sticky'>().toExtend<AssignorName>()
+  const either: AnyConsumerOptions = { group: 'billing' }
+  expectTypeOf(bus.consumer('orders', either as AnyConsumerOptions)).toEqualTypeOf<Consumer | GroupConsumer>()
   // @ts-expect-error commits without a group
   bus.consumer('orders', { autoCommit: false })
   // @ts-expect-error partitions of its own choice in a group
@@ -121,6 +124,46 @@ export async function consuming(bus: StreamBus): Promise<void> {
   await consumer.consume(() => {}, { order: 'none' })
   // @ts-expect-error a dead letter topic without its name
   await consumer.consume(() => {}, { deadLetter: {} })
+}
+
+/** The compiler points at the option that is wrong, and not at one that is right with another overload. */
+export function wrongOptions(bus: StreamBus): void {
+  bus.consumer('orders', {
+    group: 'billing',
+    // @ts-expect-error a typing error
+    autoComit: false,
+  })
+  bus.consumer('orders', {
+    group: 'billing',
+    // @ts-expect-error partitions of its own choice in a group
+    partitions: [0],
+  })
+  bus.consumer('orders', {
+    group: 'billing',
+    groupProtocol: 'consumer',
+    // @ts-expect-error the broker decides
+    sessionTimeoutMs: 10_000,
+  })
+  bus.consumer('orders', {
+    from: 'earliest',
+    // @ts-expect-error an end that does not exist
+    until: 'now',
+  })
+  bus.topic('orders').consumer({
+    group: 'billing',
+    // @ts-expect-error a typing error
+    autoComit: false,
+  })
+  bus.producer({
+    transactionalId: 'shop',
+    // @ts-expect-error a typing error
+    lingrMs: 5,
+  })
+  bus.producer({
+    acks: 'all',
+    // @ts-expect-error a typing error
+    lingrMs: 5,
+  })
 }
 
 export async function topics(bus: StreamBus): Promise<void> {

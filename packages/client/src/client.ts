@@ -4,9 +4,10 @@ import { Consumer, type ConsumerOptions } from './consumer/consumer.ts'
 import { StreamBusError } from './errors.ts'
 import { Coordinators } from './groups/coordinators.ts'
 import { GroupConsumer } from './groups/group-consumer.ts'
-import type { GroupConsumerOptions } from './groups/group-consumer-options.ts'
+import type { AnyConsumerOptions, GroupConsumerOptions } from './groups/group-consumer-options.ts'
 import {
   checkConsumerOptions,
+  checkHandler,
   checkOptions,
   checkProcessOptions,
   checkTopicName,
@@ -23,6 +24,7 @@ import { Topic, type TopicOptions } from './topics/topic.ts'
 import type { ProcessHandler, ProcessOptions } from './transactions/process-options.ts'
 import { Processor } from './transactions/processor.ts'
 import {
+  type AnyProducerOptions,
   TransactionalProducer,
   type TransactionalProducerOptions,
 } from './transactions/transactional-producer.ts'
@@ -78,6 +80,8 @@ export class StreamBus {
    */
   producer(options: TransactionalProducerOptions): TransactionalProducer
   producer(options?: ProducerOptions): Producer
+  // The compiler explains a mistake by the last overload: this one leads it to the options the caller meant.
+  producer(options: AnyProducerOptions): Producer | TransactionalProducer
   producer(options?: ProducerOptions | TransactionalProducerOptions): Producer | TransactionalProducer {
     if (options !== undefined) return this.#newProducer(options)
     if (this.#sharedProducer?.isClosed !== false) this.#sharedProducer = this.#newProducer({}) as Producer
@@ -114,6 +118,8 @@ export class StreamBus {
    */
   consumer(topics: string | readonly string[], options: GroupConsumerOptions): GroupConsumer
   consumer(topics: string | readonly string[], options?: ConsumerOptions): Consumer
+  // Last for the same reason as with `producer`.
+  consumer(topics: string | readonly string[], options: AnyConsumerOptions): Consumer | GroupConsumer
   consumer(
     topics: string | readonly string[],
     options: ConsumerOptions | GroupConsumerOptions = {},
@@ -141,6 +147,7 @@ export class StreamBus {
    */
   process(options: ProcessOptions, handler: ProcessHandler): Processor {
     checkProcessOptions(options)
+    checkHandler(handler)
     checkTopicNames(options.from)
     if (options.to !== undefined) checkTopicName(options.to)
     const processor = new Processor(this.#cluster, this.#coordinators, options, handler, () =>

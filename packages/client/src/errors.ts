@@ -533,22 +533,24 @@ const codeByBrokerError: Readonly<Record<string, StreamBusErrorCode>> = {
   GROUP_AUTHORIZATION_FAILED: 'NOT_AUTHORIZED',
   TRANSACTIONAL_ID_AUTHORIZATION_FAILED: 'NOT_AUTHORIZED',
   KAFKA_STORAGE_ERROR: 'STORAGE_FAILED',
-  INVALID_REQUEST: 'BROKER_ERROR',
 }
 
 /**
- * Turns an error code of a response into a typed error.
+ * Turns an error code of a response into a typed error. Where the broker sent no sentence of its own, which says what
+ * it allows, the message ends with what the table has to say to that.
  *
  * @param doing what was attempted, as the beginning of a sentence: "Cannot create topic 'a'"
  * @param detail the broker's own sentence, where it sent one
  */
 export function brokerError(code: number, doing: string, detail?: string | null): StreamBusError {
   const row = errorByCode(code)
-  const { name } = row
+  const { name, retriable } = row
   const reason = (detail || row.message).replace(/\.$/, '')
-  return new StreamBusError(codeByBrokerError[name] ?? 'BROKER_ERROR', `${doing}: ${reason} (${name}).`, {
+  const known = codeByBrokerError[name]
+  const remedy = detail || known === undefined || retriable ? '' : ` ${errorTable[known].remedy}`
+  return new StreamBusError(known ?? 'BROKER_ERROR', `${doing}: ${reason} (${name}).${remedy}`, {
     brokerError: name,
-    retriable: row.retriable,
+    retriable,
   })
 }
 

@@ -97,6 +97,7 @@ export {
 export type { GroupDescription, GroupFilter, GroupListing, GroupMember } from './groups/group-admin.ts'
 export { GroupConsumer } from './groups/group-consumer.ts'
 export type {
+  AnyConsumerOptions,
   AssignorName,
   ClassicProtocolOptions,
   ConsumerProtocolOptions,
@@ -109,6 +110,7 @@ export {
   deadLetterHeaders,
   originalHeaders,
   readDeadLetter,
+  type WithHeaders,
 } from './handling/dead-letters.ts'
 export { retryHeaders } from './handling/delay-topics.ts'
 export type {
@@ -177,6 +179,7 @@ export type {
   TransactionListing,
 } from './transactions/transaction-admin.ts'
 export {
+  type AnyProducerOptions,
   TransactionalProducer,
   type TransactionalProducerOptions,
   type TransactionOptions,

@@ -1,6 +1,7 @@
 /**
- * The names that options may have. Types refuse others, and JavaScript would pass over them: a misspelt `group` reads
- * without a group. Each list is typed by its interface, so that one which is missing, or too many, does not compile.
+ * The names that options may have, and what those may be that nothing else would notice: a misspelt `group` reads
+ * without a group, and `autoCommit: 'no'` commits. Types refuse that; this is for JavaScript. Each list is typed by its
+ * interface, so that one which is missing, or too many, or of another kind, does not compile.
  */
 import type { ChangeOptions, CreateTopicOptions, NewTopic } from './admin/topics.ts'
 import type { ConsumerOptions } from './consumer/consumer.ts'
@@ -22,165 +23,186 @@ import type { ProcessOptions } from './transactions/process-options.ts'
 import type { TransactionalProducerOptions } from './transactions/transactional-producer.ts'
 
 type NameOf<Options> = Options extends unknown ? keyof Options : never
-/** By name, whether it is told to people: internal ones are taken, and not told. */
-type OptionNames<Options> = Readonly<Record<NameOf<Options>, boolean>>
+type ValueOf<Options, Name> = Options extends unknown
+  ? Name extends keyof Options
+    ? NonNullable<Options[Name]>
+    : never
+  : never
+
+/** What an option is; `own` are those that have a check of their own where they are used. */
+type OptionKind = 'flag' | 'text' | 'function' | 'signal' | 'own' | 'internal'
+
+type KindOf<Value> = [Value] extends [boolean]
+  ? 'flag'
+  : [Value, string] extends [string, Value]
+    ? 'text' | 'own'
+    : [Value] extends [AbortSignal]
+      ? 'signal'
+      : [Value] extends [(...args: never[]) => unknown]
+        ? 'function'
+        : 'own'
+
+/** By name what it is. `internal` ones are taken, and not told to people. */
+type OptionNames<Options> = {
+  readonly [Name in NameOf<Options>]: KindOf<ValueOf<Options, Name>> | 'internal'
+}
 
 export const connectNames: OptionNames<ConnectOptions> = {
-  brokers: true,
-  tls: true,
-  sasl: true,
-  clientId: true,
-  connectTimeoutMs: true,
-  requestTimeoutMs: true,
-  retryTimeoutMs: true,
-  retryBackoffMs: true,
-  maxRetryBackoffMs: true,
-  maxFrameBytes: true,
-  metadataMaxAgeMs: true,
-  logger: true,
-  openTelemetry: true,
-  signal: true,
+  brokers: 'own',
+  tls: 'own',
+  sasl: 'own',
+  clientId: 'text',
+  connectTimeoutMs: 'own',
+  requestTimeoutMs: 'own',
+  retryTimeoutMs: 'own',
+  retryBackoffMs: 'own',
+  maxRetryBackoffMs: 'own',
+  maxFrameBytes: 'own',
+  metadataMaxAgeMs: 'own',
+  logger: 'own',
+  openTelemetry: 'flag',
+  signal: 'signal',
 }
 
 export const saslNames: OptionNames<SaslOptions> = {
-  mechanism: true,
-  username: true,
-  password: true,
-  delegationToken: true,
-  token: true,
+  mechanism: 'own',
+  username: 'own',
+  password: 'own',
+  delegationToken: 'flag',
+  token: 'function',
 }
 
 const sendingNames: OptionNames<Omit<ProducerOptions, 'acks' | 'idempotent'>> = {
-  compression: true,
-  lingerMs: true,
-  maxBatchBytes: true,
-  maxBufferedBytes: true,
-  deliveryTimeoutMs: true,
+  compression: 'own',
+  lingerMs: 'own',
+  maxBatchBytes: 'own',
+  maxBufferedBytes: 'own',
+  deliveryTimeoutMs: 'own',
 }
 
-export const producerNames: OptionNames<TransactionalProducerOptions> = {
-  acks: true,
-  idempotent: true,
+export const producerNames: OptionNames<ProducerOptions | TransactionalProducerOptions> = {
+  acks: 'own',
+  idempotent: 'flag',
   ...sendingNames,
-  transactionalId: true,
-  transactionTimeoutMs: true,
+  transactionalId: 'own',
+  transactionTimeoutMs: 'own',
 }
 
-export const topicNames: OptionNames<TopicOptions<unknown, unknown>> = { value: true, key: true }
+export const topicNames: OptionNames<TopicOptions<unknown, unknown>> = { value: 'own', key: 'own' }
 
 const fetchNames: OptionNames<Omit<FetchOptions, 'isolation'>> = {
-  maxWaitMs: true,
-  minBytes: true,
-  maxBytes: true,
-  maxPartitionBytes: true,
-  prefetchBytes: true,
+  maxWaitMs: 'own',
+  minBytes: 'own',
+  maxBytes: 'own',
+  maxPartitionBytes: 'own',
+  prefetchBytes: 'own',
 }
 
 const consumerNames: OptionNames<ConsumerOptions> = {
-  partitions: true,
-  from: true,
-  until: true,
-  limit: true,
-  isolation: true,
+  partitions: 'own',
+  from: 'own',
+  until: 'own',
+  limit: 'own',
+  isolation: 'own',
   ...fetchNames,
-  verifyChecksums: true,
-  signal: true,
+  verifyChecksums: 'flag',
+  signal: 'signal',
 }
 
 type DecidedByWorker = 'from' | 'limit' | 'isolation' | 'autoCommit' | 'autoCommitIntervalMs'
 
 /** Of a member of a group, also of one that processes. */
 const memberNames: Omit<OptionNames<GroupConsumerOptions>, DecidedByWorker> = {
-  group: true,
-  until: true,
+  group: 'own',
+  until: 'own',
   ...fetchNames,
-  instanceId: true,
-  rebalanceTimeoutMs: true,
-  onAssigned: true,
-  onRevoked: true,
-  verifyChecksums: true,
-  signal: true,
-  groupProtocol: true,
-  assignors: true,
-  sessionTimeoutMs: true,
-  heartbeatIntervalMs: true,
-  remoteAssignor: true,
-  fromOfTopic: false,
-  observer: false,
-  ownAssignors: false,
+  instanceId: 'text',
+  rebalanceTimeoutMs: 'own',
+  onAssigned: 'function',
+  onRevoked: 'function',
+  verifyChecksums: 'flag',
+  signal: 'signal',
+  groupProtocol: 'own',
+  assignors: 'own',
+  sessionTimeoutMs: 'own',
+  heartbeatIntervalMs: 'own',
+  remoteAssignor: 'text',
+  fromOfTopic: 'internal',
+  observer: 'internal',
+  ownAssignors: 'internal',
 }
 
 const groupConsumerNames: OptionNames<GroupConsumerOptions> = {
-  from: true,
-  limit: true,
-  isolation: true,
-  autoCommit: true,
-  autoCommitIntervalMs: true,
+  from: 'own',
+  limit: 'own',
+  isolation: 'own',
+  autoCommit: 'flag',
+  autoCommitIntervalMs: 'own',
   ...memberNames,
 }
 
-export const invalidMessageNames: OptionNames<InvalidMessageOptions> = { onInvalid: true }
+export const invalidMessageNames: OptionNames<InvalidMessageOptions> = { onInvalid: 'function' }
 
 const processNames: OptionNames<ProcessOptions> = {
-  from: true,
-  to: true,
+  from: 'own',
+  to: 'own',
   ...memberNames,
-  startFrom: true,
-  transactionalId: true,
-  transactionTimeoutMs: true,
-  maxTransactionMessages: true,
-  maxTransactionMs: true,
-  retry: true,
-  deadLetter: true,
-  producer: true,
+  startFrom: 'own',
+  transactionalId: 'own',
+  transactionTimeoutMs: 'own',
+  maxTransactionMessages: 'own',
+  maxTransactionMs: 'own',
+  retry: 'own',
+  deadLetter: 'own',
+  producer: 'own',
 }
 
 const handleNames: OptionNames<HandleOptions> = {
-  concurrency: true,
-  maxAheadMessages: true,
-  order: true,
-  retry: true,
-  deadLetter: true,
-  handlerTimeoutMs: true,
-  stalledAfterMs: true,
-  closeTimeoutMs: true,
+  concurrency: 'own',
+  maxAheadMessages: 'own',
+  order: 'own',
+  retry: 'own',
+  deadLetter: 'own',
+  handlerTimeoutMs: 'own',
+  stalledAfterMs: 'own',
+  closeTimeoutMs: 'own',
 }
 
 const retryInPlaceNames: OptionNames<Omit<RetryOptions, 'delayTopics'>> = {
-  attempts: true,
-  backoff: true,
-  retryIf: true,
+  attempts: 'own',
+  backoff: 'own',
+  retryIf: 'function',
 }
 
-const retryNames: OptionNames<RetryOptions> = { ...retryInPlaceNames, delayTopics: true }
+const retryNames: OptionNames<RetryOptions> = { ...retryInPlaceNames, delayTopics: 'own' }
 
 const backoffNames: OptionNames<NonNullable<RetryOptions['backoff']>> = {
-  initialMs: true,
-  maxMs: true,
-  factor: true,
+  initialMs: 'own',
+  maxMs: 'own',
+  factor: 'own',
 }
 
 const delayTopicNames: OptionNames<DelayTopicOptions> = {
-  name: true,
-  partitions: true,
-  replicationFactor: true,
-  configs: true,
+  name: 'function',
+  partitions: 'own',
+  replicationFactor: 'own',
+  configs: 'own',
 }
 
-const deadLetterNames: OptionNames<DeadLetterOptions> = { topic: true, maxStackBytes: true }
+const deadLetterNames: OptionNames<DeadLetterOptions> = { topic: 'own', maxStackBytes: 'own' }
 
 export const changeNames: OptionNames<ChangeOptions> = {
-  validateOnly: true,
-  timeoutMs: true,
-  signal: true,
-  onRetry: true,
+  validateOnly: 'flag',
+  timeoutMs: 'own',
+  signal: 'signal',
+  onRetry: 'function',
 }
 
 const createTopicNames: OptionNames<CreateTopicOptions> = {
-  partitions: true,
-  replicationFactor: true,
-  replicas: true,
-  configs: true,
+  partitions: 'own',
+  replicationFactor: 'own',
+  replicas: 'own',
+  configs: 'own',
 }
 
 export const createOneNames: OptionNames<CreateTopicOptions & ChangeOptions> = {
@@ -188,28 +210,45 @@ export const createOneNames: OptionNames<CreateTopicOptions & ChangeOptions> = {
   ...changeNames,
 }
 
-export const newTopicNames: OptionNames<NewTopic> = { name: true, ...createTopicNames }
+export const newTopicNames: OptionNames<NewTopic> = { name: 'own', ...createTopicNames }
+
+const kinds: Readonly<Partial<Record<OptionKind, [what: string, is: (value: unknown) => boolean]>>> = {
+  flag: ['true or false', (value) => typeof value === 'boolean'],
+  text: ['a string', (value) => typeof value === 'string'],
+  function: ['a function', (value) => typeof value === 'function'],
+  // Also one of another realm, or of a library.
+  signal: ['an AbortSignal', (value) => typeof value === 'object' && value !== null && 'aborted' in value],
+}
 
 /**
- * Throws INVALID_ARGUMENT where the options are no object, or have a name that is not known.
+ * Throws INVALID_ARGUMENT where the options are no object, have a name that is not known, or one with a value of
+ * another kind.
  *
  * @param owner what has the options, as people know it: `connect`, `retry.backoff`
  */
 export function checkOptions(
   owner: string,
   options: unknown,
-  known: Readonly<Record<string, boolean>>,
+  known: Readonly<Record<string, OptionKind>>,
 ): asserts options is object {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     // Not what it is itself: it may be a password.
     throw invalidArgument(`The options of ${owner} must be an object, not ${kindOf(options)}.`)
   }
   const unknown = Object.keys(options).find((name) => !Object.hasOwn(known, name))
-  if (unknown === undefined) return
-  const told = Object.keys(known).filter((name) => known[name])
+  if (unknown === undefined) return checkKinds(owner, options, known)
+  const told = Object.keys(known).filter((name) => known[name] !== 'internal')
   const near = nearest(unknown, told)
   const hint = near === undefined ? `; its options are ${told.join(', ')}.` : `; did you mean '${near}'?`
   throw invalidArgument(`${owner} has no option '${unknown.slice(0, 100)}'${hint}`)
+}
+
+function checkKinds(owner: string, options: object, known: Readonly<Record<string, OptionKind>>): void {
+  for (const [name, value] of Object.entries(options)) {
+    const kind = kinds[known[name] as OptionKind]
+    if (value === undefined || kind === undefined || kind[1](value)) continue
+    throw invalidArgument(`The option ${name} of ${owner} must be ${kind[0]}, not ${kindOf(value)}.`)
+  }
 }
 
 /** With and without a group. `more`: those that a typed topic adds. */
@@ -257,6 +296,12 @@ export function checkTopicName(name: unknown): asserts name is string {
   throw invalidArgument(`The name of a topic must be a string that is not empty, and is ${given}.`)
 }
 
+/** The same for a topic that may be meant by its id. */
+export function checkTopicReference(topic: unknown): void {
+  const id = typeof topic === 'object' && topic !== null && 'id' in topic ? topic.id : undefined
+  if (typeof id !== 'string' || id === '') checkTopicName(topic)
+}
+
 /** The same for one or more topics to read. */
 export function checkTopicNames(names: unknown): asserts names is string | readonly string[] {
   if (!Array.isArray(names)) return checkTopicName(names)
@@ -264,7 +309,26 @@ export function checkTopicNames(names: unknown): asserts names is string | reado
   for (const name of names) checkTopicName(name)
 }
 
-function kindOf(value: unknown): string {
+/** Throws INVALID_ARGUMENT where an argument that has to be a list is none. */
+export function checkList(what: string, list: unknown): asserts list is readonly unknown[] {
+  if (!Array.isArray(list)) throw invalidArgument(`${what} must be an array, not ${kindOf(list)}.`)
+}
+
+/** Throws INVALID_ARGUMENT where what is to be committed up to is no message, and not like one. */
+export function checkCommitPlace(place: unknown): void {
+  const { topic, partition, offset } = (place ?? {}) as Partial<Record<string, unknown>>
+  if (typeof topic === 'string' && Number.isSafeInteger(partition) && Number.isSafeInteger(offset)) return
+  throw invalidArgument('What is committed up to must be a message, or have its topic, partition and offset.')
+}
+
+/** Throws INVALID_ARGUMENT where an argument that has to be called cannot be. */
+export function checkHandler(handler: unknown): void {
+  if (typeof handler !== 'function') {
+    throw invalidArgument(`The handler must be a function, not ${kindOf(handler)}.`)
+  }
+}
+
+export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (Array.isArray(value)) return 'an array'
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`

@@ -19,6 +19,7 @@ export type OffsetQuery = 'earliest' | 'latest' | { readonly timestampMs: number
 export type SpecialOffsetQuery = 'max_timestamp' | 'earliest_local' | 'latest_tiered'
 
 export interface OffsetQuestion extends TopicPartition {
+  /** The place whose offset is asked for. */
   readonly at: OffsetQuery | SpecialOffsetQuery
 }
 

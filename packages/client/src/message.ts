@@ -9,15 +9,22 @@ export type HeaderInput =
   | readonly { readonly key: string; readonly value: string | Uint8Array | null }[]
 
 export interface SendOptions {
+  /**
+   * Decides the partition: messages of the same key are in the same one, in the order they were sent, as long as the
+   * topic has as many partitions. A compacted topic keeps the last message of each key. Strings are sent as UTF-8.
+   * Default: none.
+   */
   key?: string | Uint8Array | null
   /** Default: by key as the Java client does it; without a key all of one batch to one partition. */
   partition?: number
+  /** Names and values that go along, strings as UTF-8; in a list a name may occur more than once. Default: none. */
   headers?: HeaderInput
   /** Milliseconds since the Unix epoch. Default: now. */
   timestamp?: number | Date
 }
 
 export interface OutgoingMessage extends SendOptions {
+  /** Strings as UTF-8, bytes as they are, null as a tombstone, anything else as JSON. */
   value: Sendable
 }
 
@@ -142,6 +149,9 @@ export function headerList(
   headers: HeaderInput | undefined,
 ): readonly { key: string; value: Uint8Array | null }[] {
   if (headers === undefined) return noHeaders
+  if (typeof headers !== 'object' || headers === null) {
+    throw new StreamBusError('INVALID_ARGUMENT', 'headers must be an object of names and values, or a list.')
+  }
   const pairs = Array.isArray(headers)
     ? (headers as readonly { key: string; value: string | Uint8Array | null }[])
     : Object.entries(headers as Record<string, string | Uint8Array | null>).map(([key, value]) => ({

@@ -34,13 +34,15 @@ export interface ConnectOptions {
   requestTimeoutMs?: number
   /** How long an operation is retried while no broker answers or no leader is known. Default 30,000. */
   retryTimeoutMs?: number
-  /** First and longest pause between retries. Default 50 and 1,000. */
+  /** First pause between retries; each is about twice as long as the one before. Default 50. */
   retryBackoffMs?: number
+  /** Longest pause between retries. Default 1,000. */
   maxRetryBackoffMs?: number
   /** Largest response accepted. Default 128 MiB. */
   maxFrameBytes?: number
   /** Age after which the view of topics and leaders is renewed. Default 300,000. */
   metadataMaxAgeMs?: number
+  /** Is told what the client does by itself: `console`, a logger of pino, or one's own. Default: nobody is. */
   logger?: Logger
   /**
    * Whether messages are traced with OpenTelemetry, where `@opentelemetry/api` is installed and a tracer provider was
@@ -72,8 +74,15 @@ export interface ClientSettings {
 
 const silent: Logger = { debug: () => {}, warn: () => {} }
 
+function invalidArgument(message: string): StreamBusError {
+  return new StreamBusError('INVALID_ARGUMENT', message)
+}
+
 /** Has every level, and calls the methods of the given one as its methods. */
 function completeLogger(logger: Logger): Required<Logger> {
+  if (typeof logger?.debug !== 'function' || typeof logger.warn !== 'function') {
+    throw invalidArgument('logger must have the methods debug and warn; console has them, and so has pino.')
+  }
   return {
     debug: (message) => logger.debug(message),
     info: (message) => (logger.info === undefined ? logger.debug(message) : logger.info(message)),
@@ -85,6 +94,9 @@ function completeLogger(logger: Logger): Required<Logger> {
 /** Checks the options and fills in what was left out. */
 export function clientSettings(options: ConnectOptions): ClientSettings {
   const { tls = false, sasl } = options
+  if (typeof tls !== 'boolean' && (typeof tls !== 'object' || tls === null)) {
+    throw invalidArgument('tls can be true, false, or an object with certificates and the like.')
+  }
   if (sasl !== undefined) checkSaslOptions(sasl)
   return {
     brokers: parseBrokers(options.brokers ?? 'localhost:9092'),
@@ -106,7 +118,11 @@ export function clientSettings(options: ConnectOptions): ClientSettings {
 
 /** Reads `host`, `host:port`, `[ipv6]:port`, several of them separated by commas. The default port is 9092. */
 export function parseBrokers(brokers: string | readonly string[]): BrokerAddress[] {
-  const texts = (typeof brokers === 'string' ? brokers.split(',') : [...brokers]).map((text) => text.trim())
+  const given: unknown = typeof brokers === 'string' ? brokers.split(',') : brokers
+  if (!Array.isArray(given) || given.some((text) => typeof text !== 'string')) {
+    throw invalidArgument('brokers must be an address, host:port, or an array of them.')
+  }
+  const texts = given.map((text: string) => text.trim())
   if (texts.length === 0 || texts.some((text) => text === '')) {
     throw new StreamBusError('INVALID_ARGUMENT', `The list of brokers is empty or has an empty entry.`)
   }
@@ -120,9 +136,14 @@ export function parseBrokers(brokers: string | readonly string[]): BrokerAddress
   })
 }
 
+/** A wrong number as it was given: `'5'` is a string, and wrong for that. */
+export function shown(value: unknown): string {
+  return typeof value === 'string' ? `'${value}'` : String(value)
+}
+
 export function positive(name: string, value: number): number {
   if (typeof value !== 'number' || !(value > 0) || value > Number.MAX_SAFE_INTEGER) {
-    throw new StreamBusError('INVALID_ARGUMENT', `${name} must be a number above 0, not ${String(value)}.`)
+    throw new StreamBusError('INVALID_ARGUMENT', `${name} must be a number above 0, not ${shown(value)}.`)
   }
   return value
 }
@@ -131,7 +152,7 @@ export function wholeNumber(name: string, value: number): number {
   if (!Number.isSafeInteger(value) || value < 0) {
     throw new StreamBusError(
       'INVALID_ARGUMENT',
-      `${name} must be a whole number from 0 on, not ${String(value)}.`,
+      `${name} must be a whole number from 0 on, not ${shown(value)}.`,
     )
   }
   return value

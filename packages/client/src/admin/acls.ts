@@ -35,13 +35,19 @@ export interface Acl {
 
 /** What is left out may be anything. */
 export interface AclFilter {
+  /** Kind of resource the rule is about. */
   readonly resourceType?: AclResourceType
+  /** Its name, as it stands in the rule; with `match` that of a resource. */
   readonly resourceName?: string
   /** `match`: all rules that concern a resource of the name, by its name, by a prefix or by `*`. */
   readonly patternType?: AclPatternType | 'match'
+  /** Whom the rule is about: `User:ann`. */
   readonly principal?: string
+  /** The address they come from; `*` in rules for all of them. */
   readonly host?: string
+  /** What they do. */
   readonly operation?: Operation
+  /** Whether the rule allows it. */
   readonly permission?: AclPermission
 }
 

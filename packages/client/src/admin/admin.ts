@@ -17,7 +17,15 @@ import {
   type OffsetToCommit,
   outsider,
 } from '../groups/group-offsets.ts'
-import { changeNames, checkOptions, createOneNames, newTopicNames } from '../known-options.ts'
+import {
+  changeNames,
+  checkList,
+  checkOptions,
+  checkTopicName,
+  checkTopicReference,
+  createOneNames,
+  newTopicNames,
+} from '../known-options.ts'
 import {
   type FindOffsetsOptions,
   type FoundOffset,
@@ -25,6 +33,7 @@ import {
   type OffsetQuestion,
   type TopicPartition,
 } from '../list-offsets.ts'
+import { wholeNumber } from '../options.ts'
 import {
   abortHanging,
   abortTransaction,
@@ -153,6 +162,7 @@ export class Admin {
 
   /** Rejects with TOPIC_EXISTS, INVALID_TOPIC, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR or INVALID_CONFIG. */
   async createTopic(name: string, options: CreateTopicOptions & ChangeOptions = {}): Promise<CreatedTopic> {
+    checkTopicName(name)
     checkOptions('createTopic', options, createOneNames)
     return onlyOne(await createEach(this.#requests, [{ ...options, name }], options))
   }
@@ -160,17 +170,24 @@ export class Admin {
   /** In the order of the topics. Their errors are those of `createTopic`. */
   async createTopics(topics: readonly NewTopic[], options: ChangeOptions = {}): Promise<CreatedTopic[]> {
     checkOptions('createTopics', options, changeNames)
-    for (const topic of topics) checkOptions('createTopics', topic, newTopicNames)
+    checkList('The topics to create', topics)
+    for (const topic of topics) {
+      checkOptions('createTopics', topic, newTopicNames)
+      checkTopicName(topic.name)
+    }
     return allSucceeded(topics, await createEach(this.#requests, topics, options))
   }
 
   /** By name or id. Rejects with UNKNOWN_TOPIC where there is none. */
   async deleteTopic(topic: TopicReference, options: AdminOptions = {}): Promise<void> {
+    checkTopicReference(topic)
     onlyOne(await deleteEach(this.#requests, [topic], options))
   }
 
   /** Resolves with the names. Their errors are those of `deleteTopic`. */
   async deleteTopics(topics: readonly TopicReference[], options: AdminOptions = {}): Promise<string[]> {
+    checkList('The topics to delete', topics)
+    for (const topic of topics) checkTopicReference(topic)
     return allSucceeded(topics, await deleteEach(this.#requests, topics, options))
   }
 
@@ -179,6 +196,8 @@ export class Admin {
    * UNKNOWN_TOPIC or INVALID_PARTITIONS.
    */
   async createPartitions(name: string, count: number, options: CreatePartitionsOptions = {}): Promise<void> {
+    checkTopicName(name)
+    wholeNumber('The number of partitions', count)
     await extendTopic(this.#requests, name, count, options)
   }
 
@@ -551,7 +570,8 @@ export class Admin {
     return this.#requests.within(options, () => abortHanging(this.#cluster, lane, transaction, options))
   }
 
-  #topic(name: string, options: AdminOptions): Promise<TopicInfo> {
-    return this.#requests.within(options, () => this.#cluster.topic(name, { ...options, anew: true }))
+  async #topic(name: string, options: AdminOptions): Promise<TopicInfo> {
+    checkTopicName(name)
+    return await this.#requests.within(options, () => this.#cluster.topic(name, { ...options, anew: true }))
   }
 }

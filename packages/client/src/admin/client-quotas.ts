@@ -32,6 +32,7 @@ export interface DescribeQuotasOptions extends AdminOptions {
 }
 
 export interface QuotaChange {
+  /** Whose quotas they are. */
   readonly entity: QuotaEntity
   /** Null takes a quota away. The others stay. */
   readonly quotas: Readonly<Record<string, number | null>>

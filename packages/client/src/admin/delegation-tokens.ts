@@ -30,6 +30,7 @@ export interface DelegationToken {
 export interface CreateDelegationTokenOptions extends AdminOptions {
   /** Default: who this client is. */
   owner?: string
+  /** Who may renew it besides its owner: `User:ann`. Default: nobody. */
   renewers?: readonly string[]
   /** Default: as long as the cluster allows. */
   maxLifetimeMs?: number

@@ -18,6 +18,7 @@ export interface DeletedRecords extends TopicPartition {
 }
 
 export interface LeaderEpochQuestion extends TopicPartition {
+  /** The epoch whose end is asked for. */
   readonly leaderEpoch: number
 }
 

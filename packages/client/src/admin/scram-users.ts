@@ -13,7 +13,9 @@ export interface ScramUser {
 }
 
 export interface ScramCredentialChange {
+  /** Who logs in with it, without a prefix. */
   readonly user: string
+  /** Each user has a credential for each mechanism. */
   readonly mechanism: ScramMechanism
   /** Leaves this process salted and hashed only. Null takes the credential away. */
   readonly password: string | null

@@ -17,6 +17,7 @@ export interface CreateTopicOptions {
 }
 
 export interface NewTopic extends CreateTopicOptions {
+  /** 1 to 249 letters, digits, dots, underscores and hyphens, but neither `.` nor `..`. */
   name: string
 }
 

@@ -1,7 +1,7 @@
 /** What a consumer tells of itself while it works, so that nothing it does or waits for is silent. */
 import { EventEmitter } from 'node:events'
 import type { Cluster } from '../cluster.ts'
-import { type StreamBusError, sentenceOf } from '../errors.ts'
+import { StreamBusError, sentenceOf } from '../errors.ts'
 import type { TopicPartition } from '../list-offsets.ts'
 import type { Message, MessageBatch, SentMessage } from '../message.ts'
 import { channels, consumerChannels } from '../observability/channels.ts'
@@ -81,7 +81,7 @@ const logged: {
   deadLettered: {
     level: 'warn',
     sentence: (who, { message, attempts, error, deadLetter }) =>
-      `${who} set offset ${message.offset} of ${placesOf([message])} aside in '${deadLetter.topic}' after ${attempts} attempts (${sentenceOf(error)}).`,
+      `${who} set offset ${message.offset} of ${placesOf([message])} aside in '${deadLetter.topic}' after ${attempts === 1 ? '1 attempt' : `${attempts} attempts`} (${sentenceOf(error)}).`,
   },
 }
 
@@ -118,6 +118,11 @@ export class ConsumerEventEmitter {
   }
 
   on<E extends keyof ConsumerEvents>(event: E, listener: ConsumerListener<E>): void {
+    if (!Object.hasOwn(consumerChannels, event)) {
+      const known = Object.keys(consumerChannels).join(', ')
+      const message = `A consumer has no event '${String(event)}'; its events are ${known}.`
+      throw new StreamBusError('INVALID_ARGUMENT', message)
+    }
     this.#emitter.on(event, listener)
   }
 

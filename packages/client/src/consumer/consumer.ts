@@ -3,9 +3,10 @@ import { abortedError, StreamBusError } from '../errors.ts'
 import { checkDeadLetterTopic } from '../handling/dead-letters.ts'
 import { type HandleOptions, type Handler, handleSettings } from '../handling/handle-options.ts'
 import { HandlerRuns } from '../handling/handler-runs.ts'
+import { checkList } from '../known-options.ts'
 import { type TopicPartition, unknownPartition } from '../list-offsets.ts'
 import type { Message, MessageBatch } from '../message.ts'
-import { positive } from '../options.ts'
+import { positive, wholeNumber } from '../options.ts'
 import { iterateBatches } from './batch-iteration.ts'
 import { BatchReader } from './batch-reader.ts'
 import { ObservableConsumer } from './consumer-events.ts'
@@ -28,6 +29,7 @@ export interface ConsumerOptions extends FetchOptions {
   limit?: number
   /** Whether checksums of batches are verified. Default true. */
   verifyChecksums?: boolean
+  /** Ends the reading, which then throws ABORTED. */
   signal?: AbortSignal
 }
 
@@ -71,6 +73,10 @@ export class Consumer extends ObservableConsumer implements AsyncIterable<Messag
     checkStartPosition(options.from ?? 'earliest')
     if (options.until !== undefined && options.until !== 'end') {
       throw new StreamBusError('INVALID_ARGUMENT', `until can only be 'end', not ${String(options.until)}.`)
+    }
+    if (options.partitions !== undefined) {
+      checkList('partitions', options.partitions)
+      for (const partition of options.partitions) wholeNumber('A partition', partition)
     }
     this.#cluster = cluster
     this.#topics = typeof topics === 'string' ? [topics] : topics

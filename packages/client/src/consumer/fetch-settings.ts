@@ -18,8 +18,9 @@ export interface FetchOptions {
   maxWaitMs?: number
   /** Bytes the broker waits for, as long as `maxWaitMs`. Default 1. */
   minBytes?: number
-  /** Bytes of one answer, at least one batch. Default 4 MiB; per partition 1 MiB. */
+  /** Bytes of one answer, at least one batch. Default 4 MiB. */
   maxBytes?: number
+  /** Bytes of one partition in an answer, at least one batch. Default 1 MiB. */
   maxPartitionBytes?: number
   /** Bytes read ahead. Default 8 MiB. */
   prefetchBytes?: number

@@ -1,6 +1,8 @@
+import type { ConsumerOptions } from '../consumer/consumer.ts'
 import type { FetchOptions } from '../consumer/fetch-settings.ts'
 import type { StartPosition } from '../consumer/start-position.ts'
 import { StreamBusError } from '../errors.ts'
+import { checkList } from '../known-options.ts'
 import type { TopicPartition } from '../list-offsets.ts'
 import { positive } from '../options.ts'
 import type { Assignor, MemberAssignor } from './assignor.ts'
@@ -45,9 +47,10 @@ interface MemberOptions extends FetchOptions {
   limit?: number
   /**
    * Whether offsets of processed messages are committed by themselves: every `autoCommitIntervalMs`, before
-   * partitions are given up, and at the end. Default true; 5,000.
+   * partitions are given up, and at the end. Default true.
    */
   autoCommit?: boolean
+  /** How often, with `autoCommit`. Default 5,000. */
   autoCommitIntervalMs?: number
   /** Makes this a static member (KIP-345): its partitions wait for it until its session is over. */
   instanceId?: string
@@ -64,11 +67,13 @@ interface MemberOptions extends FetchOptions {
   observer?: GroupObserver
   /** Whether checksums of batches are verified. Default true. */
   verifyChecksums?: boolean
+  /** Ends the reading, which then throws ABORTED, and leaves the group. */
   signal?: AbortSignal
 }
 
 /** The members share out the partitions among themselves. */
 export interface ClassicProtocolOptions {
+  /** `classic`: every Kafka has it, and clients of all ages. This is the default. */
   groupProtocol?: 'classic'
   /**
    * How partitions are shared out; every member of the group has to offer the one that is used. `range`: runs of
@@ -86,7 +91,7 @@ export interface ClassicProtocolOptions {
   ownAssignors?: readonly MemberAssignor[]
   /** After so long without a sign of life others get the partitions. Default 45,000. */
   sessionTimeoutMs?: number
-  /** Default 3,000. */
+  /** How often the member says that it is alive. Default 3,000. */
   heartbeatIntervalMs?: number
   remoteAssignor?: never
 }
@@ -107,6 +112,9 @@ export interface ConsumerProtocolOptions {
 }
 
 export type GroupConsumerOptions = MemberOptions & (ClassicProtocolOptions | ConsumerProtocolOptions)
+
+/** With a `group` or without; whether there is one tells the compiler which other options there may be. */
+export type AnyConsumerOptions = GroupConsumerOptions | (ConsumerOptions & { group?: never })
 
 const classicOnly = ['assignors', 'sessionTimeoutMs', 'heartbeatIntervalMs'] as const
 
@@ -137,6 +145,7 @@ export function membershipSettings(
 
 function classicProtocolSettings(options: MemberOptions & ClassicProtocolOptions) {
   const names = options.assignors ?? ['range', 'cooperative-sticky']
+  checkList('assignors', names)
   const unknown = names.find((name) => !Object.hasOwn(assignors, name))
   if (names.length === 0 || unknown !== undefined) {
     const known = Object.keys(assignors).join(', ')

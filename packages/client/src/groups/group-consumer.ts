@@ -15,6 +15,7 @@ import { type DelayTopics, delayTopicsOf } from '../handling/delay-topics.ts'
 import { type HandleOptions, type Handler, handleSettings } from '../handling/handle-options.ts'
 import { HandlerRuns, type RunsOwner } from '../handling/handler-runs.ts'
 import type { PartitionRuns } from '../handling/partition-runs.ts'
+import { checkCommitPlace } from '../known-options.ts'
 import type { TopicPartition } from '../list-offsets.ts'
 import type { Message, MessageBatch } from '../message.ts'
 import { positive } from '../options.ts'
@@ -219,6 +220,7 @@ export class GroupConsumer extends ObservableConsumer implements AsyncIterable<M
   }
 
   async #commitUpTo(message: TopicPartition & { readonly offset: number }): Promise<void> {
+    checkCommitPlace(message)
     const position = this.#positions.get(message)
     // It may have come back meanwhile, and be read again from before the message.
     if (

@@ -101,10 +101,17 @@ export function deadLetterFailed(
   )
 }
 
+/** What has the headers of a message: the message, one with types, or what `produced` of the test kit gives. */
+export type WithHeaders =
+  | Pick<Message, 'header'>
+  | { readonly headers: Readonly<Record<string, string | null>> }
+
 /** What a dead letter says of its origin; undefined where the message is none. */
-export function readDeadLetter(message: Message): DeadLetter | undefined {
-  const text = (name: keyof typeof deadLetterHeaders) =>
-    message.header(deadLetterHeaders[name])?.toString() ?? null
+export function readDeadLetter(message: WithHeaders): DeadLetter | undefined {
+  const text = (name: keyof typeof deadLetterHeaders) => {
+    const header = deadLetterHeaders[name]
+    return ('header' in message ? message.header(header)?.toString() : message.headers[header]) ?? null
+  }
   const number = (name: keyof typeof deadLetterHeaders) => Number(text(name) ?? Number.NaN)
   const topic = text('topic')
   const partition = number('partition')

@@ -2,7 +2,7 @@ import type { BackoffOptions } from '../backoff.ts'
 import { StreamBusError } from '../errors.ts'
 import { checkHandleOptions } from '../known-options.ts'
 import type { Message } from '../message.ts'
-import { positive } from '../options.ts'
+import { positive, shown } from '../options.ts'
 
 /** What a handler is told beside the message. */
 export interface HandlerContext {
@@ -46,10 +46,15 @@ export interface DelayTopicOptions {
   partitions?: number
   /** Default: as the cluster is set up. */
   replicationFactor?: number
+  /** Settings by Kafka's names: `{ 'retention.ms': '86400000' }`. Default: as the cluster is set up. */
   configs?: Record<string, string>
 }
 
 export interface DeadLetterOptions {
+  /**
+   * The topic that dead letters are published to; another one than those that are read. Where it does not exist, the
+   * brokers make it if they make topics that are written to.
+   */
   topic: string
   /** How much of the stack of the error goes along, in bytes. Default 4,096. */
   maxStackBytes?: number
@@ -160,8 +165,5 @@ function deadLetterSettings(given: string | DeadLetterOptions): Required<DeadLet
 
 function count(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value > 0) return value
-  throw new StreamBusError(
-    'INVALID_ARGUMENT',
-    `${name} must be a whole number above 0, not ${String(value)}.`,
-  )
+  throw new StreamBusError('INVALID_ARGUMENT', `${name} must be a whole number above 0, not ${shown(value)}.`)
 }

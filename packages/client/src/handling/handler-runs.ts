@@ -16,6 +16,7 @@ import type { FetchSettings } from '../consumer/fetch-settings.ts'
 import type { FetchedRecords } from '../consumer/fetcher.ts'
 import type { ReadingRange } from '../consumer/start-position.ts'
 import { StreamBusError, sentenceOf } from '../errors.ts'
+import { checkHandler } from '../known-options.ts'
 import type { TopicPartition } from '../list-offsets.ts'
 import type { Message } from '../message.ts'
 import { channels, handled } from '../observability/channels.ts'
@@ -68,9 +69,7 @@ export class HandlerRuns implements PartitionRuns {
   #isOver = false
 
   constructor(handler: Handler, settings: HandleSettings, owner: RunsOwner) {
-    if (typeof handler !== 'function') {
-      throw new StreamBusError('INVALID_ARGUMENT', 'The handler must be a function.')
-    }
+    checkHandler(handler)
     const { client } = owner.cluster.metrics
     this.#handler = (message, context) =>
       channels.handle.hasSubscribers

@@ -2,7 +2,7 @@ import type { WritableStream } from 'node:stream/web'
 import { type CompressionName, compressionNames, loadCodec } from '@streambus/protocol'
 import { type Cluster, closedError } from '../cluster.ts'
 import { StreamBusError, sentenceOf } from '../errors.ts'
-import { checkTopicName } from '../known-options.ts'
+import { checkList, checkTopicName, kindOf } from '../known-options.ts'
 import { unknownPartition } from '../list-offsets.ts'
 import {
   headerList,
@@ -30,6 +30,7 @@ export interface ProducerOptions {
    * can do it; saying true makes it an error where it cannot.
    */
   idempotent?: boolean
+  /** Of batches: `none`, `gzip`, `snappy`, `lz4` or `zstd`. Default `none`. */
   compression?: CompressionName
   /** How long a batch waits for more messages. Default 0: it leaves as soon as a request can take it. */
   lingerMs?: number
@@ -127,6 +128,7 @@ export class Producer {
    */
   send(topic: string, value: Sendable, options: SendOptions = {}): Promise<SentMessage> {
     try {
+      if (!isObject(options)) throw notAnObject('The options of a message', 'key, headers', options)
       const record = queuedRecord(value, options, undefined, 0)
       if (!channels.send.hasSubscribers) return this.#sendOne(topic, record, options.partition)
       const trace = { client: this.#cluster.metrics.client, topic, messages: [record] }
@@ -141,6 +143,7 @@ export class Producer {
    * with the first failure; the others may have been written.
    */
   async sendBatch(topic: string, messages: readonly OutgoingMessage[]): Promise<SentMessage[]> {
+    checkList('The messages to send', messages)
     if (messages.length === 0) return []
     const records = new Array<QueuedRecord>(messages.length)
     const partitions = new Array<number | undefined>(messages.length)
@@ -148,6 +151,7 @@ export class Producer {
     const now = timestampOf(undefined)
     for (let index = 0; index < messages.length; index++) {
       const message = messages[index] as OutgoingMessage
+      if (!isObject(message)) throw notAnObject('A message', 'value, key, headers', message)
       records[index] = queuedRecord(message.value, message, delivery, index, now)
       partitions[index] = message.partition
     }
@@ -472,6 +476,15 @@ export class Producer {
     this.#sender.close()
     for (const { reject } of this.#roomWaiters.splice(0)) reject(error)
   }
+}
+
+function isObject(given: unknown): given is object {
+  return typeof given === 'object' && given !== null
+}
+
+function notAnObject(what: string, properties: string, given: unknown): StreamBusError {
+  const sentence = `${what} must be an object ({ ${properties}, … }), not ${kindOf(given)}.`
+  return new StreamBusError('INVALID_ARGUMENT', sentence)
 }
 
 function queuedRecord(

@@ -5,14 +5,18 @@ import { checkOptions, saslNames } from '../known-options.ts'
 import { ScramClient, type ScramHash } from './scram.ts'
 
 export interface PasswordCredentials {
+  /** `plain` (RFC 4616) sends the password as it is; with SCRAM (RFC 5802, RFC 7677) it never leaves this process. */
   mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
+  /** The user, as the broker knows it. */
   username: string
+  /** The password of that user. */
   password: string
   /** With SCRAM only: these are the id of a delegation token and its hmac in base64 (KIP-48). Default false. */
   delegationToken?: boolean
 }
 
 export interface TokenCredentials {
+  /** RFC 7628: a token of an authority that the broker trusts. */
   mechanism: 'oauthbearer'
   /** Called for each connection, and again before its session ends. Returns a token, or one with SASL extensions. */
   token: () => BearerToken | Promise<BearerToken>

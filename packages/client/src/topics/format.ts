@@ -16,6 +16,7 @@ export class Format<Value, Input = Value> {
   readonly #schema: StandardSchema<Input, Value> | undefined
 
   constructor(option: FormatOption<Value, Input>) {
+    checkFormat(option)
     this.#schema = isStandardSchema(option) ? option : undefined
     this.#serializer = isStandardSchema(option) ? serializers.json() : (option as Serializer<unknown>)
   }
@@ -50,6 +51,17 @@ export class Format<Value, Input = Value> {
       throw invalidValue(what, sentenceOf(error), error)
     }
   }
+}
+
+/** Schemas of some libraries are functions. */
+function checkFormat(option: unknown): void {
+  const isObject = (typeof option === 'object' && option !== null) || typeof option === 'function'
+  if (isObject && isStandardSchema(option)) return
+  const { serialize, deserialize } = (isObject ? option : {}) as Partial<Serializer<unknown>>
+  if (typeof serialize === 'function' && typeof deserialize === 'function') return
+  const message =
+    'Keys and values are written by a Standard Schema (Zod, Valibot, ArkType, …), or by an object with serialize and deserialize.'
+  throw new StreamBusError('INVALID_ARGUMENT', message)
 }
 
 export type Written = Uint8Array | string | null

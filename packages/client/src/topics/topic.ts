@@ -1,6 +1,6 @@
 import type { Consumer, ConsumerOptions } from '../consumer/consumer.ts'
 import type { GroupConsumer } from '../groups/group-consumer.ts'
-import type { GroupConsumerOptions } from '../groups/group-consumer-options.ts'
+import type { AnyConsumerOptions, GroupConsumerOptions } from '../groups/group-consumer-options.ts'
 import { checkConsumerOptions, invalidMessageNames } from '../known-options.ts'
 import type { SentMessage } from '../message.ts'
 import type { Producer, ProducerOptions } from '../producer/producer.ts'
@@ -24,6 +24,7 @@ export interface TopicClient {
   producer(options?: ProducerOptions): Producer
   consumer(topic: string, options: GroupConsumerOptions): GroupConsumer
   consumer(topic: string, options?: ConsumerOptions): Consumer
+  consumer(topic: string, options: AnyConsumerOptions): Consumer | GroupConsumer
 }
 
 /**
@@ -65,15 +66,16 @@ export class Topic<Value, Key = string, Input = Value> {
   /** Reads the topic; with a `group`, as one of its members. */
   consumer(options: GroupConsumerOptions & InvalidMessageOptions): TypedConsumer<Value, Key, GroupConsumer>
   consumer(options?: ConsumerOptions & InvalidMessageOptions): TypedConsumer<Value, Key, Consumer>
+  // The compiler explains a mistake by the last overload: this one leads it to the options the caller meant.
   consumer(
-    options: (ConsumerOptions | GroupConsumerOptions) & InvalidMessageOptions = {},
+    options: AnyConsumerOptions & InvalidMessageOptions,
+  ): TypedConsumer<Value, Key, Consumer | GroupConsumer>
+  consumer(
+    options: AnyConsumerOptions & InvalidMessageOptions = {},
   ): TypedConsumer<Value, Key, Consumer | GroupConsumer> {
     checkConsumerOptions(options, invalidMessageNames)
     const { onInvalid, ...reading } = options
-    const source =
-      'group' in reading
-        ? this.#client.consumer(this.name, reading)
-        : this.#client.consumer(this.name, reading)
+    const source = this.#client.consumer(this.name, reading)
     const format = { key: this.#key, value: this.#value as Format<Value, unknown> }
     return new TypedConsumer(source, format, onInvalid === undefined ? {} : { onInvalid })
   }

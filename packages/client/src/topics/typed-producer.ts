@@ -3,6 +3,7 @@ import type { Producer } from '../producer/producer.ts'
 import type { Format, Written } from './format.ts'
 
 export interface TypedSendOptions<Key> extends Omit<SendOptions, 'key'> {
+  /** Decides the partition, as with `SendOptions`; of the type that the topic has for its keys. Default: none. */
   key?: Key | null
 }
 

@@ -2,6 +2,7 @@ import type { CompressionName } from '@streambus/protocol'
 import { type Cluster, closedError } from '../cluster.ts'
 import { abortedError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
 import type { Coordinators } from '../groups/coordinators.ts'
+import { checkHandler } from '../known-options.ts'
 import { positive } from '../options.ts'
 import type { SendingTransaction } from '../producer/produce-sender.ts'
 import { Producer, type ProducerOptions } from '../producer/producer.ts'
@@ -19,10 +20,16 @@ export interface TransactionalProducerOptions extends ProducerOptions {
    * those who read committed. Default 60,000; brokers allow up to `transaction.max.timeout.ms`, 15 minutes.
    */
   transactionTimeoutMs?: number
-  /** A transactional producer is idempotent, with acks `all`. */
+  /** Every in-sync replica has it: a transactional producer has no other. */
   acks?: 'all'
+  /** A transactional producer always is. */
   idempotent?: true
 }
+
+/** With a `transactionalId` or without; whether there is one tells the compiler which other options there may be. */
+export type AnyProducerOptions =
+  | TransactionalProducerOptions
+  | (ProducerOptions & { transactionalId?: never })
 
 export interface TransactionOptions {
   /** Aborts the transaction, which then rejects with ABORTED, as long as its commit has not begun. */
@@ -96,7 +103,10 @@ export class TransactionalProducer {
    * transaction fail.
    */
   transaction<T>(run: (tx: Transaction) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
-    const turn = this.#turn.then(() => this.#transact(run, options.signal))
+    const turn = this.#turn.then(() => {
+      checkHandler(run)
+      return this.#transact(run, options.signal)
+    })
     this.#turn = turn.catch(() => {})
     return turn
   }

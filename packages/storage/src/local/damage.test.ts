@@ -403,6 +403,8 @@ describe('LocalLogStore and a folder that is not as it left it', () => {
         const error = await refusalOf(dataDir)
         expect(error.code).toBe('DATA_NOT_WRITABLE')
         expect(error.message).toContain(dataDir)
+        expect(error.message).toContain('there is a file where a folder has to be')
+        expect(error.message).not.toContain('permissions')
       }
       expect(await readFile(path, 'utf8')).toBe('content')
     })

@@ -37,11 +37,16 @@ export async function firstCheckpoint(
 
 const NOT_WRITABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EISDIR'])
 
+/** What making a folder says of a file that has its name, or that of a folder above. */
+const FILE_IN_THE_WAY: ReadonlySet<string> = new Set(['EEXIST', 'ENOTDIR'])
+
 function notWritable(error: unknown, dataDir: string): StorageError {
   const reason = error instanceof Error ? error.message : String(error)
   return new StorageError(
     'DATA_NOT_WRITABLE',
-    `the data folder ${dataDir} cannot be written (${reason}): change its permissions, or choose another folder`,
+    FILE_IN_THE_WAY.has(errorCodeOf(error) ?? '')
+      ? `the data folder ${dataDir} cannot be made, for there is a file where a folder has to be (${reason}): choose another folder, or move the file away`
+      : `the data folder ${dataDir} cannot be written (${reason}): change its permissions, or choose another folder`,
     { cause: error },
   )
 }

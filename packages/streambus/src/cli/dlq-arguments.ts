@@ -43,6 +43,7 @@ Examples:
     .argument('<topic>', 'the dead letter topic')
     .option('--to <topic>', 'send them there (default: each to the topic it comes from)')
     .option('--offset <[p:]n>', 'only the one at this offset; may be given more than once', collect)
+    .option('--group <id>', 'only what this group gave up')
     .option('-n, --limit <n>', 'replay so many (default: 10000)')
     .option('--dry-run', 'only show what would be sent (the default)')
     .option('--execute', 'send them')
@@ -57,9 +58,13 @@ by their key. What was replayed is remembered by group streambus-dlq-replay.<top
 crash in the middle may repeat the last batch, and two replays of one topic at once repeat each other. To replay
 everything again, set the group back with streambus group reset-offsets.
 
+A message that several groups gave up lies here once for each of them, and whoever reads the topic it comes from gets
+every copy that is sent: --group sends those of one group, and remembers that by streambus-dlq-replay.<topic>/<group>.
+
 Examples:
   $ streambus dlq replay orders.dlq
   $ streambus dlq replay orders.dlq --execute
+  $ streambus dlq replay orders.dlq --group billing --execute
   $ streambus dlq replay orders.dlq --offset 2:17 --offset 2:19 --to orders.retry --execute`,
     )
     .action(async (topic: string, options: GivenOptions) => {

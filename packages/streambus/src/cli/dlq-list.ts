@@ -2,7 +2,7 @@ import { type Message, readDeadLetter } from '@streambus/client'
 import { askingOptions, withCluster } from './client-session.ts'
 import { counted, table } from './numbers.ts'
 import { print } from './output.ts'
-import { replayPlaces } from './replay-place.ts'
+import { ReplayPlaces } from './replay-place.ts'
 import { type GivenOptions, integer } from './settings.ts'
 
 const defaultLimit = 1_000
@@ -15,11 +15,11 @@ export async function listDeadLetters(topic: string, given: GivenOptions): Promi
   const limit = option === undefined ? defaultLimit : integer(1, largestLimit).parse(option, '--limit')
   await withCluster(given, askingOptions, async (bus) => {
     const partitions = await bus.admin.partitionsOf(topic)
-    const places = await replayPlaces(bus, topic, partitions)
+    const places = await ReplayPlaces.of(bus, topic, partitions)
     const letters: ListedLetter[] = []
     // One more than is shown tells whether that is all.
     for await (const message of bus.consumer(topic, { until: 'end', limit: limit + 1 })) {
-      letters.push(listed(message, places[message.partition]?.has(message.offset) ?? false))
+      letters.push(listed(message, await places.has(message)))
     }
     const hasMore = letters.length > limit
     if (hasMore) letters.pop()
@@ -29,13 +29,14 @@ export async function listDeadLetters(topic: string, given: GivenOptions): Promi
         ? `There are no dead letters in '${topic}'.\n`
         : [
             table([
-              ['Partition', 'Offset', 'Origin', 'Attempts', 'Time', 'Replayed', 'Reason'],
+              ['Partition', 'Offset', 'Origin', 'Group', 'Attempts', 'Time', 'Replayed', 'Reason'],
               ...letters.map((one) => [
                 one.partition,
                 one.offset,
                 one.origin === null
                   ? '-'
                   : `${one.origin.topic}/${one.origin.partition}/${one.origin.offset}`,
+                one.group ?? '-',
                 one.attempts ?? '-',
                 one.time ?? '-',
                 one.replayed ? 'yes' : 'no',

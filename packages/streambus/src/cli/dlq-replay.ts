@@ -10,7 +10,7 @@ import { askingOptions, withCluster } from './client-session.ts'
 import { CommandError, UsageError, warn } from './failure.ts'
 import { counted, table } from './numbers.ts'
 import { print } from './output.ts'
-import { ReplayPlace, replayGroup, replayPlaces } from './replay-place.ts'
+import { ReplayPlace, ReplayPlaces, replayGroup } from './replay-place.ts'
 import { type GivenOptions, integer } from './settings.ts'
 
 const defaultLimit = 10_000
@@ -21,6 +21,21 @@ interface PartitionPlan {
   readonly partition: number
   /** The topic each goes to, by its offset in the dead letter topic; in their order. */
   readonly targets: Map<number, string>
+}
+
+/** Which dead letters are to be replayed. */
+interface Selection {
+  /** These, by partition. */
+  readonly wanted: ReadonlyMap<number, ReadonlySet<number>> | undefined
+  /** What this group gave up. */
+  readonly group: string | undefined
+}
+
+/** Where it is remembered what was replayed. */
+interface ReplayMemory {
+  /** A group. */
+  readonly name: string
+  readonly places: readonly ReplayPlace[]
 }
 
 interface Plan {
@@ -40,11 +55,16 @@ export async function replayDeadLetters(topic: string, given: GivenOptions): Pro
   const limitText = option('limit')
   const limit = limitText === undefined ? defaultLimit : integer(1, largestLimit).parse(limitText, '--limit')
   const chosen = ((given.offset as string[] | undefined) ?? []).map(placeIn)
+  const group = option('group')
+  if (group === '') throw new UsageError('--group must not be empty.')
+  if (group !== undefined && chosen.length > 0) {
+    throw new UsageError('--group and --offset exclude each other: an offset is of one group anyway.')
+  }
   await withCluster(given, askingOptions, async (bus) => {
     const count = await bus.admin.partitionsOf(topic)
-    const places = await replayPlaces(bus, topic, count)
-    const wanted = chosen.length === 0 ? undefined : wantedOffsets(chosen, topic, places)
-    const plan = await planOf(bus, topic, places, wanted, limit, to)
+    const places = await ReplayPlaces.of(bus, topic, count)
+    const wanted = chosen.length === 0 ? undefined : wantedOffsets(chosen, topic, places.all)
+    const plan = await planOf(bus, topic, places, { wanted, group }, limit, to)
     const counts = new Map<string, number>()
     for (const { targets } of plan.partitions) {
       for (const target of targets.values()) counts.set(target, (counts.get(target) ?? 0) + 1)
@@ -52,19 +72,22 @@ export async function replayDeadLetters(topic: string, given: GivenOptions): Pro
     // Asked for before anything is sent: a target that is gone must not be made anew by the first message.
     const targetPartitions = new Map<string, number>()
     for (const target of counts.keys()) targetPartitions.set(target, await bus.admin.partitionsOf(target))
-    if (execute) await replay(bus, topic, plan, places, wanted !== undefined, targetPartitions, to)
+    const memory = {
+      name: replayGroup(topic, group),
+      places: group === undefined ? places.all : await places.ofGroup(group),
+    }
+    if (execute) await replay(bus, topic, plan, memory, wanted !== undefined, targetPartitions, to)
     const targets = [...counts].map(([target, messages]) => ({ topic: target, messages }))
     const { hasMore, replayedBefore } = plan
-    print(
-      given,
-      { topic, group: replayGroup(topic), executed: execute, targets, replayedBefore, hasMore },
-      () => readable(topic, targets, plan, execute),
+    print(given, { topic, group: memory.name, executed: execute, targets, replayedBefore, hasMore }, () =>
+      readable(topic, memory.name, targets, plan, execute),
     )
   })
 }
 
 function readable(
   topic: string,
+  memoryName: string,
   targets: readonly { topic: string; messages: number }[],
   { hasMore, replayedBefore }: Plan,
   executed: boolean,
@@ -80,7 +103,7 @@ function readable(
     before,
     hasMore ? 'There are more; replay again for those, or raise --limit.\n' : '',
     executed
-      ? `Replayed ${counted(sum, 'dead letter')} of '${topic}'; group '${replayGroup(topic)}' remembers that.\n`
+      ? `Replayed ${counted(sum, 'dead letter')} of '${topic}'; group '${memoryName}' remembers that.\n`
       : 'Nothing was sent; --execute sends them.\n',
   ].join('')
 }
@@ -117,33 +140,40 @@ function wantedOffsets(
   return wanted
 }
 
-/** @param wanted undefined for all that were not replayed yet */
+/** @param which without either, all that were not replayed yet */
 async function planOf(
   bus: StreamBus,
   topic: string,
-  places: readonly ReplayPlace[],
-  wanted: ReadonlyMap<number, ReadonlySet<number>> | undefined,
+  places: ReplayPlaces,
+  { wanted, group }: Selection,
   limit: number,
   to: string | undefined,
 ): Promise<Plan> {
   const earliest = await bus.admin.listOffsets(
-    places.map((_, partition) => ({ topic, partition, at: 'earliest' })),
+    places.all.map((_, partition) => ({ topic, partition, at: 'earliest' })),
   )
   const partitions: PartitionPlan[] = []
   let remaining = limit
   let hasMore = false
   let replayedBefore = 0
-  for (const [partition, place] of places.entries()) {
+  for (const [partition, place] of places.all.entries()) {
     const first = earliest[partition]?.offset ?? 0
-    replayedBefore += place.countFrom(first)
+    if (group === undefined) replayedBefore += place.countFrom(first)
     const offsets = wanted?.get(partition)
     if (wanted !== undefined && offsets === undefined) continue
     const targets = new Map<number, string>()
-    const from = Math.max(first, offsets === undefined ? place.next : Math.min(...offsets))
+    // Of a group, those that were replayed are among those that were not, and have to be read to be counted.
+    const next = group === undefined ? place.next : first
+    const from = Math.max(first, offsets === undefined ? next : Math.min(...offsets))
     const last = offsets === undefined ? Number.POSITIVE_INFINITY : Math.max(...offsets)
     for await (const message of bus.consumer(topic, { partitions: [partition], from, until: 'end' })) {
       if (message.offset > last) break
-      if (place.has(message.offset) || offsets?.has(message.offset) === false) continue
+      if (offsets?.has(message.offset) === false) continue
+      if (group === undefined ? place.has(message.offset) : readDeadLetter(message)?.group !== group) continue
+      if (await places.has(message)) {
+        replayedBefore++
+        continue
+      }
       if (remaining === 0) {
         hasMore = true
         break
@@ -174,15 +204,15 @@ async function replay(
   bus: StreamBus,
   topic: string,
   plan: Plan,
-  places: readonly ReplayPlace[],
+  memory: ReplayMemory,
   outOfTurn: boolean,
   targetPartitions: ReadonlyMap<string, number>,
   to: string | undefined,
 ): Promise<void> {
-  if (outOfTurn) checkFits(topic, plan, places)
+  if (outOfTurn) checkFits(topic, plan, memory)
   const producer = bus.producer()
   for (const { partition, targets } of plan.partitions) {
-    const place = places[partition] as ReplayPlace
+    const place = memory.places[partition] as ReplayPlace
     const [from] = targets.keys()
     if (from === undefined) continue
     const last = [...targets.keys()].at(-1) as number
@@ -202,7 +232,7 @@ async function replay(
       if (!outOfTurn) place.advanceTo(end)
       if (planned.length > 0) {
         const { next: offset, metadata } = place
-        await bus.admin.commitOffsets(replayGroup(topic), [{ topic, partition, offset, metadata }])
+        await bus.admin.commitOffsets(memory.name, [{ topic, partition, offset, metadata }])
       }
       if (messages.at(-1)!.offset >= last) break
     }
@@ -222,14 +252,14 @@ function original(message: Message, partitionsOfOrigin: number): OutgoingMessage
   }
 }
 
-function checkFits(topic: string, plan: Plan, places: readonly ReplayPlace[]): void {
+function checkFits(topic: string, plan: Plan, { name, places }: ReplayMemory): void {
   for (const { partition, targets } of plan.partitions) {
     const { next, metadata } = places[partition] as ReplayPlace
     const after = new ReplayPlace(next, metadata)
     for (const offset of targets.keys()) after.add(offset)
     if (after.fits) continue
     throw new CommandError(
-      `Group '${replayGroup(topic)}' cannot remember so many single offsets of ${topic}/${partition}; replay without --offset first.`,
+      `Group '${name}' cannot remember so many single offsets of ${topic}/${partition}; replay without --offset first.`,
     )
   }
 }

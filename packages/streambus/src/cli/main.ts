@@ -95,7 +95,10 @@ program
   .argument('<topic>', 'topic to send to')
   .option('-m, --message <value>', 'value of one message; without it, lines are read from standard input')
   .option('-k, --key <key>', 'key of the message, or of every line')
-  .option('-K, --key-separator <text>', 'split each line into key and value at the first of these')
+  .option(
+    '-K, --key-separator <text>',
+    'split each line into key and value at the first of these; each has to have one',
+  )
   .option('-H, --header <name=value>', 'header; may be given more than once', collect)
   .option('-p, --partition <n>', 'partition to send to (default: by key, or spread in batches)')
   .option('--compression <codec>', 'none, gzip, snappy, lz4 or zstd (default: none)')

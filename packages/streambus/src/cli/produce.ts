@@ -14,6 +14,8 @@ import { type GivenOptions, integer, oneOf } from './settings.ts'
 const maxLineBytes = 100 * 1024 * 1024
 /** Enough to keep a broker busy; every byte of short lines costs several of memory. */
 const maxBufferedBytes = 12 * 1024 * 1024
+/** As much of a line as an error shows. */
+const shownLineBytes = 80
 /** Chunks of input on their way at once; the producer bounds their bytes, this bounds what it keeps of them. */
 const maxChunksInFlight = 256
 
@@ -64,15 +66,26 @@ async function sendLines(
   const input = process.stdin
   let interrupted = false
   let failure: unknown
+  let lineCount = 0
   const inFlight = new Set<Promise<void>>()
   const stopListening = onInterrupt(() => {
     interrupted = true
     input.destroy()
   })
   const send = (lines: readonly Buffer[]) => {
-    const messages = lines.map((line) => messageOf(line, template, keySeparator))
+    const messages: OutgoingMessage[] = []
+    for (const line of lines) {
+      const message = messageOf(line, template, keySeparator)
+      lineCount++
+      if (message === undefined) {
+        failure ??= withoutSeparator(lineCount, line, keySeparator as Buffer)
+        break
+      }
+      messages.push(message)
+    }
+    // What stands before a line that is wrong is sent all the same.
     const sending = producer.sendBatch(topic, messages).then(
-      (sent) => report.add(sent, lines),
+      (sent) => report.add(sent, lines.slice(0, sent.length)),
       (error: unknown) => {
         failure ??= error
         input.destroy()
@@ -102,23 +115,31 @@ async function sendLines(
   return !interrupted
 }
 
+/** Undefined where the line has no separator. */
 function messageOf(
   line: Buffer,
   template: Omit<OutgoingMessage, 'value'>,
   keySeparator: Buffer | undefined,
-): OutgoingMessage {
-  if (keySeparator !== undefined) {
-    const at = line.indexOf(keySeparator)
-    if (at >= 0) {
-      return { ...template, key: line.subarray(0, at), value: line.subarray(at + keySeparator.length) }
-    }
-  }
-  return { ...template, value: line }
+): OutgoingMessage | undefined {
+  if (keySeparator === undefined) return { ...template, value: line }
+  const at = line.indexOf(keySeparator)
+  if (at < 0) return undefined
+  return { ...template, key: line.subarray(0, at), value: line.subarray(at + keySeparator.length) }
+}
+
+/** Taken as a value, as kcat does it, such a line would leave the order of its key without anybody noticing. */
+function withoutSeparator(lineNumber: number, line: Buffer, keySeparator: Buffer): CommandError {
+  const text = line.toString('utf8', 0, shownLineBytes)
+  const shown = line.length > shownLineBytes ? `${text}…` : text
+  return new CommandError(
+    `Line ${lineNumber} has no '${keySeparator}' between key and value: ${JSON.stringify(shown)}. It was not sent, nor what follows it.`,
+  )
 }
 
 function explained(failure: unknown, report: ProduceReport): unknown {
   if (failure instanceof RangeError) return new CommandError(failure.message, { cause: failure })
-  if (!isStreamBusError(failure) || report.messages === 0) return failure
+  const isKnown = failure instanceof CommandError || isStreamBusError(failure)
+  if (!isKnown || report.messages === 0) return failure
   return new CommandError(`Stopped after ${report.messages} messages were acknowledged. ${failure.message}`, {
     cause: failure,
   })

@@ -1,15 +1,18 @@
 /**
  * Which dead letters were replayed, as the committed offset of a group: all before the offset, and those its
- * metadata names. The metadata is `replayed 17,20-23`: offsets that were replayed out of turn.
+ * metadata names. The metadata is `replayed 17,20-23`: offsets that were replayed out of turn. Where only the letters
+ * of one group were, another group says that of them, and of no others.
  */
-import type { StreamBus } from '@streambus/client'
+import { type Message, readDeadLetter, type StreamBus } from '@streambus/client'
 
 const tag = 'replayed '
 /** What brokers take by default (offset.metadata.max.bytes). */
 const maxMetadataBytes = 4_096
 
-export function replayGroup(topic: string): string {
-  return `streambus-dlq-replay.${topic}`
+/** @param group whose letters are replayed; undefined for all */
+export function replayGroup(topic: string, group?: string): string {
+  // A slash is in no topic's name, so that no other topic has the same group.
+  return `streambus-dlq-replay.${topic}${group === undefined ? '' : `/${group}`}`
 }
 
 export class ReplayPlace {
@@ -70,15 +73,52 @@ export class ReplayPlace {
   }
 }
 
-/** The place of each partition, as many as there are. */
-export async function replayPlaces(
+/** What was replayed of a dead letter topic. */
+export class ReplayPlaces {
+  readonly #bus: StreamBus
+  readonly #topic: string
+  /** The place of each partition, as many as there are, for replays of everything. */
+  readonly all: readonly ReplayPlace[]
+  readonly #ofGroups = new Map<string, readonly ReplayPlace[]>()
+
+  private constructor(bus: StreamBus, topic: string, all: readonly ReplayPlace[]) {
+    this.#bus = bus
+    this.#topic = topic
+    this.all = all
+  }
+
+  static async of(bus: StreamBus, topic: string, partitions: number): Promise<ReplayPlaces> {
+    return new ReplayPlaces(bus, topic, await committedPlaces(bus, topic, partitions))
+  }
+
+  /** The same for replays of what a group gave up. */
+  async ofGroup(group: string): Promise<readonly ReplayPlace[]> {
+    const known = this.#ofGroups.get(group)
+    if (known !== undefined) return known
+    const places = await committedPlaces(this.#bus, this.#topic, this.all.length, group)
+    this.#ofGroups.set(group, places)
+    return places
+  }
+
+  /** Whether the message was replayed, with all or with those of its group. */
+  async has(message: Message): Promise<boolean> {
+    const { partition, offset } = message
+    if (this.all[partition]?.has(offset)) return true
+    const group = readDeadLetter(message)?.group ?? null
+    return group !== null && (await this.ofGroup(group))[partition]?.has(offset) === true
+  }
+}
+
+async function committedPlaces(
   bus: StreamBus,
   topic: string,
   partitions: number,
+  group?: string,
 ): Promise<ReplayPlace[]> {
   const places = Array.from({ length: partitions }, () => new ReplayPlace(0))
   const asked = places.map((_, partition) => ({ topic, partition }))
-  for (const { partition, offset, metadata } of await bus.admin.fetchOffsets(replayGroup(topic), asked)) {
+  const committed = await bus.admin.fetchOffsets(replayGroup(topic, group), asked)
+  for (const { partition, offset, metadata } of committed) {
     places[partition] = new ReplayPlace(offset, metadata)
   }
   return places

@@ -1,6 +1,7 @@
 import { AssertionError } from 'node:assert'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { positive } from './arguments.ts'
+import { invalidArgument, positive } from './arguments.ts'
+import { checkNames } from './option-names.ts'
 
 export interface EventuallyOptions {
   /** How long the assertion may fail. Default 5,000. */
@@ -24,6 +25,8 @@ export async function eventually<T>(
   assertion: () => T | Promise<T>,
   options: EventuallyOptions = {},
 ): Promise<Exclude<T, false>> {
+  if (typeof assertion !== 'function') throw invalidArgument('The assertion must be a function.')
+  checkNames('eventually', options, ['timeoutMs', 'intervalMs', 'signal'])
   const timeoutMs = positive('timeoutMs', options.timeoutMs ?? 5_000)
   const intervalMs = positive('intervalMs', options.intervalMs ?? 20)
   const { signal } = options

@@ -1,6 +1,7 @@
 import type { InterceptedRequest, OwnedScheduler, RequestInterceptor } from '@streambus/broker'
 import { apis, ErrorCode, type ErrorName, errors } from '@streambus/protocol'
 import { invalidArgument, positive, wholeNumber } from './arguments.ts'
+import { checkNames } from './option-names.ts'
 import { inOpenSession, REFUSABLE_APIS, type RefusableApi, refusals, SESSION_GONE } from './refusals.ts'
 
 export interface FaultTarget {
@@ -86,7 +87,9 @@ export class FaultInjection implements Faults {
     this.#exempt = exempt
   }
 
-  dropConnections({ clientId }: FaultTarget = {}): number {
+  dropConnections(target: FaultTarget = {}): number {
+    checkNames('dropConnections', target, ['clientId'])
+    const { clientId } = target
     let dropped = 0
     for (const [connection, client] of this.#connections) {
       if (connection.isClosed || !this.#concerns(clientId, client)) continue
@@ -97,7 +100,9 @@ export class FaultInjection implements Faults {
     return dropped
   }
 
-  delay({ api, clientId, delayMs, times }: Delay): void {
+  delay(delay: Delay): void {
+    checkNames('delay', delay, ['api', 'clientId', 'delayMs', 'times'])
+    const { api, clientId, delayMs, times } = delay
     const found = apis.find(({ name }) => name === api)
     if (found === undefined) {
       throw invalidArgument(
@@ -108,7 +113,9 @@ export class FaultInjection implements Faults {
     this.#delays.push({ apiKey: found.key, clientId, delayMs: positive('delayMs', delayMs), remaining })
   }
 
-  refuse({ api, clientId, errorCode, times }: Refusal): void {
+  refuse(refusal: Refusal): void {
+    checkNames('refuse', refusal, ['api', 'clientId', 'errorCode', 'times'])
+    const { api, clientId, errorCode, times } = refusal
     if (!REFUSABLE_APIS.includes(api)) {
       throw invalidArgument(
         `'${String(api)}' cannot be refused with an error code; these can: ${REFUSABLE_APIS.join(', ')}.`,
@@ -119,10 +126,9 @@ export class FaultInjection implements Faults {
     this.#refusals.push({ api, apiKey: key, clientId, errorCode: codeOf(errorCode), remaining })
   }
 
-  failProduces(
-    times: number,
-    { errorCode = 'KAFKA_STORAGE_ERROR', ...target }: FaultTarget & { errorCode?: ErrorName | number } = {},
-  ): void {
+  failProduces(times: number, options: FaultTarget & { errorCode?: ErrorName | number } = {}): void {
+    checkNames('failProduces', options, ['clientId', 'errorCode'])
+    const { errorCode = 'KAFKA_STORAGE_ERROR', ...target } = options
     this.refuse({ ...target, api: 'Produce', errorCode, times: wholeNumber('times', times) })
   }
 

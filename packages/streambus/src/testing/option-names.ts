@@ -25,18 +25,20 @@ const NAMES: Readonly<Record<keyof TestBrokerOptions, true>> = {
   log: true,
 }
 
+/** Throws INVALID_ARGUMENT where the options of a helper are no object, or have a name that is not among these. */
+export function checkNames(owner: string, options: object, names: readonly string[]): void {
+  checkObject(`The options of ${owner}`, options)
+  const unknown = Object.keys(options).find((name) => !names.includes(name))
+  if (unknown === undefined) return
+  const shown = unknown.slice(0, 100)
+  const near = closest(shown, names)
+  const hint = distance(shown, near) > 2 ? `its options are ${names.join(', ')}.` : `did you mean '${near}'?`
+  throw invalidArgument(`${owner} has no option '${shown}'; ${hint}`)
+}
+
 /** Throws INVALID_ARGUMENT. The names within `groups` and `transactions` are checked by the broker. */
 export function checkOptionNames(options: TestBrokerOptions): void {
-  checkObject('The options of startTestBroker', options)
-  const unknown = Object.keys(options).find((name) => !Object.hasOwn(NAMES, name))
-  if (unknown !== undefined) {
-    const shown = unknown.slice(0, 100)
-    const names = Object.keys(NAMES)
-    const near = closest(shown, names)
-    const hint =
-      distance(shown, near) > 2 ? `its options are ${names.join(', ')}.` : `did you mean '${near}'?`
-    throw invalidArgument(`startTestBroker has no option '${shown}'; ${hint}`)
-  }
+  checkNames('startTestBroker', options, Object.keys(NAMES))
   const { groups = {}, transactions = {} } = options
   checkObject('groups', groups)
   checkObject('transactions', transactions)

@@ -1,17 +1,31 @@
 import { isUtf8 } from 'node:buffer'
+import { deadLetterHeaders, retryHeaders } from '@streambus/client'
 import type { TopicContent } from './produced.ts'
 
 export interface SnapshotOptions {
-  /** Adds the time of each message, which differs from run to run unless the test sets it. Default false. */
+  /**
+   * Adds the time of each message, and the times in the headers of dead letters and of messages in delay topics. They
+   * differ from run to run unless the test sets them. Default false.
+   */
   timestamps?: boolean
 }
+
+/** Names files and lines, which differ between machines and with every change of the code. */
+const stackHeader: string = deadLetterHeaders.stack
+
+const timeHeaders: ReadonlySet<string> = new Set([
+  deadLetterHeaders.timestamp,
+  deadLetterHeaders.time,
+  retryHeaders.timestamp,
+  retryHeaders.due,
+])
 
 export interface MessageSnapshot {
   readonly offset: number
   /** ISO 8601, or null where the message has none. */
   readonly timestamp?: string | null
   readonly key: string | null
-  /** Present where there are headers. */
+  /** Present where there are headers. The stack of a dead letter is left out. */
   readonly headers?: Readonly<Record<string, string | null>>
   /** JSON as what it says, other text as it is, other bytes as `{ base64 }`; null for a tombstone. */
   readonly value: unknown
@@ -29,7 +43,10 @@ export function snapshotOf(
   { timestamps = false }: SnapshotOptions,
 ): TopicSnapshot {
   const partitions: MessageSnapshot[][] = Array.from({ length: partitionCount }, () => [])
-  for (const { partition, offset, timestamp, key, headers, bytes } of messages) {
+  for (const { partition, offset, timestamp, key, headers: all, bytes } of messages) {
+    const headers = Object.fromEntries(
+      Object.entries(all).filter(([name]) => name !== stackHeader && (timestamps || !timeHeaders.has(name))),
+    )
     partitions[partition]?.push({
       offset,
       ...(timestamps ? { timestamp: timestamp < 0 ? null : new Date(timestamp).toISOString() } : {}),

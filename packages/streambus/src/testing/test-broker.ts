@@ -16,7 +16,7 @@ import { type LogStore, MemoryLogStore } from '@streambus/storage'
 import { invalidArgument } from './arguments.ts'
 import { eventually } from './eventually.ts'
 import { FaultInjection, type Faults } from './faults.ts'
-import { checkOptionNames } from './option-names.ts'
+import { checkNames, checkOptionNames } from './option-names.ts'
 import { type ProducedMessage, readToEnd } from './produced.ts'
 import { type SnapshotOptions, snapshotOf, type TopicSnapshot } from './snapshot.ts'
 import { VirtualClock } from './virtual-clock.ts'
@@ -191,10 +191,11 @@ export class TestBroker {
   }
 
   /**
-   * The same as plain data for a snapshot test: no times unless they are asked for, JSON read, partitions as
-   * lists. Rejects with UNKNOWN_TOPIC.
+   * The same as plain data for a snapshot test: no times unless they are asked for, no stacks of dead letters, JSON
+   * read, partitions as lists. Rejects with UNKNOWN_TOPIC.
    */
   async snapshot(topic: string, options: SnapshotOptions = {}): Promise<TopicSnapshot> {
+    checkNames('snapshot', options, ['timestamps'])
     return snapshotOf(topic, await readToEnd(await this.#ownClient(), topic), options)
   }
 
@@ -203,7 +204,9 @@ export class TestBroker {
    * part with their next heartbeat: one that sends none within `timeoutMs` (default 30,000) makes it reject with
    * an AssertionError. Rejects with UNKNOWN_GROUP where the group has no members.
    */
-  async forceRebalance(group: string, { timeoutMs = 30_000 }: { timeoutMs?: number } = {}): Promise<void> {
+  async forceRebalance(group: string, options: { timeoutMs?: number } = {}): Promise<void> {
+    checkNames('forceRebalance', options, ['timeoutMs'])
+    const { timeoutMs = 30_000 } = options
     const { admin } = await this.#ownClient()
     const errorCode = await this.#broker.rebalanceGroup(group)
     if (errorCode === ErrorCode.GROUP_ID_NOT_FOUND) {
@@ -232,7 +235,9 @@ export class TestBroker {
    * With `kill` nobody is answered any more: every connection is cut at once, and what was being asked may or may
    * not have been done. Data on disk is closed in order all the same.
    */
-  async restart({ kill = false }: { kill?: boolean } = {}): Promise<void> {
+  async restart(options: { kill?: boolean } = {}): Promise<void> {
+    checkNames('restart', options, ['kill'])
+    const { kill = false } = options
     this.#assertOpen()
     const restarted = this.#restarting.then(() => this.#restart(kill))
     this.#restarting = restarted.catch(() => undefined)
