@@ -205,6 +205,13 @@ export interface ProducerIdRange {
   readonly count: number
 }
 
+/** What of a log has to stay. Infinite `keepBytes`, or -Infinity for the time: no limit. */
+export interface RetentionLimits {
+  /** Milliseconds since the Unix epoch: a batch whose every timestamp lies before is expired. */
+  readonly expiredBeforeMs: number
+  readonly keepBytes: number
+}
+
 export interface MaintenanceBudget {
   /** Stop after about this many bytes of I/O. */
   maxBytes: number
@@ -336,6 +343,13 @@ export interface LogStore {
    * start; never moves back.
    */
   advanceStart(id: LogId, to: Offset): Promise<Offset>
+
+  /**
+   * Up to where the log may be cut: the end of its longest prefix of batches of which each is expired, or after which
+   * at least `keepBytes` remain; its start where there is none. Found without reading a record. Batches without a
+   * timestamp, markers among them, are as old as the next one that has one. Never above the last stable offset.
+   */
+  expiredUpTo(id: LogId, limits: RetentionLimits): Promise<Offset>
 
   /**
    * Takes a log over; every earlier owner's appends are refused from now on. Durable when resolved. Claims

@@ -19,6 +19,7 @@ import {
   type ReadLimits,
   type ReadRequest,
   type ReadResult,
+  type RetentionLimits,
   StorageError,
   type Topic,
   type TopicId,
@@ -74,6 +75,7 @@ export abstract class StoreBase implements LogStore {
   abstract append(batches: readonly AppendBatch[]): Promise<AppendResult[]>
   abstract read(requests: readonly ReadRequest[], limits: ReadLimits): Promise<ReadResult[]>
   abstract offsetForTime(id: LogId, timestampMs: number | 'max'): Promise<OffsetAndTimestamp | null>
+  abstract expiredUpTo(id: LogId, limits: RetentionLimits): Promise<Offset>
   abstract maintain(
     budget: MaintenanceBudget,
     policyOf?: (topic: Topic) => KeepingPolicy,

@@ -13,6 +13,7 @@ import {
   type ReadLimits,
   type ReadRequest,
   type ReadResult,
+  type RetentionLimits,
   StorageError,
   type Topic,
 } from '../log-store.ts'
@@ -370,6 +371,15 @@ export class LocalLogStore extends StoreBase {
   async offsetForTime(id: LogId, timestampMs: number | 'max'): Promise<OffsetAndTimestamp | null> {
     this.assertOpen()
     return await offsetForTime(this.log(id), timestampMs, this.#index, this.#sources)
+  }
+
+  async expiredUpTo(id: LogId, limits: RetentionLimits): Promise<Offset> {
+    this.assertOpen()
+    try {
+      return await this.#index.expiredUpTo(this.log(id), limits)
+    } catch (error) {
+      throw readFailed(this.location, error)
+    }
   }
 
   /** Removes full files in which no log has anything left, and rewrites what is worth it. */

@@ -1,5 +1,7 @@
+import { NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
+import { ExpiredPrefix } from '../expired-prefix.ts'
 import type { LogHead } from '../log-head.ts'
-import type { LogId, Offset } from '../log-store.ts'
+import type { LogId, Offset, RetentionLimits } from '../log-store.ts'
 import { BATCH_BYTES, BATCH_FIELDS, type DirectoryEntry, type IndexedLog } from './index-file.ts'
 import type { LogFile } from './log-files.ts'
 
@@ -16,6 +18,8 @@ export interface SealedRange {
   directory: DirectoryEntry
   /** base offset, position, length, max timestamp; … Null when not loaded. */
   batches: Float64Array | null
+  /** Of its first batch; known once it was loaded. */
+  firstTimestampMs?: number
 }
 
 interface ActiveRange {
@@ -257,6 +261,39 @@ export class OffsetIndex {
     const active = this.#active.get(log.id)
     if (active === undefined) return byteLength
     return byteLength + bytesWithin(active.fields, log.startOffset, to, log.highWatermark)
+  }
+
+  /** See `LogStore.expiredUpTo`. Loads at most the ranges of which only a part is expired. */
+  async expiredUpTo(log: LogHead, limits: RetentionLimits): Promise<Offset> {
+    const prefix = new ExpiredPrefix(log, limits)
+    let next = log.startOffset
+    const takesAll = (fields: ArrayLike<number>, endOffset: Offset): boolean => {
+      const first = indexOfOffset(fields, next) * BATCH_FIELDS
+      for (let at = first; at < fields.length; at += BATCH_FIELDS) {
+        if (!prefix.takes(fields[at + 2]!, fields[at + 3]!, fields[at + BATCH_FIELDS] ?? endOffset))
+          return false
+      }
+      return true
+    }
+    for (;;) {
+      const range = rangeAfter(this.#sealed.get(log.id), next)
+      if (range === undefined) break
+      const { firstOffset, endOffset, sizeBytes, maxTimestampMs } = range.directory
+      const isWhole = firstOffset >= log.startOffset
+      const isTaken =
+        isWhole && maxTimestampMs !== NO_TIMESTAMP_MS && prefix.takes(sizeBytes, maxTimestampMs, endOffset)
+      if (!isTaken) {
+        if (isWhole && prefix.endsBefore(range.firstTimestampMs ?? NO_TIMESTAMP_MS)) return prefix.end
+        const fields = await this.#tryBatchesOf(log.id, range)
+        if (fields === null) continue
+        range.firstTimestampMs = fields[3]!
+        if (!takesAll(fields, endOffset)) return prefix.end
+      }
+      next = endOffset
+    }
+    const active = this.#active.get(log.id)
+    if (active !== undefined) takesAll(active.fields, log.highWatermark)
+    return prefix.end
   }
 
   /** The first offset from `startOffset` to before `endOffset` that no file holds, or null. */

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { setBaseOffset, setLogAppendTime, setPartitionLeaderEpoch } from '@streambus/protocol'
 import { NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
+import { ExpiredPrefix } from '../expired-prefix.ts'
 import { newKafkaId } from '../kafka-id.ts'
 import type { LogHead } from '../log-head.ts'
 import {
@@ -17,6 +18,7 @@ import {
   type ReadRequest,
   type ReadResult,
   type RecordBytes,
+  type RetentionLimits,
   StorageError,
   type Topic,
 } from '../log-store.ts'
@@ -181,6 +183,18 @@ export class MemoryLogStore extends StoreBase {
       if (best === null || found.timestampMs > best.timestampMs) best = found
     }
     return best
+  }
+
+  async expiredUpTo(id: LogId, limits: RetentionLimits): Promise<Offset> {
+    this.assertOpen()
+    const log = this.log(id)
+    const prefix = new ExpiredPrefix(log, limits)
+    const batches = this.#batches.get(id) ?? []
+    for (let index = indexOfOffset(batches, log.startOffset); index < batches.length; index++) {
+      const batch = batches[index]!
+      if (!prefix.takes(batch.bytes.byteLength, batch.maxTimestampMs, endOffsetOf(batch))) break
+    }
+    return prefix.end
   }
 
   /**

@@ -3,6 +3,7 @@ import type { LogStore } from '../log-store.ts'
 import { describeAppends } from './contract-append.ts'
 import { describeCompaction } from './contract-compaction.ts'
 import { describeReads } from './contract-read.ts'
+import { describeRetention } from './contract-retention.ts'
 import type { ContractSuite } from './contract-suite.ts'
 import { describeTopics } from './contract-topics.ts'
 import { describeTransactions } from './contract-transactions.ts'
@@ -37,6 +38,7 @@ export function describeLogStore(engineName: string, engine: ContractEngine): vo
     describeTopics(() => suite)
     describeTransactions(() => suite)
     describeCompaction(() => suite)
+    describeRetention(() => suite)
 
     it('has an identity, a place and a bound', () => {
       const { store } = suite

@@ -86,6 +86,10 @@ export class ReplayDisk implements LogStore {
     return Promise.reject(readOnly())
   }
 
+  expiredUpTo(): Promise<Offset> {
+    return Promise.reject(readOnly())
+  }
+
   advanceStart(): Promise<Offset> {
     return Promise.reject(readOnly())
   }

@@ -14,6 +14,7 @@ import {
   type ReadLimits,
   type ReadRequest,
   type ReadResult,
+  type RetentionLimits,
   StorageError,
   type Topic,
   type TopicId,
@@ -157,6 +158,11 @@ export class SimulatedDisk implements LogStore {
 
   deleteTopic(id: TopicId): Promise<void> {
     return this.#change(() => this.#durable.deleteTopic(id))
+  }
+
+  async expiredUpTo(id: LogId, limits: RetentionLimits): Promise<Offset> {
+    await this.#alive()
+    return this.#durable.expiredUpTo(id, limits)
   }
 
   advanceStart(id: LogId, to: Offset): Promise<Offset> {
