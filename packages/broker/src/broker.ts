@@ -41,6 +41,7 @@ import { describeTransactionsHandler } from './handlers/65-describe-transactions
 import { listTransactionsHandler } from './handlers/66-list-transactions.ts'
 import { consumerGroupHeartbeatHandler } from './handlers/68-consumer-group-heartbeat.ts'
 import { consumerGroupDescribeHandler } from './handlers/69-consumer-group-describe.ts'
+import { LogLife } from './log-life/log-life.ts'
 import { FrameMemory } from './network/frame-memory.ts'
 import { Listener } from './network/listener.ts'
 import { PeerComplaints } from './network/peer-complaints.ts'
@@ -52,7 +53,7 @@ import { type BrokerOptions, type ResolvedOptions, resolveOptions } from './opti
 import { prepareForCompaction } from './produce/compaction-codecs.ts'
 import { ProducerIds } from './producer-ids.ts'
 import { BrokerSettings } from './settings/broker-settings.ts'
-import { TopicSettingsTable } from './settings/topic-settings.ts'
+import { checkTopicDefaults, TopicSettingsTable } from './settings/topic-settings.ts'
 import { AutoCreation } from './topics/auto-creation.ts'
 import { PartitionLimit } from './topics/partition-limit.ts'
 import { TopicChanges } from './topics/topic-changes.ts'
@@ -74,6 +75,7 @@ export class Broker {
   readonly #listener: Listener
   readonly #options: ResolvedOptions
   readonly #coordinators: Coordinators
+  readonly #logLife: LogLife
   #closing: Promise<void> | undefined
 
   private constructor(
@@ -81,7 +83,9 @@ export class Broker {
     store: LogStore,
     options: ResolvedOptions,
     coordinators: Coordinators,
+    logLife: LogLife,
   ) {
+    this.#logLife = logLife
     this.#listener = listener
     this.#options = options
     this.#coordinators = coordinators
@@ -96,10 +100,14 @@ export class Broker {
    */
   static async start(options: BrokerOptions = {}): Promise<Broker> {
     const resolved = resolveOptions(options)
+    // What is wrong with an option is said before anything is opened.
+    checkTopicDefaults(resolved.topicDefaults)
     const listener = await Listener.bind(resolved)
     let store: LogStore | undefined
     try {
       store = resolved.store ?? (await openStore(resolved))
+      checkTopicDefaults(resolved.topicDefaults, store.maxBatchBytes)
+      await prepareForCompaction(resolved.topicDefaults)
       for (const { configs, name } of store.topics.all()) {
         if (!isInternalTopic(name)) await prepareForCompaction(configs)
       }
@@ -124,7 +132,16 @@ export class Broker {
     })
     coordinators.groups.start()
     coordinators.transactions.start()
-    return new Broker(listener, store, resolved, coordinators)
+    const logLife = new LogLife({
+      store,
+      scheduler: resolved.scheduler,
+      topicSettings: services.topicSettings,
+      log: resolved.log,
+      retentionCheckIntervalMs: resolved.retentionCheckIntervalMs,
+      cleanerBackoffMs: resolved.cleanerBackoffMs,
+    })
+    logLife.start()
+    return new Broker(listener, store, resolved, coordinators, logLife)
   }
 
   /** What clients connect to: 'host:port'. */
@@ -168,6 +185,7 @@ export class Broker {
     groups.close()
     transactions.close()
     this.#options.scheduler.close()
+    await this.#logLife.close()
     await this.#listener.close(this.#options.shutdownTimeoutMs)
     if (!this.#options.keepStoreOpen) await this.store.close()
   }
@@ -208,7 +226,7 @@ function makeServices(
   coordinators: Coordinators,
 ): BrokerServices {
   const listening = { host: listener.host, port: listener.port }
-  const topicSettings = new TopicSettingsTable(store.maxBatchBytes)
+  const topicSettings = new TopicSettingsTable(store.maxBatchBytes, options.topicDefaults)
   const partitionLimit = new PartitionLimit(store, options.maxPartitions)
   return {
     store,

@@ -49,6 +49,15 @@ export interface BrokerOptions {
   autoCreateTopics?: boolean
   /** Partitions of a topic whose creator names no number. Default 1. */
   defaultPartitions?: number
+  /**
+   * Settings of topics that have no value of their own, by Kafka's names of topic settings:
+   * `{ 'retention.ms': '3600000' }`. Default: Kafka's defaults.
+   */
+  topicDefaults?: Readonly<Record<string, string>>
+  /** How often records past their retention are looked for. Default 5 minutes. */
+  retentionCheckIntervalMs?: number
+  /** How often it is looked for what to compact or to merge. Default 15 seconds. */
+  cleanerBackoffMs?: number
   /** Largest request taken. Default 100 MiB. */
   maxFrameBytes?: number
   /**
@@ -102,6 +111,9 @@ export interface ResolvedOptions {
   readonly advertise: Readonly<HostAndPort> | undefined
   readonly autoCreateTopics: boolean
   readonly defaultPartitions: number
+  readonly topicDefaults: Readonly<Record<string, string>>
+  readonly retentionCheckIntervalMs: number
+  readonly cleanerBackoffMs: number
   readonly maxFrameBytes: number
   readonly maxInFlightBytes: number
   readonly connectionIdleMs: number
@@ -164,6 +176,9 @@ export function resolveOptions(options: BrokerOptions): ResolvedOptions {
     advertise,
     autoCreateTopics: options.autoCreateTopics ?? true,
     defaultPartitions: integer('defaultPartitions', 1, 1, MAX_PARTITIONS_PER_TOPIC),
+    topicDefaults: { ...options.topicDefaults },
+    retentionCheckIntervalMs: integer('retentionCheckIntervalMs', 300_000, 1, 2 ** 31 - 1),
+    cleanerBackoffMs: integer('cleanerBackoffMs', 15_000, 1, 2 ** 31 - 1),
     maxFrameBytes: integer('maxFrameBytes', 100 * MEBIBYTE, 1024, 1024 * MEBIBYTE),
     maxInFlightBytes: integer('maxInFlightBytes', 32 * MEBIBYTE, 1024, Number.MAX_SAFE_INTEGER),
     connectionIdleMs: integer('connectionIdleMs', 600_000, 1, 2 ** 31 - 1),

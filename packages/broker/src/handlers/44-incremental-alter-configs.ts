@@ -56,7 +56,8 @@ function applyChanges(
     if (problem !== undefined) return { problem }
     configs[name] = value
   }
-  return { configs }
+  const problem = table.problemTogether(configs)
+  return problem === undefined ? { configs } : { problem }
 }
 
 function newValue(

@@ -43,8 +43,13 @@ test('DescribeConfigs tells value, source, synonyms, type and documentation of e
     'min.insync.replicas',
     'cleanup.policy',
     'segment.bytes',
+    'segment.ms',
     'retention.ms',
     'retention.bytes',
+    'min.cleanable.dirty.ratio',
+    'min.compaction.lag.ms',
+    'max.compaction.lag.ms',
+    'delete.retention.ms',
   ])
   expect(configs[0]).toMatchObject({
     value: '5000',

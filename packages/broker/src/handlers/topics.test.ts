@@ -68,9 +68,20 @@ test.each<[string, TopicInput, number, RegExp]>([
   ],
   [
     'a value that is not served',
-    topicInput('t', { configs: [{ name: 'retention.ms', value: '1000' }] }),
+    topicInput('t', { configs: [{ name: 'compression.type', value: 'lz4' }] }),
     ErrorCode.INVALID_CONFIG,
-    /it must be -1/,
+    /it must be producer/,
+  ],
+  [
+    'values that cannot be together',
+    topicInput('t', {
+      configs: [
+        { name: 'min.compaction.lag.ms', value: '2000' },
+        { name: 'max.compaction.lag.ms', value: '1000' },
+      ],
+    }),
+    ErrorCode.INVALID_CONFIG,
+    /min.compaction.lag.ms is 2000, and cannot be above max.compaction.lag.ms, which is 1000/,
   ],
   [
     'a batch size above what storage takes',

@@ -73,6 +73,20 @@ export class BrokerSettings {
         'Request bytes read and not yet answered, over all connections, above which sockets are not read.',
         false,
       ),
+      option(
+        'log.retention.check.interval.ms',
+        LONG,
+        options.retentionCheckIntervalMs,
+        'How often records past their retention are looked for, in milliseconds.',
+        options.retentionCheckIntervalMs === 300_000,
+      ),
+      option(
+        'log.cleaner.backoff.ms',
+        LONG,
+        options.cleanerBackoffMs,
+        'How often it is looked for what to compact or to merge, in milliseconds.',
+        options.cleanerBackoffMs === 15_000,
+      ),
       option('max.connections', INT, options.maxConnections, 'Connections at once.', false),
       option(
         'connections.max.idle.ms',

@@ -8,10 +8,11 @@ import {
   type TransactionOptions,
 } from '../transactions/transaction-options.ts'
 import { ConfigType } from './setting.ts'
+import { checkTopicDefaults, topicSettingNames } from './topic-settings.ts'
 
 /**
- * The settings of groups and transactions under the names Kafka has for them: what DescribeConfigs shows, and
- * what `streambus start --set` takes.
+ * The settings of groups and transactions under the names Kafka has for them: what DescribeConfigs shows; and what
+ * `streambus start --set` takes, the defaults of topics among it.
  */
 interface Named<Key> {
   readonly key: Key
@@ -125,6 +126,28 @@ export const TRANSACTION_SETTINGS: readonly Named<keyof TransactionOptions>[] = 
   },
 ]
 
+/** Kafka's older names for times of logs, which count where no shorter unit is given. */
+const LONGER_UNITS: ReadonlyMap<
+  string,
+  { readonly of: string; readonly unitMs: number; readonly shorter: readonly string[] }
+> = new Map([
+  ['log.retention.minutes', { of: 'retention.ms', unitMs: 60_000, shorter: ['log.retention.ms'] }],
+  [
+    'log.retention.hours',
+    { of: 'retention.ms', unitMs: 3_600_000, shorter: ['log.retention.ms', 'log.retention.minutes'] },
+  ],
+  ['log.roll.hours', { of: 'segment.ms', unitMs: 3_600_000, shorter: ['log.roll.ms'] }],
+])
+
+const INTERVALS: ReadonlyMap<string, Named<'retentionCheckIntervalMs' | 'cleanerBackoffMs'>> = new Map(
+  (
+    [
+      ['retentionCheckIntervalMs', 'log.retention.check.interval.ms'],
+      ['cleanerBackoffMs', 'log.cleaner.backoff.ms'],
+    ] as const
+  ).map(([key, name]) => [name, { key, name, type: ConfigType.LONG, documentation: '' }]),
+)
+
 /** The value of a setting as text. */
 export function shownValue<Options extends ResolvedGroupOptions | ResolvedTransactionOptions>(
   options: Options,
@@ -140,7 +163,13 @@ export function shownValue<Options extends ResolvedGroupOptions | ResolvedTransa
  */
 export function optionsFromSettings(
   settings: Readonly<Record<string, string>>,
-): Pick<BrokerOptions, 'groups' | 'transactions'> {
+): Pick<
+  BrokerOptions,
+  'groups' | 'transactions' | 'topicDefaults' | 'retentionCheckIntervalMs' | 'cleanerBackoffMs'
+> {
+  const topicNames = topicSettingNames()
+  const topicDefaults: Record<string, string> = {}
+  const intervals: { retentionCheckIntervalMs?: number; cleanerBackoffMs?: number } = {}
   const groups: Record<string, unknown> = {}
   const transactions: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(settings)) {
@@ -157,15 +186,41 @@ export function optionsFromSettings(
       checked(transaction, `transactions.${key}`, () =>
         resolveTransactionOptions({ [key]: transactions[key] }),
       )
+    } else if (topicNames.has(name)) {
+      topicDefaults[topicNames.get(name)!] = value
+    } else if (LONGER_UNITS.has(name)) {
+      // The shorter unit counts where several are given, whatever their order.
+      const { of, unitMs, shorter } = LONGER_UNITS.get(name)!
+      const ms = parse({ key: name, name, type: ConfigType.LONG, documentation: '', unit: unitMs }, value)
+      if (!shorter.some((one) => settings[one] !== undefined)) topicDefaults[of] = String(ms)
+    } else if (INTERVALS.has(name)) {
+      const { key } = INTERVALS.get(name)!
+      intervals[key] = parse(INTERVALS.get(name)!, value) as number
     } else {
-      const names = [...GROUP_SETTINGS, ...TRANSACTION_SETTINGS].map((known) => known.name)
+      const names = [
+        ...[...GROUP_SETTINGS, ...TRANSACTION_SETTINGS].map((known) => known.name),
+        ...topicNames.keys(),
+        ...LONGER_UNITS.keys(),
+        ...INTERVALS.keys(),
+      ]
       throw new BrokerError(
         'INVALID_OPTION',
         `There is no setting '${name.slice(0, 100)}'; the nearest one is ${nearestName(name, names)}.`,
       )
     }
   }
-  return { groups, transactions }
+  try {
+    checkTopicDefaults(topicDefaults)
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    // Whoever gave a default by its name hears of it by that name.
+    const brokerNames = [...topicNames].map(([brokerName, name]) => [name, brokerName] as const)
+    const [name = '', brokerName = ''] =
+      brokerNames.find(([one]) => error.message.includes(`Setting ${one} `)) ?? []
+    const sentence = error.message.replace('Option topicDefaults: ', '')
+    throw new BrokerError(error.code, sentence.replace(`Setting ${name} `, `Setting ${brokerName} `))
+  }
+  return { groups, transactions, topicDefaults, ...intervals }
 }
 
 /** Whoever gave a setting by its name hears of it by that name. */

@@ -5,7 +5,7 @@ export const ResourceType = { TOPIC: 2, BROKER: 4 } as const
 export const ConfigSource = { TOPIC: 1, STATIC_BROKER: 4, DEFAULT: 5 } as const
 
 /** Kafka's numbers for the type of a value. */
-export const ConfigType = { BOOLEAN: 1, STRING: 2, INT: 3, LONG: 5, LIST: 7 } as const
+export const ConfigType = { BOOLEAN: 1, STRING: 2, INT: 3, LONG: 5, DOUBLE: 6, LIST: 7 } as const
 
 export interface ConfigSynonym {
   readonly name: string

@@ -1,10 +1,12 @@
-import type { Topic } from '@streambus/storage'
+import type { KeepingPolicy, Topic } from '@streambus/storage'
+import { BrokerError } from '../broker-error.ts'
 import { nearestName } from '../nearest-name.ts'
 import { ConfigSource, ConfigType, type DescribedSetting } from './setting.ts'
 
 /** Kafka's default for a batch: 1 MiB and room for a header. */
 const DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 const MAX_INT64 = '9223372036854775807'
+const WEEK_MS = 604_800_000
 
 /** A topic's settings as the handlers use them. */
 export interface TopicSettings {
@@ -17,6 +19,9 @@ export interface TopicSettings {
   /** True: every record needs a key. */
   readonly isCompacted: boolean
   readonly segmentBytes: number
+  /** What of each log stays; null where nothing is deleted for its age or its size. */
+  readonly retention: { readonly ms: number; readonly bytes: number } | null
+  readonly keeping: KeepingPolicy
 }
 
 const COMPACT = /(^|,)compact(,|$)/
@@ -46,11 +51,28 @@ export type SettingsOutcome =
 /** The settings a topic can have: what they are called, may be, and mean. */
 export class TopicSettingsTable {
   readonly #definitions = new Map<string, Definition>()
+  /** Of the broker, where they are not those of the table. */
+  readonly #defaults: ReadonlyMap<string, string>
   readonly #parsed = new WeakMap<Topic, TopicSettings>()
 
-  /** @param maxBatchBytes largest batch the store takes */
-  constructor(maxBatchBytes: number) {
+  /**
+   * @param maxBatchBytes largest batch the store takes
+   * @param defaults of the broker, by the names of topic settings. Throws BrokerError INVALID_OPTION for one that a
+   * topic cannot have
+   */
+  constructor(maxBatchBytes: number, defaults: Readonly<Record<string, string>> = {}) {
     for (const definition of definitions(maxBatchBytes)) this.#definitions.set(definition.name, definition)
+    this.#defaults = new Map(Object.entries(defaults))
+    const problem = this.#problemWithDefaults(defaults)
+    if (problem !== undefined) throw new BrokerError('INVALID_OPTION', `Option topicDefaults: ${problem}`)
+  }
+
+  #problemWithDefaults(defaults: Readonly<Record<string, string>>): string | undefined {
+    for (const [name, value] of Object.entries(defaults)) {
+      const problem = this.problemWith(name, value)
+      if (problem !== undefined) return problem
+    }
+    return this.problemTogether({})
   }
 
   get names(): Iterable<string> {
@@ -64,7 +86,15 @@ export class TopicSettingsTable {
   defaultOf(name: string): string {
     const definition = this.#definitions.get(name)
     if (definition === undefined) throw new Error(`no setting ${name}`)
-    return definition.defaultValue
+    return this.#defaults.get(name) ?? definition.defaultValue
+  }
+
+  /** Why these settings cannot be those of one topic, each of which can be by itself. */
+  problemTogether(configs: Readonly<Record<string, string>>): string | undefined {
+    const value = (name: string) => BigInt(configs[name] ?? this.defaultOf(name))
+    const [least, most] = [value('min.compaction.lag.ms'), value('max.compaction.lag.ms')]
+    if (least <= most) return undefined
+    return `Setting min.compaction.lag.ms is ${least}, and cannot be above max.compaction.lag.ms, which is ${most}.`
   }
 
   /** Why the setting cannot have this value, as a sentence; undefined when it can. */
@@ -93,20 +123,46 @@ export class TopicSettingsTable {
       if (configs[name] !== undefined) return { problem: `Setting ${name} is given twice.` }
       configs[name] = value
     }
-    return { configs }
+    const problem = this.problemTogether(configs)
+    return problem === undefined ? { configs } : { problem }
   }
 
   of(topic: Topic): TopicSettings {
     const known = this.#parsed.get(topic)
     if (known !== undefined) return known
     const value = (name: string): string => topic.configs[name] ?? this.defaultOf(name)
+    /** Kafka's -1, and what is more than a number of JavaScript holds, are no limit. */
+    const limit = (name: string): number => {
+      const number = Number(value(name))
+      return number < 0 || number > Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : number
+    }
+    const policies = value('cleanup.policy').split(',')
+    const isDeleted = policies.includes('delete')
+    const isKeptCompact = policies.includes('compact')
+    const retention = { ms: limit('retention.ms'), bytes: limit('retention.bytes') }
+    const isLimited = Number.isFinite(retention.ms) || Number.isFinite(retention.bytes)
+    const segmentBytes = Number(value('segment.bytes'))
     const settings: TopicSettings = {
       maxMessageBytes: Number(value('max.message.bytes')),
       logAppendTime: value('message.timestamp.type') === 'LogAppendTime',
       timestampBeforeMaxMs: Number(value('message.timestamp.before.max.ms')),
       timestampAfterMaxMs: Number(value('message.timestamp.after.max.ms')),
-      isCompacted: isCompacted(topic.configs),
-      segmentBytes: Number(value('segment.bytes')),
+      isCompacted: isKeptCompact,
+      segmentBytes,
+      retention: isDeleted && isLimited ? retention : null,
+      keeping: {
+        segmentBytes,
+        segmentMs: Number(value('segment.ms')),
+        retentionMs: isDeleted ? retention.ms : Number.POSITIVE_INFINITY,
+        compaction: isKeptCompact
+          ? {
+              minDirtyRatio: Number(value('min.cleanable.dirty.ratio')),
+              minLagMs: limit('min.compaction.lag.ms'),
+              maxLagMs: limit('max.compaction.lag.ms'),
+              deleteRetentionMs: limit('delete.retention.ms'),
+            }
+          : null,
+      },
     }
     this.#parsed.set(topic, settings)
     return settings
@@ -116,40 +172,65 @@ export class TopicSettingsTable {
   describe(configs: Readonly<Record<string, string>>): DescribedSetting[] {
     return [...this.#definitions.values()].map((definition) => {
       const own = configs[definition.name]
-      const inherited = {
-        name: definition.brokerName,
-        value: definition.defaultValue,
-        source: ConfigSource.DEFAULT,
-      }
+      const inherited = this.#inherited(definition)
+      const synonyms =
+        own === undefined
+          ? inherited
+          : [{ name: definition.name, value: own, source: ConfigSource.TOPIC }, ...inherited]
+      const { value, source } = synonyms[0]!
       return {
         name: definition.name,
-        value: own ?? definition.defaultValue,
-        source: own === undefined ? ConfigSource.DEFAULT : ConfigSource.TOPIC,
+        value,
+        source,
         readOnly: false,
         type: definition.type,
         documentation: definition.documentation,
-        synonyms:
-          own === undefined
-            ? [inherited]
-            : [{ name: definition.name, value: own, source: ConfigSource.TOPIC }, inherited],
+        synonyms,
       }
     })
   }
 
-  /** The broker-wide defaults, which cannot be changed, under the names Kafka has for them. */
+  /** The broker-wide defaults under the names Kafka has for them. */
   describeDefaults(): DescribedSetting[] {
-    return [...this.#definitions.values()].map(
-      ({ brokerName: name, defaultValue: value, type, documentation }) => ({
-        name,
+    return [...this.#definitions.values()].map((definition) => {
+      const synonyms = this.#inherited(definition)
+      const { value, source } = synonyms[0]!
+      return {
+        name: definition.brokerName,
         value,
-        source: ConfigSource.DEFAULT,
+        source,
         readOnly: true,
-        type,
-        documentation: `Default for topics. ${documentation}`,
-        synonyms: [{ name, value, source: ConfigSource.DEFAULT }],
-      }),
-    )
+        type: definition.type,
+        documentation: `Default for topics. ${definition.documentation}`,
+        synonyms,
+      }
+    })
   }
+
+  /** What a topic without a value of its own has, in order of precedence. */
+  #inherited({ name, brokerName, defaultValue }: Definition): DescribedSetting['synonyms'][number][] {
+    const given = this.#defaults.get(name)
+    const inherited = { name: brokerName, value: defaultValue, source: ConfigSource.DEFAULT }
+    return given === undefined
+      ? [inherited]
+      : [{ name: brokerName, value: given, source: ConfigSource.STATIC_BROKER }, inherited]
+  }
+}
+
+/**
+ * Throws BrokerError INVALID_OPTION for a default that a topic cannot have. Before there is a store, it may take batches
+ * of any size.
+ */
+export function checkTopicDefaults(
+  defaults: Readonly<Record<string, string>>,
+  maxBatchBytes = Number.MAX_SAFE_INTEGER,
+): void {
+  new TopicSettingsTable(maxBatchBytes, defaults)
+}
+
+/** Names of topic settings by what Kafka calls the broker-wide default of each. */
+export function topicSettingNames(): ReadonlyMap<string, string> {
+  return new Map(definitions(Number.MAX_SAFE_INTEGER).map(({ brokerName, name }) => [brokerName, name]))
 }
 
 function definitions(maxBatchBytes: number): Definition[] {
@@ -218,7 +299,7 @@ function definitions(maxBatchBytes: number): Definition[] {
       allowed: 'delete, compact, or both',
       isAllowed: oneOf('delete', 'compact', 'compact,delete', 'delete,compact'),
       documentation:
-        'What may happen to old records: delete removes those past their retention; compact keeps at least the last record of every key, at present all of them, and wants a key on every record.',
+        'What happens to old records: delete removes those past their retention; compact keeps the last record of every key, and wants a key on every record.',
     },
     {
       name: 'segment.bytes',
@@ -228,25 +309,74 @@ function definitions(maxBatchBytes: number): Definition[] {
       allowed: 'a number of bytes from 14 to 2147483647',
       isAllowed: integerFrom(14n, 2147483647n),
       documentation:
-        'A record batch cannot be larger than this, in bytes. Partitions have no segments of their own.',
+        'Most bytes of records in a file that holds one partition; a record batch cannot be larger. Records are deleted by the batch, not by such files.',
+    },
+    {
+      name: 'segment.ms',
+      brokerName: 'log.roll.ms',
+      type: ConfigType.LONG,
+      defaultValue: String(WEEK_MS),
+      allowed: `a number of milliseconds from 1 to ${MAX_INT64}`,
+      isAllowed: integerFrom(1n, BigInt(MAX_INT64)),
+      documentation:
+        'How long records of a compacted topic may wait for the file they are in to be full before they are compacted, in milliseconds.',
     },
     {
       name: 'retention.ms',
       brokerName: 'log.retention.ms',
       type: ConfigType.LONG,
-      defaultValue: '-1',
-      allowed: '-1, because records are kept until their topic is deleted',
-      isAllowed: oneOf('-1'),
-      documentation: 'How long records are kept, in milliseconds; -1 for ever.',
+      defaultValue: String(WEEK_MS),
+      allowed: `-1 or a number of milliseconds from 0 to ${MAX_INT64}`,
+      isAllowed: integerFrom(-1n, BigInt(MAX_INT64)),
+      documentation:
+        'How long records are kept where the cleanup policy has delete, in milliseconds; -1 for ever. They are deleted by the batch, when all before them are past it too.',
     },
     {
       name: 'retention.bytes',
       brokerName: 'log.retention.bytes',
       type: ConfigType.LONG,
       defaultValue: '-1',
-      allowed: '-1, because records are kept until their topic is deleted',
-      isAllowed: oneOf('-1'),
-      documentation: 'How many bytes of records a partition keeps; -1 all of them.',
+      allowed: `-1 or a number of bytes from 0 to ${MAX_INT64}`,
+      isAllowed: integerFrom(-1n, BigInt(MAX_INT64)),
+      documentation:
+        'How many bytes of records a partition keeps at least where the cleanup policy has delete; -1 all of them.',
+    },
+    {
+      name: 'min.cleanable.dirty.ratio',
+      brokerName: 'log.cleaner.min.cleanable.ratio',
+      type: ConfigType.DOUBLE,
+      defaultValue: '0.5',
+      allowed: 'a number from 0 to 1',
+      isAllowed: (value) => /^(0|1|[01]?\.\d{1,15})$/.test(value) && Number(value) <= 1,
+      documentation: 'Share of a log that no compaction has seen, from which on it is compacted.',
+    },
+    {
+      name: 'min.compaction.lag.ms',
+      brokerName: 'log.cleaner.min.compaction.lag.ms',
+      type: ConfigType.LONG,
+      defaultValue: '0',
+      allowed: `a number of milliseconds from 0 to ${MAX_INT64}`,
+      isAllowed: integerFrom(0n, BigInt(MAX_INT64)),
+      documentation: 'How long a record is left alone by compaction, in milliseconds.',
+    },
+    {
+      name: 'max.compaction.lag.ms',
+      brokerName: 'log.cleaner.max.compaction.lag.ms',
+      type: ConfigType.LONG,
+      defaultValue: MAX_INT64,
+      allowed: `a number of milliseconds from 1 to ${MAX_INT64}`,
+      isAllowed: integerFrom(1n, BigInt(MAX_INT64)),
+      documentation: 'Age at which a record is compacted whatever the share of the log, in milliseconds.',
+    },
+    {
+      name: 'delete.retention.ms',
+      brokerName: 'log.cleaner.delete.retention.ms',
+      type: ConfigType.LONG,
+      defaultValue: '86400000',
+      allowed: `a number of milliseconds from 0 to ${MAX_INT64}`,
+      isAllowed: integerFrom(0n, BigInt(MAX_INT64)),
+      documentation:
+        'How long a tombstone stays after it was first compacted, in milliseconds: a reader that began before has so long to come to it.',
     },
   ]
 }
