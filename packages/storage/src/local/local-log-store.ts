@@ -30,7 +30,7 @@ import {
 } from './checkpoint.ts'
 import { DiskReader } from './disk-reader.ts'
 import { FileSupply, type Preparation } from './file-supply.ts'
-import { errorCodeOf, type FileSystem, type FolderLock } from './file-system.ts'
+import { errorCodeOf, type FileSystem, type FolderLock, isNoRoom } from './file-system.ts'
 import { GroupCommit } from './group-commit.ts'
 import { BATCH_FIELDS, decodeDirectory, encodeIndex } from './index-file.ts'
 import { LocalRecordBytes, type RecordSources, readFailed } from './local-record-bytes.ts'
@@ -41,6 +41,7 @@ import type { BatchSlice, OffsetIndex } from './offset-index.ts'
 import { ReadPlan } from './read-plan.ts'
 import { ReadSlots } from './read-slots.ts'
 import { type Recovered, recover } from './recovery.ts'
+import { releaseAll } from './release-all.ts'
 import { TailRing } from './tail-ring.ts'
 
 /**
@@ -226,8 +227,11 @@ export class LocalLogStore extends StoreBase {
         await writeCheckpoint(fileSystem, dataDir, checkpoint)
       }
       const { lastFile } = recovered
-      const current =
-        lastFile === null ? await files.create(checkpoint.end.fileNumber, 0) : await files.reopen(lastFile)
+      const opening = lastFile === null ? files.create(checkpoint.end.fileNumber, 0) : files.reopen(lastFile)
+      const current = await opening.catch(async (error: unknown) => {
+        await lastFile?.close()
+        throw error
+      })
       recovered.index.beginFile(current.file)
       const store = new LocalLogStore(options, checkpoint, lock, files, recovered, current)
       log.info(
@@ -417,8 +421,9 @@ export class LocalLogStore extends StoreBase {
     let freedBytes = 0
     for (const file of dead) {
       if (freedBytes >= maxBytes) return
-      this.#fullFiles.splice(this.#fullFiles.indexOf(file), 1)
       await file.remove()
+      // Only now: what could not be removed is tried again.
+      this.#fullFiles.splice(this.#fullFiles.indexOf(file), 1)
       freedBytes += file.endPosition
     }
   }
@@ -431,21 +436,13 @@ export class LocalLogStore extends StoreBase {
   async #close(): Promise<void> {
     this.waiters.close()
     try {
-      // One may read an index before it writes its event, which must not come after the file is closed: its
-      // descriptor may be another file's by then.
-      await this.changesMade()
-      await this.#commit.idle()
-      await this.#background
-      await this.#supply.close()
-      // After a failed write nobody knows what is on disk: the next start finds out, from the last checkpoint.
-      if (this.#commit.failure !== null) return await this.#commit.abandon()
-      await this.#commit.close(async () => {
-        const checkpoint = await this.#durableCheckpoint()
-        await this.#writeCheckpoint(checkpoint).catch((error: unknown) => {
-          // Everything acknowledged is on disk all the same: the next start only replays more of the log.
-          this.#log.warn({ error: String(error) }, 'could not write the checkpoint')
-        })
-      })
+      await releaseAll([
+        () => this.#finish(),
+        () => this.#commit.abandon(),
+        () => releaseAll([...this.#unsynced].map((full) => () => full.handle.close())),
+        () => releaseAll([...this.#fullFiles, this.#currentFile].map((file) => () => file.close())),
+        () => this.#lock.release(),
+      ])
     } catch (error) {
       if (error instanceof StorageError) throw error
       const reason = error instanceof Error ? error.message : String(error)
@@ -453,11 +450,26 @@ export class LocalLogStore extends StoreBase {
         inDoubt: this.durability === 'os',
         cause: error,
       })
-    } finally {
-      for (const { handle } of this.#unsynced) await handle.close()
-      for (const file of [...this.#fullFiles, this.#currentFile]) await file.close()
-      await this.#lock.release()
     }
+  }
+
+  /** Writes what has to be written, and leaves the clean mark. */
+  async #finish(): Promise<void> {
+    // One may read an index before it writes its event, which must not come after the file is closed: its
+    // descriptor may be another file's by then.
+    await this.changesMade()
+    await this.#commit.idle()
+    await this.#background
+    await this.#supply.close()
+    // After a failed write nobody knows what is on disk: the next start finds out, from the last checkpoint.
+    if (this.#commit.failure !== null) return
+    await this.#commit.close(async () => {
+      const checkpoint = await this.#durableCheckpoint()
+      await this.#writeCheckpoint(checkpoint).catch((error: unknown) => {
+        // Everything acknowledged is on disk all the same: the next start only replays more of the log.
+        this.#log.warn({ error: String(error) }, 'could not write the checkpoint')
+      })
+    })
   }
 
   protected commitEvent(event: StoreEvent): Promise<void> {
@@ -506,9 +518,16 @@ export class LocalLogStore extends StoreBase {
     this.#inBackground('write the index of a full log file', async () => {
       await this.#syncFull(full)
       await full.handle.close()
-      const bytes = encodeIndex(full.file.number, logs)
-      await this.#fileSystem.replaceFile(full.file.indexPath, bytes)
-      this.#index.persisted(full.file, decodeDirectory(bytes, full.file.number)!)
+      // Its records may all be gone by now, and the file with them.
+      if (this.#fullFiles.includes(full.file)) {
+        const bytes = encodeIndex(full.file.number, logs)
+        await this.#fileSystem.replaceFile(full.file.indexPath, bytes).catch((error: unknown) => {
+          // The folder may have lost the name of the file that is being written, and no later sync would say so.
+          if (!isNoRoom(error)) this.#commit.stop(error)
+          throw error
+        })
+        this.#index.persisted(full.file, decodeDirectory(bytes, full.file.number)!)
+      }
       await this.#writeCheckpoint(await this.#durableCheckpoint())
       await this.#removeDeadFiles(Number.POSITIVE_INFINITY)
     })
