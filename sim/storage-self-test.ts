@@ -171,9 +171,6 @@ async function simulateWith(sabotage: Sabotage | null): Promise<{ code: number |
     format: 'esm',
     conditions: ['streambus-source'],
     external: ['esbuild', 'fs-native-extensions', '@node-rs/*', 'snappy*', 'lz4*', '@mongodb-js/*'],
-    banner: {
-      js: "import { createRequire } from 'node:module';const require = createRequire(import.meta.url);",
-    },
     logLevel: 'error',
     plugins: [
       {

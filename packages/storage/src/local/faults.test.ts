@@ -147,6 +147,36 @@ describe('LocalLogStore on a failing disk', () => {
     await again.close()
   })
 
+  for (const code of ['ENOSPC', 'EDQUOT'] as const) {
+    it(`deletes on a full disk, and goes on in the room that gives (${code})`, async () => {
+      const { fileSystem, store, id, log } = await withTopic(20)
+      const kept = await store.createTopic({ name: 'kept', partitions: 1 })
+      for (let index = 0; index < 12; index++) await appendOne(store, log, batchOfSize(8000, `v${index};`))
+      await store.maintain({ maxBytes: 0 })
+      fileSystem.limitRoom(0, code)
+      const fill = () => store.append([{ logId: kept.logs[0]!, bytes: batchOfSize(8000, 'kept;') }])
+      let count = 0
+      for (;;) {
+        const [result] = await fill()
+        if (result?.error?.code === 'DISK_FULL') break
+        count++
+      }
+      expect(await store.advanceStart(log, 3)).toBe(3)
+      const refused = Promise.all(Array.from({ length: 20 }, fill))
+      await store.deleteTopic(id)
+      await refused
+      await store.maintain({ maxBytes: 1e9 })
+      const { highWatermark } = (await store.state(kept.logs))[0]!
+      expect((await appendOne(store, kept.logs[0]!, batchOf(['after']))).baseOffset).toBe(highWatermark)
+      expect(highWatermark).toBeGreaterThanOrEqual(count)
+      await store.close()
+      const again = await open(fileSystem)
+      expect(again.topics.byName('words')).toBeUndefined()
+      expect(await valuesOf(again, kept.logs[0]!)).toHaveLength(highWatermark + 1)
+      await again.close()
+    })
+  }
+
   it('starts on a full disk although the index of a full file is missing, and reads what it held', async () => {
     const { fileSystem, store, log } = await withTopic(16)
     for (let index = 0; index < 12; index++) await appendOne(store, log, batchOfSize(8000, `v${index};`))
@@ -203,9 +233,13 @@ describe('LocalLogStore on a failing disk', () => {
   it('lets go of everything when a start or a close fails at its last step', async () => {
     const { fileSystem, store, log } = await withTopic(19)
     await appendOne(store, log, batchOf(['a']))
-    fileSystem.failOne('close', 1)
+    // The reserve is made in the background.
+    await store.maintain({ maxBytes: 0 })
+    // The first is that of the checkpoint, which a close can do without.
+    fileSystem.failOne('close', 2)
     expect(await codeOf(store.close())).toBe('WRITER_FAILED')
     expect(fileSystem.openHandles).toBe(0)
+    await (await open(fileSystem)).close()
     const before = fileSystem.trace.length
     const whole = await open(fileSystem)
     const opened = fileSystem.trace.slice(before).filter((line) => line.startsWith('open')).length

@@ -28,9 +28,10 @@ import {
   takeCheckpoint,
   writeCheckpoint,
 } from './checkpoint.ts'
+import { asOpenError, lockFolder } from './data-folder.ts'
 import { DiskReader } from './disk-reader.ts'
 import { FileSupply, type Preparation } from './file-supply.ts'
-import { errorCodeOf, type FileSystem, type FolderLock, isNoRoom } from './file-system.ts'
+import { type FileSystem, type FolderLock, isNoRoom } from './file-system.ts'
 import { GroupCommit } from './group-commit.ts'
 import { BATCH_FIELDS, decodeDirectory, encodeIndex } from './index-file.ts'
 import { LocalRecordBytes, type RecordSources, readFailed } from './local-record-bytes.ts'
@@ -42,6 +43,7 @@ import { ReadPlan } from './read-plan.ts'
 import { ReadSlots } from './read-slots.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { releaseAll } from './release-all.ts'
+import { Reserve } from './reserve.ts'
 import { TailRing } from './tail-ring.ts'
 
 /**
@@ -49,6 +51,7 @@ import { TailRing } from './tail-ring.ts'
  *
  * ```
  * DATA/lock                 held while a process has the folder open
+ * DATA/reserve              room for deletions on a full disk
  * DATA/checkpoint           what the store knew when the last file was full, or when it closed
  * DATA/log/….log            the groups, in numbered files
  * DATA/log/….index          beside each full file: where each log's batches lie in it
@@ -107,6 +110,7 @@ export class LocalLogStore extends StoreBase {
   readonly #index: OffsetIndex
   readonly #sources: RecordSources
   readonly #supply: FileSupply
+  readonly #reserve: Reserve
   readonly #commit: GroupCommit
   readonly #fullFiles: LogFile[]
   #currentFile: LogFile
@@ -144,6 +148,8 @@ export class LocalLogStore extends StoreBase {
     this.#fullFiles = recovered.fullFiles
     this.#currentFile = current.file
     this.#checkpointFileNumber = checkpoint.end.fileNumber
+    this.#reserve = new Reserve(options.fileSystem, options.dataDir, options.fileBytes)
+    this.#inBackground('keep some room for deletions', () => this.#reserve.fill())
     this.#supply = new FileSupply(
       files,
       options.fileSystem,
@@ -258,6 +264,7 @@ export class LocalLogStore extends StoreBase {
     if (this.#closing !== null) return new StorageError('CLOSED', 'the store is closed')
     const log = this.storeState.logs.get(batch.logId)
     if (log === undefined) return new StorageError('UNKNOWN_LOG', `log ${batch.logId} does not exist`)
+    if (this.#reserve.isInUse) return new StorageError('DISK_FULL', `${this.location} has no room`)
     if (batch.bytes.byteLength > this.maxBatchBytes) {
       return new StorageError('BATCH_TOO_LARGE', `a batch has at most ${this.maxBatchBytes} bytes`)
     }
@@ -472,8 +479,21 @@ export class LocalLogStore extends StoreBase {
     })
   }
 
-  protected commitEvent(event: StoreEvent): Promise<void> {
-    return this.#commit.commitEvent(event)
+  protected async commitEvent(event: StoreEvent): Promise<void> {
+    try {
+      await this.#commit.commitEvent(event)
+    } catch (error) {
+      const makesRoom = event.type === 'topic-deleted' || event.type === 'log-start-advanced'
+      if (!makesRoom || !(error instanceof StorageError) || error.code !== 'DISK_FULL') throw error
+      await this.#reserve.use(
+        () => this.#commit.idle(),
+        () => this.#commit.commitEvent(event),
+      )
+      // What the full disk had prevented may keep files that could go.
+      this.#inBackground('write a checkpoint', async () => {
+        await this.#writeCheckpoint(await this.#durableCheckpoint())
+      })
+    }
   }
 
   /** Applies an event as soon as it is durable: the next group may belong to the next file already. */
@@ -501,9 +521,10 @@ export class LocalLogStore extends StoreBase {
   }
 
   #freeSpace(): void {
-    this.#inBackground('free the space of deleted records', () =>
-      this.#removeDeadFiles(Number.POSITIVE_INFINITY),
-    )
+    this.#inBackground('free the space of deleted records', async () => {
+      await this.#removeDeadFiles(Number.POSITIVE_INFINITY)
+      await this.#reserve.fill()
+    })
   }
 
   protected assertOpen(): void {
@@ -587,20 +608,6 @@ export class LocalLogStore extends StoreBase {
   }
 }
 
-async function lockFolder(fileSystem: FileSystem, dataDir: string): Promise<FolderLock> {
-  try {
-    await fileSystem.makeFolder(dataDir)
-    const lock = await fileSystem.lock(join(dataDir, 'lock'))
-    if (lock !== null) return lock
-  } catch (error) {
-    throw asOpenError(error, dataDir)
-  }
-  throw new StorageError(
-    'DATA_LOCKED',
-    `the data folder ${dataDir} is in use by another broker: stop that one, or choose another folder`,
-  )
-}
-
 async function firstCheckpoint(
   { fileSystem, dataDir, newId }: Required<LocalLogStoreOptions>,
   folder: string,
@@ -614,32 +621,4 @@ async function firstCheckpoint(
   const checkpoint = emptyCheckpoint(newId())
   await writeCheckpoint(fileSystem, dataDir, checkpoint)
   return checkpoint
-}
-
-const NOT_WRITABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EISDIR'])
-
-function notWritable(error: unknown, dataDir: string): StorageError {
-  const reason = error instanceof Error ? error.message : String(error)
-  return new StorageError(
-    'DATA_NOT_WRITABLE',
-    `the data folder ${dataDir} cannot be written (${reason}): change its permissions, or choose another folder`,
-    { cause: error },
-  )
-}
-
-function asOpenError(error: unknown, dataDir: string): unknown {
-  if (error instanceof StorageError) return error
-  const code = errorCodeOf(error) ?? ''
-  const reason = error instanceof Error ? error.message : String(error)
-  if (NOT_WRITABLE.has(code)) return notWritable(error, dataDir)
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new StorageError(
-      'DISK_FULL',
-      `no room to open the data folder ${dataDir} (${reason}): free some space`,
-      {
-        cause: error,
-      },
-    )
-  }
-  return error
 }

@@ -208,7 +208,7 @@ export class CrashModel {
       () => `a changed bit of ${path} damaged ${damaged} batches`,
     )
     check(damaged <= 1 || path.endsWith('.index'), () => `one changed bit damaged ${damaged} batches`)
-    return damaged === 0 ? 'changed bits that harm nothing' : 'changed bits noticed by readers'
+    return damaged === 0 ? 'damage that harms nothing' : 'damage noticed by readers'
   }
 
   async #isIntact(store: LocalLogStore, log: ModelLog, batch: SentBatch): Promise<boolean> {

@@ -108,10 +108,13 @@ class Simulation {
   /** After the last run, which closed. */
   async #damage(): Promise<void> {
     const fileSystem = this.#fileSystem
-    const flipped = fileSystem.flipBit((path) => !path.endsWith('/lock'))
-    if (flipped === null || this.writerFailed) return
+    const isMeant = (path: string) => !path.endsWith('/lock') && !path.endsWith('/reserve')
+    const path = this.#random.chance(0.3)
+      ? fileSystem.loseFile((candidate) => candidate.endsWith('.log'))
+      : (fileSystem.flipBit(isMeant)?.path ?? null)
+    if (path === null || this.writerFailed) return
     const crash = fileSystem.crashed.then(() => CRASHED)
-    this.#model.count(await Promise.race([this.#checkDamage(flipped.path), crash]).then(String))
+    this.#model.count(await Promise.race([this.#checkDamage(path), crash]).then(String))
     this.#addFaults(fileSystem)
   }
 
@@ -123,9 +126,9 @@ class Simulation {
       const { code } = error as StorageError
       check(
         code === 'DATA_DAMAGED' || code === 'DATA_NEWER_FORMAT',
-        () => `a changed bit of ${path} was refused as ${(error as Error).stack}`,
+        () => `damage to ${path} was refused as ${(error as Error).stack}`,
       )
-      return 'changed bits refused at start'
+      return 'damage refused at start'
     }
     const found = await this.#model.compareDamaged(store, path)
     await store.close()
@@ -608,7 +611,7 @@ function aliveOn(fileSystem: SimulatedFileSystem): Promise<void> {
 /** Anything but the log and what belongs to it: an index belongs to a log file. */
 function strayFiles(paths: readonly string[]): string[] {
   return paths.filter((path) => {
-    if (path === `${DATA_DIR}/checkpoint` || path === `${DATA_DIR}/lock`) return false
+    if (['checkpoint', 'lock', 'reserve'].some((name) => path === `${DATA_DIR}/${name}`)) return false
     if (path.endsWith('.index')) return !paths.includes(path.replace(/index$/, 'log'))
     return !path.endsWith('.log')
   })

@@ -170,6 +170,17 @@ export class SimulatedFileSystem implements FileSystem {
     return null
   }
 
+  /** Somebody removed a file of which the path `isMeant`; says which, or null where there is none. */
+  loseFile(isMeant: (path: string) => boolean): string | null {
+    const paths = [...this.#names.keys()].filter(isMeant).sort()
+    if (paths.length === 0) return null
+    const path = this.#random.pick(paths)
+    this.#names.delete(path)
+    this.#durableNames.delete(path)
+    this.#count('lost file')
+    return path
+  }
+
   flipBitAt(path: string, position: number, bit: number): void {
     this.#names.get(path)!.flipBit(position, bit)
     this.#count('bit flip')
