@@ -25,6 +25,12 @@ violated; then the exit code is 1.
   --lines N      operations printed of a violation (${FAILURE_LINES})
   --self-test    the engine with something left out, again and again, which must be found each time`
 
+/** What nobody waited for and failed: it would end the process of a user. */
+let unhandled: Error | null = null
+process.on('unhandledRejection', (error: Error) => {
+  unhandled ??= error
+})
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -86,8 +92,10 @@ class Run {
     print(`from seed ${from}`)
     for (let seed = from; seed < from + seeds && !this.#isOver; seed++) {
       const progress = { trace: [] as readonly string[] }
+      unhandled = null
       try {
         const { trace, counts, faults } = await simulateCrashes(seed, progress)
+        if (unhandled !== null) throw unhandled
         this.#histories++
         this.#operations += trace.length
         this.#crashPoints += counts.crashes ?? 0

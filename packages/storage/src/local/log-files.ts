@@ -121,7 +121,11 @@ export class LogFile {
   async #closeReadHandle(): Promise<void> {
     const handle = this.#readHandle
     this.#readHandle = null
-    if (handle !== null) await (await handle).close()
+    try {
+      await (await handle)?.close()
+    } catch {
+      // Nothing was written through it; and whoever needed it and could not open it was told.
+    }
   }
 }
 
