@@ -18,8 +18,8 @@ violated; then the exit code is 1.
   --seeds N      so many random histories (${DEFAULT_SEEDS}, where no time is given)
   --minutes M    for so long
   --from S       beginning with this seed (default: another one each time)
-  --exhaustive   instead: short histories with a crash after every operation, and after every one of the starts
-                 that follow
+  --exhaustive   instead: short histories with a crash after every operation
+  --nested       then also after every operation of the starts that follow
   --history N    of these only the one with this number
   --singles N    of what was not synced at a crash, so many changes kept alone or lost alone (6)
   --lines N      operations printed of a violation (${FAILURE_LINES})
@@ -38,6 +38,7 @@ async function main(): Promise<void> {
       minutes: { type: 'string' },
       from: { type: 'string' },
       exhaustive: { type: 'boolean', default: false },
+      nested: { type: 'boolean', default: false },
       history: { type: 'string' },
       singles: { type: 'string', default: '6' },
       lines: { type: 'string', default: String(FAILURE_LINES) },
@@ -62,7 +63,7 @@ async function main(): Promise<void> {
   const run = new Run(endMs)
   if (values.exhaustive) {
     const history = values.history === undefined ? null : number('history', 0)
-    await run.exhaustive(number('singles', 6), history)
+    await run.exhaustive(number('singles', 6), values.nested, history)
   } else {
     const from = number('from', 1 + (Date.now() % 1_000_000_000))
     const seeds = number('seeds', values.minutes === undefined ? DEFAULT_SEEDS : Number.POSITIVE_INFINITY)
@@ -111,12 +112,12 @@ class Run {
     }
   }
 
-  async exhaustive(maxSingles: number, only: number | null): Promise<void> {
+  async exhaustive(maxSingles: number, isNested: boolean, only: number | null): Promise<void> {
     for (const sectorBytes of [4096, 512] as const) {
       for (const [number, history] of shortHistories.entries()) {
         if (this.#isOver || (only !== null && number !== only)) continue
         // A start writes so little that the size of its sectors makes no difference.
-        const options = { sectorBytes, maxSingles, crashesStarts: sectorBytes === 4096 }
+        const options = { sectorBytes, maxSingles, crashesStarts: isNested && sectorBytes === 4096 }
         try {
           const { crashPoints } = await enumerateCrashes(history, options, () => {
             this.#starts++

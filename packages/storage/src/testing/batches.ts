@@ -86,7 +86,7 @@ export interface FoundRecord {
 export async function bytesOf(records: RecordBytes, pieceBytes = 64 * 1024): Promise<Uint8Array> {
   const bytes = new Uint8Array(records.byteLength)
   let filled = 0
-  const piece = new Uint8Array(pieceBytes)
+  const piece = new Uint8Array(Math.min(pieceBytes, Math.max(1, records.byteLength)))
   try {
     for (;;) {
       const count = await records.readInto(piece)
