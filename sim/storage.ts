@@ -23,7 +23,8 @@ violated; then the exit code is 1.
   --history N    of these only the one with this number
   --singles N    of what was not synced at a crash, so many changes kept alone or lost alone (6)
   --lines N      operations printed of a violation (${FAILURE_LINES})
-  --self-test    the engine with something left out, again and again, which must be found each time`
+  --self-test    the engine with something left out, again and again, which must be found each time
+  --only TEXT    of what is left out, only that whose name contains it`
 
 /** What nobody waited for and failed: it would end the process of a user. */
 let unhandled: Error | null = null
@@ -43,6 +44,7 @@ async function main(): Promise<void> {
       singles: { type: 'string', default: '6' },
       lines: { type: 'string', default: String(FAILURE_LINES) },
       'self-test': { type: 'boolean', default: false },
+      only: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
@@ -56,7 +58,7 @@ async function main(): Promise<void> {
     return
   }
   if (values['self-test']) {
-    process.exitCode = (await (await import('./storage-self-test.ts')).runSelfTest()) ? 0 : 1
+    process.exitCode = (await (await import('./storage-self-test.ts')).runSelfTest(values.only)) ? 0 : 1
     return
   }
   const endMs = performance.now() + number('minutes', Number.POSITIVE_INFINITY) * MINUTE_MS
