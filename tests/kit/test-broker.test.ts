@@ -277,7 +277,7 @@ test.each([
   [{ ondisk: true }, "startTestBroker has no option 'ondisk'; did you mean 'onDisk'?"],
   [
     { advertise: { host: 'a', port: 1 } },
-    "startTestBroker has no option 'advertise'; its options are onDisk, dataDir, clock, durability, cacheBytes, truncateDamaged, autoCreateTopics, defaultPartitions, maxFrameBytes, maxInFlightBytes, connectionIdleMs, maxConnections, maxPartitions, maxResponseBufferBytes, maxFetchSessions, transactions, shutdownTimeoutMs, groups, log.",
+    "startTestBroker has no option 'advertise'; its options are onDisk, dataDir, clock, durability, cacheBytes, truncateDamaged, autoCreateTopics, defaultPartitions, topicDefaults, retentionCheckIntervalMs, cleanerBackoffMs, maxFrameBytes, maxInFlightBytes, connectionIdleMs, maxConnections, maxPartitions, maxResponseBufferBytes, maxFetchSessions, transactions, shutdownTimeoutMs, groups, log.",
   ],
   [{ groups: 5 }, 'groups must be an object, not 5.'],
   ['disk', 'The options of startTestBroker must be an object, not disk.'],

@@ -2,7 +2,6 @@
  * A disk that fills up: what could not be written is not acknowledged, reads go on, writes resume when there is
  * room, and a restart finds everything that was acknowledged. On tmpfs, and on ext4, where direct I/O is used.
  */
-import { execFileSync } from 'node:child_process'
 import { open, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
@@ -15,49 +14,15 @@ import {
   valuesOf,
 } from '../../packages/broker/src/testing/requests.ts'
 import { errorByCode, listOffsets, metadata } from '../../packages/protocol/src/index.ts'
-import { cli, ensureBuilt, temporaryFolder } from '../cli/built-cli.ts'
+import { cli, ensureBuilt } from '../cli/built-cli.ts'
 import { type AttackedBroker, startAttacked } from './attacked-broker.ts'
-import { type Mounted, mounted } from './small-filesystem.ts'
+import { NOT_PERMITTED, smallExt4, smallTmpfs } from './small-filesystem.ts'
 
 const MEBIBYTE = 1024 * 1024
-const NOT_PERMITTED = 'mounting is not permitted here'
+const tmpfs = () => smallTmpfs(24)
+const ext4 = () => smallExt4(32)
 
 beforeAll(ensureBuilt, 120_000)
-
-interface SmallDisk extends AsyncDisposable {
-  readonly mount: Mounted
-}
-
-async function tmpfs(): Promise<SmallDisk | undefined> {
-  const mount = await mounted(['-t', 'tmpfs', '-o', 'size=24m'])
-  return mount && { mount, [Symbol.asyncDispose]: () => mount[Symbol.asyncDispose]() }
-}
-
-async function ext4(): Promise<SmallDisk | undefined> {
-  const folder = await temporaryFolder()
-  const image = join(folder.path, 'image')
-  const handle = await open(image, 'w')
-  await handle.truncate(32 * MEBIBYTE)
-  await handle.close()
-  let mount: Mounted | undefined
-  try {
-    execFileSync('mkfs.ext4', ['-q', '-F', '-m', '0', image], { stdio: 'ignore' })
-    mount = await mounted(['-o', 'loop'], image)
-  } catch {
-    mount = undefined
-  }
-  if (mount === undefined) {
-    await folder[Symbol.asyncDispose]()
-    return undefined
-  }
-  return {
-    mount,
-    [Symbol.asyncDispose]: async () => {
-      await mount[Symbol.asyncDispose]()
-      await folder[Symbol.asyncDispose]()
-    },
-  }
-}
 
 async function freeBytes(path: string): Promise<number> {
   const { bavail, bsize } = await statfs(path)

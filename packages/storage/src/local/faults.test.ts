@@ -147,6 +147,111 @@ describe('LocalLogStore on a failing disk', () => {
     await again.close()
   })
 
+  for (const code of ['ENOSPC', 'EDQUOT'] as const) {
+    it(`deletes on a full disk, and goes on in the room that gives (${code})`, async () => {
+      const { fileSystem, store, id, log } = await withTopic(20)
+      const kept = await store.createTopic({ name: 'kept', partitions: 1 })
+      for (let index = 0; index < 12; index++) await appendOne(store, log, batchOfSize(8000, `v${index};`))
+      await store.maintain({ maxBytes: 0 })
+      fileSystem.limitRoom(0, code)
+      const fill = () => store.append([{ logId: kept.logs[0]!, bytes: batchOfSize(8000, 'kept;') }])
+      let count = 0
+      for (;;) {
+        const [result] = await fill()
+        if (result?.error?.code === 'DISK_FULL') break
+        count++
+      }
+      expect(await store.advanceStart(log, 3)).toBe(3)
+      const refused = Promise.all(Array.from({ length: 20 }, fill))
+      await store.deleteTopic(id)
+      await refused
+      await store.maintain({ maxBytes: 1e9 })
+      const { highWatermark } = (await store.state(kept.logs))[0]!
+      expect((await appendOne(store, kept.logs[0]!, batchOf(['after']))).baseOffset).toBe(highWatermark)
+      expect(highWatermark).toBeGreaterThanOrEqual(count)
+      await store.close()
+      const again = await open(fileSystem)
+      expect(again.topics.byName('words')).toBeUndefined()
+      expect(await valuesOf(again, kept.logs[0]!)).toHaveLength(highWatermark + 1)
+      await again.close()
+    })
+  }
+
+  it('starts on a full disk although the index of a full file is missing, and reads what it held', async () => {
+    const { fileSystem, store, log } = await withTopic(16)
+    for (let index = 0; index < 12; index++) await appendOne(store, log, batchOfSize(8000, `v${index};`))
+    await store.close()
+    await fileSystem.remove('/data/log/00000000000000000001.index')
+    fileSystem.limitRoom(0)
+    const again = await open(fileSystem, { indexCacheBytes: 0 })
+    expect(await valuesOf(again, log)).toHaveLength(12)
+    await again.close()
+    fileSystem.liftLimit()
+    const third = await open(fileSystem)
+    expect(await valuesOf(third, log)).toHaveLength(12)
+    await third.close()
+  })
+
+  it('leaves no file of its own behind that no log file belongs to', async () => {
+    const { fileSystem, store, log } = await withTopic(17)
+    for (let index = 0; index < 8; index++) await appendOne(store, log, batchOfSize(8000, `v${index};`))
+    await store.close()
+    const left = [
+      '/data/log/00000000000000000009.index',
+      '/data/log/00000000000000000001.index.tmp',
+      '/data/checkpoint.tmp',
+    ]
+    for (const path of left) {
+      const options = { access: 'create', direct: false, writesAreDurable: false } as const
+      await (await fileSystem.open(path, options)).close()
+    }
+    const again = await open(fileSystem)
+    await again.close()
+    expect(fileSystem.filesIn('/data').filter((path) => left.includes(path))).toEqual([])
+  })
+
+  it('stops the writer when the folder may have lost the name of the file that is written', async () => {
+    const { fileSystem, store, log } = await withTopic(18, { prepareFiles: 'never' })
+    // The first sync makes the name of the second file durable, the next one that of the first file's index.
+    fileSystem.failOne('sync folder', 2)
+    let count = 0
+    for (;;) {
+      const [result] = await store.append([{ logId: log, bytes: batchOfSize(5000, 'v;') }])
+      if (result?.error !== null) {
+        expect(result?.error.code).toBe('WRITER_FAILED')
+        break
+      }
+      expect(++count).toBeLessThan(1000)
+    }
+    expect(await valuesOf(store, log)).toHaveLength(count)
+    await store.close()
+    const again = await open(fileSystem.restart(true))
+    expect((await valuesOf(again, log)).length).toBeGreaterThanOrEqual(count)
+    await again.close()
+  })
+
+  it('lets go of everything when a start or a close fails at its last step', async () => {
+    const { fileSystem, store, log } = await withTopic(19)
+    await appendOne(store, log, batchOf(['a']))
+    // The reserve is made in the background.
+    await store.maintain({ maxBytes: 0 })
+    // The first is that of the checkpoint, which a close can do without.
+    fileSystem.failOne('close', 2)
+    expect(await codeOf(store.close())).toBe('WRITER_FAILED')
+    expect(fileSystem.openHandles).toBe(0)
+    await (await open(fileSystem)).close()
+    const before = fileSystem.trace.length
+    const whole = await open(fileSystem)
+    const opened = fileSystem.trace.slice(before).filter((line) => line.startsWith('open')).length
+    await whole.close()
+    fileSystem.failOne('open', opened)
+    expect(await codeOf(open(fileSystem))).toBe('EIO')
+    expect(fileSystem.openHandles).toBe(0)
+    const again = await open(fileSystem)
+    expect(await valuesOf(again, log)).toEqual(['a'])
+    await again.close()
+  })
+
   for (const seed of [3, 4, 5, 6]) {
     it(`stops the writer after a failed write, reads on, and has all of it again (seed ${seed})`, async () => {
       const { fileSystem, store, id, log } = await withTopic(seed)

@@ -1,5 +1,6 @@
-import type { FileSystem } from './file-system.ts'
-import { type LogFile, type LogFileFactory, removeIfPresent, type WritableLogFile } from './log-files.ts'
+import { type FileSystem, removeIfPresent } from './file-system.ts'
+import type { LogFile, LogFileFactory, WritableLogFile } from './log-files.ts'
+import { releaseAll } from './release-all.ts'
 
 /**
  * Where the next log file comes from: created when it is needed, or prepared beforehand.
@@ -85,8 +86,12 @@ export class FileSupply {
     const prepared = this.#prepared
     this.#prepared = null
     if (prepared === null) return
-    await prepared.handle.close()
-    await removeIfPresent(this.#fileSystem, prepared.file.path)
+    await releaseAll([
+      () => prepared.handle.close(),
+      () => removeIfPresent(this.#fileSystem, prepared.file.path),
+    ]).catch(() => {
+      // A start finds that nothing was written to it, and the next file takes its place.
+    })
   }
 
   /** Nobody waits for the rest of a file that is being prepared: as far as it is, it will do. */

@@ -43,6 +43,16 @@ export interface FileSystem {
   syncFolder(folder: string): Promise<void>
   /** Exclusive among all processes and this one; null when somebody else has it. Ends with the process. */
   lock(path: string): Promise<FolderLock | null>
+  /** Lets what is more urgent have the disk. */
+  pause(pauseMs: number): Promise<void>
+}
+
+export async function removeIfPresent(fileSystem: Pick<FileSystem, 'remove'>, path: string): Promise<void> {
+  try {
+    await fileSystem.remove(path)
+  } catch (error) {
+    if (errorCodeOf(error) !== 'ENOENT') throw error
+  }
 }
 
 /** Alignment that direct I/O needs of memory, positions and lengths. */

@@ -47,7 +47,8 @@ export class FullFiles {
   }
 
   async remove(file: LogFile): Promise<void> {
-    this.#files.splice(this.#files.indexOf(file), 1)
     await file.remove()
+    // Only now: what could not be removed is tried again.
+    this.#files.splice(this.#files.indexOf(file), 1)
   }
 }

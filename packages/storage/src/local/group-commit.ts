@@ -22,6 +22,7 @@ import {
   GROUP_HEADER_BYTES,
   paddedLength,
 } from './log-format.ts'
+import { releaseAll } from './release-all.ts'
 import type { TailRing } from './tail-ring.ts'
 
 /**
@@ -188,6 +189,7 @@ export class GroupCommit {
   #writtenAtMs = 0
   #flushScheduled = false
   #isSwitchingFile = false
+  #isClosed = false
   #writeError: unknown = null
   #fatal: StorageError | null = null
   readonly #spareTables: EntryTable[] = []
@@ -330,11 +332,19 @@ export class GroupCommit {
     }
   }
 
-  /** Closes the file as it is. */
+  /** Closes the file as it is, unless it is closed. */
   async abandon(): Promise<void> {
-    await this.#current.handle.close()
-    // The file after it was begun, and nothing could be written to it.
-    if (this.#committedFile !== this.#current) await this.#committedFile.handle.close()
+    if (this.#isClosed) return
+    this.#isClosed = true
+    // Two, where the file after it was begun and nothing could be written to it.
+    const files = new Set([this.#current, this.#committedFile])
+    await releaseAll(
+      [...files].map(
+        ({ handle }) =>
+          () =>
+            handle.close(),
+      ),
+    )
   }
 
   #placeBatch(

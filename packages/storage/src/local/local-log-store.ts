@@ -30,7 +30,7 @@ import {
 import { asOpenError, firstCheckpoint, lockFolder } from './data-folder.ts'
 import { DiskReader } from './disk-reader.ts'
 import { FileSupply, type Preparation } from './file-supply.ts'
-import type { FileSystem, FolderLock } from './file-system.ts'
+import { type FileSystem, type FolderLock, isNoRoom } from './file-system.ts'
 import { FullFiles } from './full-files.ts'
 import { GroupCommit } from './group-commit.ts'
 import { decodeDirectory, encodeIndex } from './index-file.ts'
@@ -44,6 +44,8 @@ import { bytesWithin, type OffsetIndex } from './offset-index.ts'
 import { ReadPlan } from './read-plan.ts'
 import { ReadSlots } from './read-slots.ts'
 import { type Recovered, recover } from './recovery.ts'
+import { releaseAll } from './release-all.ts'
+import { Reserve } from './reserve.ts'
 import { RewritingBuffers } from './rewriting.ts'
 import type { WrittenSegment } from './segment-file.ts'
 import { TailRing } from './tail-ring.ts'
@@ -53,6 +55,7 @@ import { TailRing } from './tail-ring.ts'
  *
  * ```
  * DATA/lock                 held while a process has the folder open
+ * DATA/reserve              room for deletions on a full disk
  * DATA/checkpoint           what the store knew when the last file was full, or when it closed
  * DATA/log/….log            the groups, in numbered files
  * DATA/log/….index          beside each full file: where each log's batches lie in it
@@ -111,6 +114,7 @@ export class LocalLogStore extends StoreBase {
   readonly #index: OffsetIndex
   readonly #sources: RecordSources
   readonly #supply: FileSupply
+  readonly #reserve: Reserve
   readonly #commit: GroupCommit
   readonly #fullFiles: FullFiles
   readonly #maintenance: Maintenance
@@ -153,6 +157,8 @@ export class LocalLogStore extends StoreBase {
     this.#fullFiles = new FullFiles(recovered.fullFiles)
     this.#currentFile = current.file
     this.#checkpointFileNumber = checkpoint.end.fileNumber
+    this.#reserve = new Reserve(options.fileSystem, options.dataDir, options.fileBytes)
+    this.#inBackground('keep some room for deletions', () => this.#reserve.fill())
     this.#supply = new FileSupply(
       files,
       options.fileSystem,
@@ -252,8 +258,11 @@ export class LocalLogStore extends StoreBase {
         await writeCheckpoint(fileSystem, dataDir, checkpoint)
       }
       const { lastFile } = recovered
-      const current =
-        lastFile === null ? await files.create(checkpoint.end.fileNumber, 0) : await files.reopen(lastFile)
+      const opening = lastFile === null ? files.create(checkpoint.end.fileNumber, 0) : files.reopen(lastFile)
+      const current = await opening.catch(async (error: unknown) => {
+        await lastFile?.close()
+        throw error
+      })
       recovered.index.beginFile(current.file)
       const store = new LocalLogStore(options, checkpoint, lock, files, recovered, current)
       log.info(
@@ -280,6 +289,7 @@ export class LocalLogStore extends StoreBase {
     if (this.#closing !== null) return new StorageError('CLOSED', 'the store is closed')
     const log = this.storeState.logs.get(batch.logId)
     if (log === undefined) return new StorageError('UNKNOWN_LOG', `log ${batch.logId} does not exist`)
+    if (this.#reserve.isInUse) return new StorageError('DISK_FULL', `${this.location} has no room`)
     if (batch.bytes.byteLength > this.maxBatchBytes) {
       return new StorageError('BATCH_TOO_LARGE', `a batch has at most ${this.maxBatchBytes} bytes`)
     }
@@ -403,8 +413,8 @@ export class LocalLogStore extends StoreBase {
     let freedBytes = 0
     for (const file of dead) {
       if (freedBytes >= maxBytes) return
-      if (file.isSegment) this.storeState.segments.delete(file.number)
       await this.#fullFiles.remove(file)
+      if (file.isSegment) this.storeState.segments.delete(file.number)
       freedBytes += file.endPosition
     }
   }
@@ -417,22 +427,13 @@ export class LocalLogStore extends StoreBase {
   async #close(): Promise<void> {
     this.waiters.close()
     try {
-      await this.#maintenance.stop()
-      // One may read an index before it writes its event, which must not come after the file is closed: its
-      // descriptor may be another file's by then.
-      await this.changesMade()
-      await this.#commit.idle()
-      await this.#background
-      await this.#supply.close()
-      // After a failed write nobody knows what is on disk: the next start finds out, from the last checkpoint.
-      if (this.#commit.failure !== null) return await this.#commit.abandon()
-      await this.#commit.close(async () => {
-        const checkpoint = await this.#durableCheckpoint()
-        await this.#writeCheckpoint(checkpoint).catch((error: unknown) => {
-          // Everything acknowledged is on disk all the same: the next start only replays more of the log.
-          this.#log.warn({ error: String(error) }, 'could not write the checkpoint')
-        })
-      })
+      await releaseAll([
+        () => this.#finish(),
+        () => this.#commit.abandon(),
+        () => releaseAll([...this.#unsynced].map((full) => () => full.handle.close())),
+        () => releaseAll([...this.#fullFiles.all, this.#currentFile].map((file) => () => file.close())),
+        () => this.#lock.release(),
+      ])
     } catch (error) {
       if (error instanceof StorageError) throw error
       const reason = error instanceof Error ? error.message : String(error)
@@ -440,15 +441,44 @@ export class LocalLogStore extends StoreBase {
         inDoubt: this.durability === 'os',
         cause: error,
       })
-    } finally {
-      for (const { handle } of this.#unsynced) await handle.close()
-      for (const file of [...this.#fullFiles.all, this.#currentFile]) await file.close()
-      await this.#lock.release()
     }
   }
 
-  protected commitEvent(event: StoreEvent): Promise<void> {
-    return this.#commit.commitEvent(event)
+  /** Writes what has to be written, and leaves the clean mark. */
+  async #finish(): Promise<void> {
+    await this.#maintenance.stop()
+    // One may read an index before it writes its event, which must not come after the file is closed: its
+    // descriptor may be another file's by then.
+    await this.changesMade()
+    await this.#commit.idle()
+    await this.#background
+    await this.#supply.close()
+    // After a failed write nobody knows what is on disk: the next start finds out, from the last checkpoint.
+    if (this.#commit.failure !== null) return
+    await this.#commit.close(async () => {
+      const checkpoint = await this.#durableCheckpoint()
+      await this.#writeCheckpoint(checkpoint).catch((error: unknown) => {
+        // Everything acknowledged is on disk all the same: the next start only replays more of the log.
+        this.#log.warn({ error: String(error) }, 'could not write the checkpoint')
+      })
+    })
+  }
+
+  protected async commitEvent(event: StoreEvent): Promise<void> {
+    try {
+      await this.#commit.commitEvent(event)
+    } catch (error) {
+      const makesRoom = event.type === 'topic-deleted' || event.type === 'log-start-advanced'
+      if (!makesRoom || !(error instanceof StorageError) || error.code !== 'DISK_FULL') throw error
+      await this.#reserve.use(
+        () => this.#commit.idle(),
+        () => this.#commit.commitEvent(event),
+      )
+      // What the full disk had prevented may keep files that could go.
+      this.#inBackground('write a checkpoint', async () => {
+        await this.#writeCheckpoint(await this.#durableCheckpoint())
+      })
+    }
   }
 
   /** Applies an event as soon as it is durable: the next group may belong to the next file already. */
@@ -523,9 +553,10 @@ export class LocalLogStore extends StoreBase {
   }
 
   #freeSpace(): void {
-    this.#inBackground('free the space of deleted records', () =>
-      this.#removeDeadFiles(Number.POSITIVE_INFINITY),
-    )
+    this.#inBackground('free the space of deleted records', async () => {
+      await this.#removeDeadFiles(Number.POSITIVE_INFINITY)
+      await this.#reserve.fill()
+    })
   }
 
   protected assertOpen(): void {
@@ -542,9 +573,16 @@ export class LocalLogStore extends StoreBase {
       // What was prepared and will not be written to.
       if (full.file.preparedBytes > full.file.endPosition) await full.handle.truncate(full.file.endPosition)
       await full.handle.close()
-      const bytes = encodeIndex(full.file.number, logs)
-      await this.#fileSystem.replaceFile(full.file.indexPath, bytes)
-      this.#index.persisted(full.file, decodeDirectory(bytes, full.file.number)!)
+      // Its records may all be gone by now, and the file with them.
+      if (this.#fullFiles.all.includes(full.file)) {
+        const bytes = encodeIndex(full.file.number, logs)
+        await this.#fileSystem.replaceFile(full.file.indexPath, bytes).catch((error: unknown) => {
+          // The folder may have lost the name of the file that is being written, and no later sync would say so.
+          if (!isNoRoom(error)) this.#commit.stop(error)
+          throw error
+        })
+        this.#index.persisted(full.file, decodeDirectory(bytes, full.file.number)!)
+      }
       await this.#checkpoint()
       await this.#removeDeadFiles(Number.POSITIVE_INFINITY)
     })

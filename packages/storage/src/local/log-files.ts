@@ -1,7 +1,6 @@
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { alignedMemory } from './aligned-memory.ts'
-import { errorCodeOf, type FileSystem, isNoRoom, type StorageFile } from './file-system.ts'
+import { errorCodeOf, type FileSystem, isNoRoom, removeIfPresent, type StorageFile } from './file-system.ts'
 import type { DirectoryEntry } from './index-file.ts'
 import { BLOCK_BYTES, FILE_HEADER_BYTES, writeFileHeader } from './log-format.ts'
 
@@ -107,9 +106,12 @@ export class LogFile {
   async remove(): Promise<void> {
     this.#isDone = true
     if (this.#readers > 0) await this.#openForReading()
-    await this.#fileSystem.remove(this.path)
-    if (!this.isSegment) await removeIfPresent(this.#fileSystem, this.indexPath)
-    if (this.#readers === 0) await this.#closeReadHandle()
+    try {
+      await removeIfPresent(this.#fileSystem, this.path)
+      if (!this.isSegment) await removeIfPresent(this.#fileSystem, this.indexPath)
+    } finally {
+      if (this.#readers === 0) await this.#closeReadHandle()
+    }
   }
 
   /** Closes the read handle when nobody reads; it is opened again when needed. */
@@ -141,15 +143,11 @@ export class LogFile {
   async #closeReadHandle(): Promise<void> {
     const handle = this.#readHandle
     this.#readHandle = null
-    if (handle !== null) await (await handle).close()
-  }
-}
-
-export async function removeIfPresent(fileSystem: FileSystem, path: string): Promise<void> {
-  try {
-    await fileSystem.remove(path)
-  } catch (error) {
-    if (errorCodeOf(error) !== 'ENOENT') throw error
+    try {
+      await (await handle)?.close()
+    } catch {
+      // Nothing was written through it; and whoever needed it and could not open it was told.
+    }
   }
 }
 
@@ -225,12 +223,13 @@ export class LogFileFactory {
     let prepared = FILE_HEADER_BYTES
     try {
       await preparing.write(header, 0)
-      if (preparedBytes > 0) {
-        const zeros = alignedMemory(PREPARE_STEP_BYTES)
+      const wholeBlocks = Math.floor((preparedBytes - prepared) / BLOCK_BYTES) * BLOCK_BYTES
+      if (wholeBlocks > 0) {
+        const zeros = alignedMemory(Math.min(PREPARE_STEP_BYTES, wholeBlocks))
         while (prepared + zeros.byteLength <= preparedBytes && enough?.aborted !== true) {
           await preparing.write(zeros, prepared)
           prepared += zeros.byteLength
-          await sleep(PREPARE_PAUSE_MS)
+          await fileSystem.pause(PREPARE_PAUSE_MS)
         }
       }
       if (durable) await preparing.sync()

@@ -1,8 +1,10 @@
 import * as fs from 'node:fs'
 import { constants } from 'node:fs'
-import { mkdir, open as openHandle, readdir, readFile, rename, unlink } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { replaceFile } from './file-replacement.ts'
 import {
   errorCodeOf,
   type FileSystem,
@@ -11,6 +13,7 @@ import {
   type StorageFile,
 } from './file-system.ts'
 import { lockFile } from './folder-lock.ts'
+import { readWhole, writeWhole } from './whole-transfers.ts'
 
 /**
  * The real filesystem. Calls go through the thread pool with callbacks rather than through FileHandle, which
@@ -34,34 +37,20 @@ class NodeFile implements StorageFile {
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      let filled = 0
-      const step = () => {
-        fs.read(this.#fd, target, filled, target.byteLength - filled, position + filled, (error, count) => {
-          if (error !== null) return reject(error)
-          filled += count
-          if (count === 0 || filled === target.byteLength) resolve(filled)
-          else step()
-        })
-      }
-      step()
-    })
+    return readWhole(
+      (bytes, at, done) => fs.read(this.#fd, bytes, 0, bytes.byteLength, at, done),
+      target,
+      position,
+    )
   }
 
   write(bytes: Uint8Array, position: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      let written = 0
-      const step = () => {
-        fs.write(this.#fd, bytes, written, bytes.byteLength - written, position + written, (error, count) => {
-          if (error !== null) return reject(error)
-          written += count
-          if (written < bytes.byteLength) return step()
-          if (!this.#syncAfterWrite) return resolve()
-          fs.fdatasync(this.#fd, (syncError) => (syncError === null ? resolve() : reject(syncError)))
-        })
-      }
-      step()
-    })
+    const written = writeWhole(
+      (part, at, done) => fs.write(this.#fd, part, 0, part.byteLength, at, done),
+      bytes,
+      position,
+    )
+    return this.#syncAfterWrite ? written.then(() => fdatasync(this.#fd)) : written
   }
 
   sync(): Promise<void> {
@@ -128,20 +117,10 @@ export const nodeFileSystem: FileSystem = {
       throw error
     }
   },
-  async replaceFile(path, content) {
-    const temporary = `${path}.tmp`
-    const handle = await openHandle(temporary, 'w', 0o644)
-    try {
-      await handle.writeFile(content)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await rename(temporary, path)
-    await syncFolder(dirname(path))
-  },
+  replaceFile: (path, content) => replaceFile(nodeFileSystem, path, content),
   rename,
   remove: unlink,
   syncFolder,
   lock: (path): Promise<FolderLock | null> => lockFile(path),
+  pause: (pauseMs) => sleep(pauseMs),
 }

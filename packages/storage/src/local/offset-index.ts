@@ -110,14 +110,19 @@ export class OffsetIndex {
     }
   }
 
-  /** Registers a full file found at start. Files come in order. */
+  /**
+   * Registers a full file found at start. Files come in order. Batches that no index file holds yet stay in memory
+   * until `persisted`.
+   */
   addFile(
     file: LogFile,
     directory: readonly DirectoryEntry[],
     isLive: (entry: DirectoryEntry) => boolean,
+    batchesOf: (entry: DirectoryEntry) => Float64Array | null,
   ): void {
     for (const entry of directory) {
-      if (isLive(entry)) this.#addSealed(entry.logId, { file, directory: entry, batches: null })
+      if (!isLive(entry)) continue
+      this.#addSealed(entry.logId, { file, directory: entry, batches: batchesOf(entry) })
     }
   }
 

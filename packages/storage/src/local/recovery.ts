@@ -5,9 +5,10 @@ import { type LogId, StorageError } from '../log-store.ts'
 import type { StoreEvent, StoreState } from '../store-state.ts'
 import { alignedMemory } from './aligned-memory.ts'
 import { type Checkpoint, type LogPosition, restoreState } from './checkpoint.ts'
-import { type FileSystem, isNoRoom } from './file-system.ts'
+import { type FileSystem, isNoRoom, removeIfPresent } from './file-system.ts'
 import { GroupScan, type ScannedGroup } from './group-scan.ts'
 import {
+  BATCH_BYTES,
   type DirectoryEntry,
   decodeBatches,
   decodeDirectory,
@@ -16,13 +17,8 @@ import {
   INDEX_HEADER_BYTES,
   type IndexedLog,
 } from './index-file.ts'
-import {
-  fileNumberOf,
-  type LogFile,
-  type LogFileFactory,
-  removeIfPresent,
-  segmentNumberOf,
-} from './log-files.ts'
+import { removeLeftovers } from './leftovers.ts'
+import { fileNumberOf, type LogFile, type LogFileFactory, segmentNumberOf } from './log-files.ts'
 import { EntryKind, entryIsIntact, FILE_HEADER_BYTES, fileHeaderFault } from './log-format.ts'
 import { OffsetIndex } from './offset-index.ts'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment } from './segment-file.ts'
@@ -71,8 +67,6 @@ class Recovery {
   readonly #indexes: {
     readonly file: LogFile
     readonly bytes: Uint8Array
-    /** What it holds is in memory, too: the start can do without it. */
-    readonly isOptional: boolean
   }[] = []
   readonly #opened = new Set<LogFile>()
   #end: LogPosition
@@ -116,7 +110,7 @@ class Recovery {
     const lastFile = numbers.includes(start.fileNumber)
       ? await this.#replay(index, first, new Set(numbers))
       : null
-    const leftovers = await this.#addSegments(index, names)
+    const uncounted = await this.#addSegments(index, names)
     for (const log of this.#state.logs.values()) {
       const missing = index.missingOffset(log.id, log.startOffset, log.nextOffset)
       if (missing === null) continue
@@ -124,16 +118,18 @@ class Recovery {
       const name = `'${topic?.name}'-${topic?.logs.indexOf(log.id)}`
       throw this.#damage(folder, null, `the file with offset ${missing} of ${name} is missing`)
     }
-    for (const { file, bytes, isOptional } of this.#indexes) {
+    for (const { file, bytes } of this.#indexes) {
       try {
         await fileSystem.replaceFile(file.indexPath, bytes)
         index.persisted(file, decodeDirectory(bytes, file.number)!)
       } catch (error) {
-        if (!isOptional || !isNoRoom(error)) throw error
+        // What it holds is in memory, too.
+        if (!isNoRoom(error)) throw error
         this.#options.warn({ file: file.indexPath }, 'no room for the index: the next start makes it again')
       }
     }
-    for (const number of leftovers) await this.#removeLeftover(number)
+    for (const number of uncounted) await this.#removeUncounted(number)
+    await removeLeftovers(fileSystem, folder, names, this.#options.warn)
     // The file goes on growing: an index from a time when it had seemed full would hide what is added.
     if (lastFile !== null) await removeIfPresent(fileSystem, lastFile.indexPath)
     return {
@@ -276,7 +272,7 @@ class Recovery {
 
   async #seal(index: OffsetIndex, file: LogFile, next: LogFile): Promise<void> {
     const logs = index.seal(next, (logId) => this.#state.logs.get(logId)!)
-    this.#indexes.push({ file, bytes: encodeIndex(file.number, logs), isOptional: true })
+    this.#indexes.push({ file, bytes: encodeIndex(file.number, logs) })
     this.#fullFiles.push(file)
     await file.pause()
   }
@@ -284,12 +280,18 @@ class Recovery {
   async #addFullFile(index: OffsetIndex, number: number): Promise<void> {
     const { files } = this.#options
     const file = files.existing(number, 0)
-    const directory = (await this.#readDirectory(file)) ?? (await this.#rebuildIndex(file))
+    const found = await this.#readDirectory(file)
+    const rebuilt = found === null ? await this.#rebuildIndex(file) : null
+    const directory = found ?? decodeDirectory(rebuilt!, file.number)!
     file.endPosition = directory.reduce((bytes, log) => bytes + log.sizeBytes, FILE_HEADER_BYTES)
     file.committedEnd = Number.MAX_SAFE_INTEGER
-    index.addFile(file, directory, (entry) => {
-      const log = this.#state.logs.get(entry.logId)
-      return log !== undefined && entry.endOffset > log.startOffset
+    const isLive = ({ logId, endOffset }: DirectoryEntry) => {
+      const log = this.#state.logs.get(logId)
+      return log !== undefined && endOffset > log.startOffset
+    }
+    index.addFile(file, directory, isLive, (entry) => {
+      const { position, batchCount } = entry
+      return rebuilt && decodeBatches(rebuilt.subarray(position, position + batchCount * BATCH_BYTES), entry)
     })
     this.#fullFiles.push(file)
   }
@@ -353,7 +355,7 @@ class Recovery {
   }
 
   /** A crash came before it counted. Where the log was cut, what it holds may be all there is: it is set aside. */
-  async #removeLeftover(number: number): Promise<void> {
+  async #removeUncounted(number: number): Promise<void> {
     const { fileSystem, folder, files } = this.#options
     const path = files.segmentPathOf(number)
     if (!this.#isCut) return await removeIfPresent(fileSystem, path)
@@ -367,7 +369,7 @@ class Recovery {
   }
 
   /** Reads a full log file again for the index it should have had. */
-  async #rebuildIndex(file: LogFile): Promise<DirectoryEntry[]> {
+  async #rebuildIndex(file: LogFile): Promise<Uint8Array> {
     const { warn } = this.#options
     warn({ file: file.indexPath }, 'index missing or damaged: building it again from the log file')
     const { scan, fault } = await this.#openScan(file)
@@ -413,9 +415,9 @@ class Recovery {
       file.number,
       indexed.sort((a, b) => a.logId - b.logId),
     )
-    this.#indexes.push({ file, bytes, isOptional: false })
+    this.#indexes.push({ file, bytes })
     await file.pause()
-    return decodeDirectory(bytes, file.number)!
+    return bytes
   }
 
   async #loadBatches({

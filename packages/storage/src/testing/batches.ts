@@ -86,14 +86,17 @@ export interface FoundRecord {
 export async function bytesOf(records: RecordBytes, pieceBytes = 64 * 1024): Promise<Uint8Array> {
   const bytes = new Uint8Array(records.byteLength)
   let filled = 0
-  const piece = new Uint8Array(pieceBytes)
-  for (;;) {
-    const count = await records.readInto(piece)
-    if (count === 0) break
-    bytes.set(piece.subarray(0, count), filled)
-    filled += count
+  const piece = new Uint8Array(Math.min(pieceBytes, Math.max(1, records.byteLength)))
+  try {
+    for (;;) {
+      const count = await records.readInto(piece)
+      if (count === 0) break
+      bytes.set(piece.subarray(0, count), filled)
+      filled += count
+    }
+  } finally {
+    records.close()
   }
-  records.close()
   if (filled !== bytes.byteLength) throw new Error(`${filled} bytes instead of ${bytes.byteLength}`)
   return bytes
 }

@@ -1,7 +1,7 @@
-import { batchHeader } from '@streambus/protocol'
+import { batchCrc, batchesIn, batchHeader } from '@streambus/protocol'
 import type { LocalLogStore } from '../local/local-log-store.ts'
 import type { LogId, Offset, TopicId } from '../log-store.ts'
-import { bytesOf, type FoundRecord, readLog } from './batches.ts'
+import { bytesOf, type FoundRecord, readLog, recordsIn } from './batches.ts'
 import { check } from './crash-failure.ts'
 import { ModelTransactions, placeOf, type TransactionPart } from './crash-transactions.ts'
 
@@ -181,6 +181,51 @@ export class CrashModel {
       topic.partitionsAtMost = topic.logs.length
       for (const log of topic.logs) await this.#compareLog(store, log)
     }
+  }
+
+  /**
+   * A closed store of which a bit in the file `path` was changed, and which opened: every log has its ends, and
+   * each batch its content, but for those whose checksum does not fit or that cannot be read. Says what it was.
+   */
+  async compareDamaged(store: LocalLogStore, path: string): Promise<string> {
+    let damaged = 0
+    for (const topic of this.topics.values()) {
+      for (const log of topic.logs) {
+        const [state] = await store.state([log.id])
+        const { logStartOffset, highWatermark } = state!
+        check(logStartOffset === log.start, () => `log ${log.id} starts at ${logStartOffset} after damage`)
+        const expected = [...log.batches.values()]
+          .filter(({ state, offset }) => state === 'acknowledged' && offset! >= log.start)
+          .sort((a, b) => a.offset! - b.offset!)
+        for (const batch of expected) {
+          check(batch.offset! < highWatermark, () => `log ${log.id} ends at ${highWatermark} after damage`)
+          if (!(await this.#isIntact(store, log, batch))) damaged++
+        }
+      }
+    }
+    check(
+      damaged === 0 || path.endsWith('.log') || path.endsWith('.index'),
+      () => `a changed bit of ${path} damaged ${damaged} batches`,
+    )
+    check(damaged <= 1 || path.endsWith('.index'), () => `one changed bit damaged ${damaged} batches`)
+    return damaged === 0 ? 'damage that harms nothing' : 'damage noticed by readers'
+  }
+
+  async #isIntact(store: LocalLogStore, log: ModelLog, batch: SentBatch): Promise<boolean> {
+    const [result] = await store.read([{ logId: log.id, offset: batch.offset!, maxBytes: 0 }], {
+      maxBytes: 0,
+    })
+    if (result!.error !== null) {
+      check(result!.error.code === 'READ_FAILED', () => `damage is told as ${result!.error!.stack}`)
+      return false
+    }
+    const bytes = await bytesOf(result!.records)
+    // What a reader compares: the checksum, and that the batch is the one it asked for.
+    const position = batchHeader.baseOffset(bytes, 0) === batch.offset ? batchesIn(bytes).next().value : null
+    if (position?.byteLength !== bytes.byteLength) return false
+    if (batchCrc(bytes, 0, bytes.byteLength) !== batchHeader.crc(bytes, 0)) return false
+    this.checkContent(log, recordsIn(bytes))
+    return true
   }
 
   /** Takes back what the model was told is there: it may be, up to some moment and not beyond. */

@@ -1,6 +1,6 @@
 import { LocalLogStore, type LocalLogStoreOptions } from '../local/local-log-store.ts'
-import type { AppendResult, KeepingPolicy, RecordBytes, StorageError } from '../log-store.ts'
-import { batchOf, bytesOf, readLog, recordsIn } from './batches.ts'
+import type { AppendResult, KeepingPolicy, LogStore, StorageError } from '../log-store.ts'
+import { batchOf, readLog } from './batches.ts'
 import { check, SimulationFailure } from './crash-failure.ts'
 import {
   CrashModel,
@@ -9,10 +9,10 @@ import {
   type ModelTopic,
   type SentBatch,
 } from './crash-model.ts'
+import { CrashReads } from './crash-reads.ts'
 import { planTransaction, type TransactionPart } from './crash-transactions.ts'
-import { readCommitted } from './read-committed.ts'
 import { SeededRandom } from './seeded-random.ts'
-import { SimulatedFileSystem } from './simulated-file-system.ts'
+import { faultKinds, SimulatedFileSystem } from './simulated-file-system.ts'
 
 /**
  * Runs the local engine on a simulated disk through random work, faults, crashes and restarts, and compares it
@@ -26,6 +26,11 @@ import { SimulatedFileSystem } from './simulated-file-system.ts'
  *   batches and markers in the log; no record is ever committed before its commit marker was sent.
  * - Topics, settings, log starts, owner epochs and producer ids are those acknowledged, or later ones.
  * - A full disk refuses appends and nothing else; after a failed write every append is refused, and reads go on.
+ *   A failed read is answered, and the same read is right when the disk is. A start that failed has opened
+ *   nothing and kept nothing locked.
+ * - After a close the folder holds the log and what belongs to it, and nothing that a crash or a fault left.
+ * - Where a bit of what is at rest has changed, the start or the reader of that batch says so, and everything
+ *   else is as it was.
  *
  * The seed decides everything, so that a failure can be run again.
  */
@@ -34,19 +39,18 @@ export interface SimulationOutcome {
   readonly trace: readonly string[]
   /** How often interesting things came about. */
   readonly counts: Readonly<Record<string, number>>
+  /** Faults of the disk that came about, by kind. */
+  readonly faults: Readonly<Record<string, number>>
+}
+
+/** What a simulation had done when a check failed. */
+export interface SimulationProgress {
+  trace: readonly string[]
 }
 
 const DATA_DIR = '/data'
 const START_MS = 1_700_000_000_000
 const MAX_IN_FLIGHT = 5
-
-/** Everything stays: what is scattered or sparse is worth merging. */
-const lasting = (): KeepingPolicy => ({
-  compaction: null,
-  segmentBytes: Number.POSITIVE_INFINITY,
-  segmentMs: Number.POSITIVE_INFINITY,
-  retentionMs: Number.POSITIVE_INFINITY,
-})
 
 /** What ends a run of the store early. */
 const CRASHED = Symbol('crashed')
@@ -65,14 +69,21 @@ class Simulation {
   #outstanding: Promise<void>[] = []
   #failures: unknown[] = []
   /** Since a write failed in this run. */
-  #writerFailed = false
-  #mayFail = false
-  readonly #openReads: { log: ModelLog; records: RecordBytes; pieces: Uint8Array[] }[] = []
+  writerFailed = false
+  /** A fault was asked for in this run. */
+  mayFail = false
+  readonly #faults: Record<string, number> = {}
+  readonly #reads: CrashReads
 
   constructor(seed: number) {
     this.#random = new SeededRandom(seed)
-    this.#fileSystem = new SimulatedFileSystem(this.#random)
     const random = this.#random
+    this.#reads = new CrashReads(random, this.#model)
+    this.#fileSystem = new SimulatedFileSystem(random, {
+      sectorBytes: random.pick([512, 4096]),
+      slowShare: random.pick([0, 0, 0.01, 0.1]),
+      shortShare: random.pick([0, 0.2]),
+    })
     this.#options = {
       durability: random.chance(0.8) ? 'fsync' : 'os',
       cacheBytes: random.pick([48, 64, 256]) * 1024,
@@ -83,20 +94,61 @@ class Simulation {
   }
 
   async run(): Promise<SimulationOutcome> {
-    const runs = this.#random.between(2, 4)
+    const runs = this.#random.between(2, 5)
     for (let run = 0; run < runs; run++) await this.#runStore(run === runs - 1)
-    return { trace: this.#trace, counts: this.#model.counts }
+    if (this.#random.chance(0.3)) await this.#damage()
+    return { trace: this.#trace, counts: this.#model.counts, faults: this.#faults }
+  }
+
+  /** The last operations on the disk, for people. */
+  get trace(): readonly string[] {
+    return [...this.#trace, ...this.#fileSystem.trace]
+  }
+
+  /** After the last run, which closed. */
+  async #damage(): Promise<void> {
+    const fileSystem = this.#fileSystem
+    const isMeant = (path: string) => !path.endsWith('/lock') && !path.endsWith('/reserve')
+    const path = this.#random.chance(0.3)
+      ? fileSystem.loseFile((candidate) => candidate.endsWith('.log'))
+      : (fileSystem.flipBit(isMeant)?.path ?? null)
+    // Without a clean mark, damage to the very last groups looks like a write that a crash tore.
+    if (path === null || this.writerFailed || this.mayFail) return
+    const crash = fileSystem.crashed.then(() => CRASHED)
+    this.#model.count(await Promise.race([this.#checkDamage(path), crash]).then(String))
+    this.#addFaults(fileSystem)
+  }
+
+  async #checkDamage(path: string): Promise<string> {
+    let store: LocalLogStore
+    try {
+      store = await this.#open()
+    } catch (error) {
+      const { code } = error as StorageError
+      check(
+        code === 'DATA_DAMAGED' || code === 'DATA_NEWER_FORMAT',
+        () => `damage to ${path} was refused as ${(error as Error).stack}`,
+      )
+      return 'damage refused at start'
+    }
+    const found = await this.#model.compareDamaged(store, path)
+    await store.close()
+    return found
   }
 
   async #runStore(isLast: boolean): Promise<void> {
     const random = this.#random
     const fileSystem = this.#fileSystem
     this.#outstanding = []
-    this.#writerFailed = false
-    this.#mayFail = false
-    for (const { records } of this.#openReads.splice(0)) records.close()
+    // What a failed write left behind lies in the way of the first groups after the restart.
+    const isShort = this.writerFailed && random.chance(0.7)
+    this.writerFailed = false
+    this.mayFail = false
+    this.#reads.giveUp()
+    if (random.chance(0.15)) this.#failSomething(20)
     // Short ones hit the start and the recovery.
-    if (!isLast) fileSystem.crashAfter(random.pick([0, 30, 100, 200, 400]) + random.below(100))
+    const within = isShort ? 30 : random.pick([0, 30, 100, 200, 400])
+    if (!isLast) fileSystem.crashAfter(within + random.below(100))
     const crash = fileSystem.crashed.then(() => CRASHED)
     const outcome = await Promise.race([this.#useStore(), crash])
     if (this.#failures.length > 0) throw this.#failures[0]
@@ -104,9 +156,8 @@ class Simulation {
       await new Promise((resolve) => setImmediate(resolve))
     }
     this.#trace.push(...fileSystem.trace)
-    if (!fileSystem.isCrashed) {
-      check(fileSystem.openHandles === 0, () => `${fileSystem.openHandles} files are open after the close`)
-    }
+    this.#addFaults(fileSystem)
+    if (!fileSystem.isCrashed) this.#checkClosed(fileSystem)
     this.#model.count(outcome === CRASHED ? 'crashes' : 'clean closes')
     const power = random.chance(0.7)
     this.#fileSystem = fileSystem.restart(power, random.chance(0.3))
@@ -114,29 +165,67 @@ class Simulation {
     this.#model.settleUnknown()
   }
 
+  #addFaults(fileSystem: SimulatedFileSystem): void {
+    for (const [kind, count] of Object.entries(fileSystem.faults)) {
+      this.#faults[kind] = (this.#faults[kind] ?? 0) + count
+    }
+  }
+
+  #checkClosed(fileSystem: SimulatedFileSystem): void {
+    check(fileSystem.openHandles === 0, () => `${fileSystem.openHandles} files are open after the close`)
+    if (this.mayFail) return
+    const strays = strayFiles(fileSystem.filesIn(DATA_DIR))
+    check(strays.length === 0, () => `${strays.join(', ')} was left behind`)
+  }
+
   async #useStore(): Promise<void> {
     const fileSystem = this.#fileSystem
-    const store = await this.#open().catch((error: StorageError) => {
-      if (error.code !== 'DISK_FULL') throw error
-      this.#model.count('starts without room')
-      this.#fileSystem.liftLimit()
-      return this.#open()
-    })
+    const store = await this.#openDespiteFaults()
     await this.#model.compare(store)
     await this.#work(store)
     fileSystem.liftLimit()
     await Promise.all(this.#outstanding)
     await aliveOn(fileSystem)
-    if (!this.#writerFailed && !this.#mayFail) await this.#checkThatWritingWorks(store, fileSystem)
-    await this.#finishReads()
+    if (!this.writerFailed && !this.mayFail) await this.#checkThatWritingWorks(store, fileSystem)
+    await this.#reads.finish(this)
     const { durability } = store
     await store.close().catch((error: StorageError) => {
-      const isExpected = error.code === 'WRITER_FAILED' && this.#mayFail
+      const isExpected = error.code === 'WRITER_FAILED' && this.mayFail
       check(isExpected, () => `the close failed: ${error.stack}`)
       this.#model.count('failed closes')
       // What was only with the operating system may be lost, and the answer says so.
       check(durability === 'fsync' || error.inDoubt, () => 'a failed sync leaves nothing in doubt')
     })
+  }
+
+  /** The first start may be refused for what the disk does; the next ones find it in order. */
+  async #openDespiteFaults(): Promise<LocalLogStore> {
+    const fileSystem = this.#fileSystem
+    try {
+      return await this.#open()
+    } catch (error) {
+      const { code } = error as StorageError
+      if (code === 'DISK_FULL') this.#model.count('starts without room')
+      else {
+        const isExpected = this.mayFail && Object.keys(fileSystem.faults).length > 0
+        check(isExpected && code !== 'DATA_DAMAGED', () => `the start failed: ${(error as Error).stack}`)
+        this.#model.count('starts on a failing disk')
+      }
+      check(fileSystem.openHandles === 0, () => `a failed start left ${fileSystem.openHandles} files open`)
+      fileSystem.liftLimit()
+      fileSystem.endFaults()
+      return await this.#open()
+    } finally {
+      fileSystem.endFaults()
+      this.mayFail = false
+    }
+  }
+
+  #failSomething(withinOperations: number): void {
+    this.mayFail = true
+    // A failed write leaves most behind that a recovery could take for its own.
+    const kind = this.#random.chance(0.4) ? 'write' : this.#random.pick(faultKinds)
+    this.#fileSystem.failOne(kind, this.#random.between(1, withinOperations))
   }
 
   #open(): Promise<LocalLogStore> {
@@ -173,30 +262,22 @@ class Simulation {
     if (choice < 25) return this.#background(this.#append(store, random.between(1, 3)))
     if (choice < 42) return this.#background(this.#produce(store, log))
     if (choice < 67) return this.#background(this.#transact(store, log))
-    if (choice < 73) return this.#readSomething(store, log)
-    if (choice < 75) return this.#readCommitted(store, log)
-    if (choice < 78) return this.#continueRead()
+    if (choice < 73) return this.#reads.readSomething(store, log, this)
+    if (choice < 75) return this.#reads.readCommitted(store, log, this)
+    if (choice < 78) return this.#reads.goOn(this)
     if (choice < 80) return this.#background(this.#deleteTopic(store))
     if (choice < 82) return this.#background(this.#createPartitions(store))
     if (choice < 84) return this.#background(this.#configure(store))
     if (choice < 88) return this.#background(this.#advanceStart(store, log))
     if (choice < 90) return this.#background(this.#claim(store, log))
     if (choice < 92) return this.#background(this.#allocate(store))
-    if (choice < 94)
-      return this.#background(
-        this.#change(
-          store.maintain({ maxBytes: random.pick([1, 1e9]) }, random.chance(0.7) ? lasting : undefined),
-        ),
-      )
+    if (choice < 94) return this.#background(this.#maintain(store))
     if (choice < 96) {
       this.#model.count('disk full')
-      return this.#fileSystem.limitRoom(random.pick([0, 4096, 20_000, 60_000]))
+      return this.#fileSystem.limitRoom(random.below(16) * 4096, random.pick(['ENOSPC', 'EDQUOT']))
     }
     if (choice < 99) return this.#fileSystem.liftLimit()
-    if (random.chance(0.3)) {
-      this.#mayFail = true
-      this.#fileSystem.failOne(random.pick(['write', 'write', 'sync']), random.between(1, 5))
-    }
+    this.#failSomething(5)
   }
 
   /** Goes on beside everything else; a failed check ends the simulation. */
@@ -231,17 +312,36 @@ class Simulation {
     }
   }
 
+  async #maintain(store: LocalLogStore): Promise<void> {
+    const maxBytes = this.#random.pick([1, 1e9])
+    const policy: KeepingPolicy = {
+      compaction: null,
+      segmentBytes: this.#random.pick([4, 16, 1000]) * 1024,
+      segmentMs: this.#random.pick([20, 1e9]),
+      retentionMs: this.#random.pick([0, 1e12]),
+    }
+    const seam: LogStore = store
+    await seam
+      .maintain({ maxBytes }, () => policy)
+      .catch((error: Error) => {
+        // It is tried again with the next call.
+        check(this.mayFail, () => `the maintenance failed: ${error.stack}`)
+        this.#model.count('failed maintenance')
+      })
+  }
+
   #checkRefusal(error: StorageError): void {
     this.#model.count(error.code)
     if (error.code === 'DISK_FULL') {
       check(!error.inDoubt, () => 'DISK_FULL leaves in doubt what was written')
       return
     }
-    if (error.code === 'MAINTENANCE_FAILED' && this.#mayFail) return
-    if (error.code === 'WRITER_FAILED' && this.#mayFail) {
-      this.#writerFailed = true
+    if (error.code === 'WRITER_FAILED' && this.mayFail) {
+      this.writerFailed = true
       return
     }
+    // A change that needs an index first; nothing of it was begun.
+    if (error.code === 'READ_FAILED' && this.mayFail) return
     // Work that was under way on a topic when it was deleted.
     if (error.code === 'UNKNOWN_LOG' || error.code === 'UNKNOWN_TOPIC') return
     throw new SimulationFailure(`refused without reason: ${error.stack}`)
@@ -262,7 +362,7 @@ class Simulation {
     this.#model.topics.set(name, topic)
     const created = await this.#change(store.createTopic({ name, partitions, configs: { setting: '0' } }))
     if (created === null) {
-      if (!this.#writerFailed) this.#model.topics.delete(name)
+      if (!this.writerFailed) this.#model.topics.delete(name)
       return
     }
     topic.id = created.id
@@ -288,7 +388,7 @@ class Simulation {
     )
     if (deleted) this.#model.forgetTopic(topic)
     // A disk that is full has certainly not deleted it.
-    else if (!this.#writerFailed) topic.state = 'there'
+    else if (!this.writerFailed) topic.state = 'there'
   }
 
   async #createPartitions(store: LocalLogStore): Promise<void> {
@@ -368,7 +468,7 @@ class Simulation {
       batch.mayBeMissing = count > 1
       sent.push({ log, batch, bytes: batchOf(values) })
     }
-    const hadFailed = this.#writerFailed
+    const hadFailed = this.writerFailed
     const call = store.append(sent.map(({ log, bytes }) => ({ logId: log.id, bytes })))
     for (const { bytes } of sent) bytes.fill(0xff)
     const results = await call
@@ -433,7 +533,7 @@ class Simulation {
   ): Promise<void> {
     const { producer } = log
     const { batch, bytes } = sent
-    const hadFailed = this.#writerFailed
+    const hadFailed = this.writerFailed
     const wasThere = batch.offset !== null
     const order = ++this.#order
     batch.unanswered.push(order)
@@ -478,7 +578,7 @@ class Simulation {
     })
     await Promise.all(
       sendings.map(async ({ batch, bytes }) => {
-        const hadFailed = this.#writerFailed
+        const hadFailed = this.writerFailed
         // Each in a call of its own: it is answered as soon as it is durable.
         const [result] = await store.append([{ logId: log.id, bytes }])
         if (hadFailed) this.#checkRefusedForGood(result!)
@@ -492,77 +592,6 @@ class Simulation {
     producer.isBusy = false
   }
 
-  /** Whatever happens at the moment: nothing is seen that may still be aborted. */
-  async #readCommitted(store: LocalLogStore, log: ModelLog): Promise<void> {
-    const [state] = await store.state([log.id])
-    if (state === undefined) return
-    const maxBytes = this.#random.pick([0, 5000, 1e9])
-    const view = await readCommitted(store, log.id, state.logStartOffset, maxBytes).catch(
-      ({ code }: StorageError) => {
-        if (code !== 'UNKNOWN_LOG' && code !== 'OFFSET_OUT_OF_RANGE') {
-          throw new SimulationFailure(`reading what is committed in log ${log.id} failed: ${code}`)
-        }
-        return null
-      },
-    )
-    for (const { offset, value } of view?.records ?? []) {
-      const part = log.batches.get(value.split('/')[0]!)!.part
-      check(
-        part === null || part.transaction.commitSent,
-        () => `log ${log.id} shows ${offset} as committed, which it cannot be`,
-      )
-    }
-    if (view !== null) this.#model.count('reads of what is committed')
-  }
-
-  async #readSomething(store: LocalLogStore, log: ModelLog): Promise<void> {
-    const topicIsThere = () => [...this.#model.topics.values()].some((topic) => topic.logs.includes(log))
-    const [state] = await store.state([log.id])
-    if (state === undefined) return
-    const offset = this.#random.between(state.logStartOffset, state.highWatermark)
-    const maxBytes = this.#random.pick([0, 5000, 1e9])
-    const [result] = await store.read([{ logId: log.id, offset, maxBytes }], { maxBytes })
-    if (result!.error !== null) {
-      const { code } = result!.error
-      const isExpected =
-        (code === 'UNKNOWN_LOG' && !topicIsThere()) ||
-        code === 'UNKNOWN_LOG' ||
-        (code === 'OFFSET_OUT_OF_RANGE' && log.startAtMost > offset)
-      check(isExpected, () => `reading log ${log.id} at ${offset} failed: ${result!.error.stack}`)
-      return
-    }
-    if (this.#writerFailed) this.#model.count('reads after a failed write')
-    if (this.#random.chance(0.3)) {
-      this.#openReads.push({ log, records: result!.records, pieces: [] })
-      return
-    }
-    const found = recordsIn(await bytesOf(result!.records, this.#random.pick([100, 5000, 100_000])))
-    if (offset < result!.highWatermark) {
-      check(
-        found.length > 0 && found[0]!.offset <= offset,
-        () => `log ${log.id} has nothing at ${offset}, its end is ${result!.highWatermark}`,
-      )
-    }
-    this.#model.checkContent(log, found)
-  }
-
-  /** A slow consumer takes the next piece of an answer it was given long ago. */
-  async #continueRead(): Promise<void> {
-    if (this.#openReads.length === 0) return
-    const read = this.#random.pick(this.#openReads)
-    const piece = new Uint8Array(this.#random.between(1, 3000))
-    const count = await read.records.readInto(piece)
-    read.pieces.push(piece.subarray(0, count))
-    if (count > 0) return
-    this.#openReads.splice(this.#openReads.indexOf(read), 1)
-    read.records.close()
-    this.#model.checkContent(read.log, recordsIn(Buffer.concat(read.pieces)))
-  }
-
-  async #finishReads(): Promise<void> {
-    while (this.#openReads.length > 0) await this.#continueRead()
-  }
-
   async #checkThatWritingWorks(store: LocalLogStore, fileSystem: SimulatedFileSystem): Promise<void> {
     for (const topic of this.#model.topics.values()) {
       if (topic.state !== 'there') continue
@@ -573,7 +602,7 @@ class Simulation {
         let [result] = await send()
         // The change to another file had begun while there was no room, and failed only now.
         if (result!.error?.code === 'DISK_FULL') [result] = await send()
-        if (this.#writerFailed) return
+        if (this.writerFailed) return
         check(result!.error === null, () => `there is room, but an append got ${result!.error?.stack}`)
         this.#settle(log, batch, result!)
         const [state] = await store.state([log.id])
@@ -593,6 +622,25 @@ function aliveOn(fileSystem: SimulatedFileSystem): Promise<void> {
   return fileSystem.isCrashed ? new Promise(() => {}) : Promise.resolve()
 }
 
-export async function simulateCrashes(seed: number): Promise<SimulationOutcome> {
-  return new Simulation(seed).run()
+/** Anything but the log and what belongs to it: an index belongs to a log file. */
+function strayFiles(paths: readonly string[]): string[] {
+  return paths.filter((path) => {
+    if (['checkpoint', 'lock', 'reserve'].some((name) => path === `${DATA_DIR}/${name}`)) return false
+    if (path.endsWith('.index')) return !paths.includes(path.replace(/index$/, 'log'))
+    return !path.endsWith('.log')
+  })
+}
+
+/** @param progress is told what was done so far when a check fails */
+export async function simulateCrashes(
+  seed: number,
+  progress?: SimulationProgress,
+): Promise<SimulationOutcome> {
+  const simulation = new Simulation(seed)
+  try {
+    return await simulation.run()
+  } catch (error) {
+    if (progress !== undefined) progress.trace = simulation.trace
+    throw error
+  }
 }

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path'
+import { replaceFile } from '../local/file-replacement.ts'
 import {
   DIRECT_ALIGNMENT_BYTES,
   type FileSystem,
@@ -6,149 +7,75 @@ import {
   type OpenOptions,
   type StorageFile,
 } from '../local/file-system.ts'
+import { readWhole, type Transfer, writeWhole } from '../local/whole-transfers.ts'
 import type { SeededRandom } from './seeded-random.ts'
+import { BLOCK_BYTES, SimulatedInode, type Survival } from './simulated-inode.ts'
 
 /**
  * A filesystem in memory that fails the way disks do, reproducibly from a seed.
  *
- * - Operations under way at the same time end in a seeded order, one per turn of the event loop.
+ * - Operations under way at the same time end in a seeded order, at most one per turn of the event loop, which
+ *   is the unit of its time; a slow one takes hundreds of turns, while others come and go.
+ * - Reads and writes may do a part of what they were asked for, as the system's may.
  * - At a crash, what was written but not synced, and what was still being written, survives in an arbitrary
- *   subset of its 4 KiB blocks; names that were not synced with their folder are there or not.
- * - Room may run out (ENOSPC, after a part was written) and come back.
- * - A chosen write or sync fails with EIO; what it left on the disk is arbitrary.
+ *   subset of its sectors of 512 bytes or 4 KiB. So do sizes of files, and names (created, renamed, removed)
+ *   that were not synced with their folder.
+ * - Room may run out (ENOSPC or EDQUOT, after a part was written) and come back.
+ * - A chosen operation of any kind fails, with EIO or another code. A failed write leaves anything behind. What a
+ *   failed sync could not write is forgotten: the next sync succeeds, and it is lost all the same, as with
+ *   Linux.
+ * - What is at rest may change by a bit.
  *
  * A crash leaves every operation under way pending for ever, as the death of the process would.
  */
-const BLOCK_BYTES = DIRECT_ALIGNMENT_BYTES
 const NO_ROOM_LIMIT = Number.POSITIVE_INFINITY
+const MAX_SLOW_TURNS = 300
+const MAX_FLIP_ATTEMPTS = 20
 
-/** One change of a file that is not durable: a block's new content, or a new size. */
-interface Change {
-  readonly order: number
-  readonly block: number
-  /** Null for a change of the size. */
-  readonly content: Uint8Array | null
-  readonly sizeBytes: number
+export interface DiskOptions {
+  /** What the disk writes wholly or not at all. */
+  readonly sectorBytes: 512 | 4096
+  /** Share of the operations that take long. */
+  readonly slowShare: number
+  /** Share of the reads and writes that do only a part at once. */
+  readonly shortShare: number
+  /** One operation per turn, oldest first: nothing but the crash is left to chance. */
+  readonly isOrderly: boolean
 }
 
-class Inode {
-  readonly blocks = new Map<number, Uint8Array>()
-  sizeBytes = 0
-  readonly durableBlocks = new Map<number, Uint8Array>()
-  durableSizeBytes = 0
-  unsynced: Change[] = []
+const DEFAULT_DISK: DiskOptions = { sectorBytes: 4096, slowShare: 0, shortShare: 0, isOrderly: false }
 
-  /** The changes after `after` up to `upTo`, as far as `isKept` says. */
-  makeDurable(upTo: number, after = 0, isKept: () => boolean = () => true): void {
-    const isMeant = ({ order }: Change) => order > after && order <= upTo
-    for (const change of this.unsynced) if (isMeant(change) && isKept()) this.#settle(change)
-    this.unsynced = this.unsynced.filter((change) => !isMeant(change))
-  }
+/** What may fail. Changing a name durably takes two of them: `rename` and `sync folder`. */
+export const faultKinds = [
+  'read',
+  'write',
+  'sync',
+  'open',
+  'close',
+  'size',
+  'truncate',
+  'rename',
+  'remove',
+  'list',
+  'sync folder',
+] as const
 
-  #settle(change: Change): void {
-    if (change.content !== null) {
-      this.durableBlocks.set(change.block, change.content)
-      return
-    }
-    this.durableSizeBytes = change.sizeBytes
-    for (const block of this.durableBlocks.keys()) {
-      if (block * BLOCK_BYTES >= change.sizeBytes) this.durableBlocks.delete(block)
-    }
-  }
-
-  /** The file as it is after the crash. */
-  survivor(random: SeededRandom, keepsUnsynced: () => boolean): Inode {
-    for (const change of this.unsynced) if (keepsUnsynced()) this.#settle(change)
-    const inode = new Inode()
-    inode.sizeBytes = this.durableSizeBytes
-    for (const [block, content] of this.durableBlocks) {
-      if (block * BLOCK_BYTES >= inode.sizeBytes) {
-        if (!random.chance(0.5)) continue
-        // A block whose write came through may have taken the size of the file with it.
-        inode.sizeBytes = (block + 1) * BLOCK_BYTES
-      }
-      inode.blocks.set(block, content)
-    }
-    inode.keepVisible()
-    return inode
-  }
-
-  /** As if everything visible had been synced. */
-  keepVisible(): void {
-    this.unsynced = []
-    this.durableBlocks.clear()
-    for (const [block, content] of this.blocks) this.durableBlocks.set(block, content)
-    this.durableSizeBytes = this.sizeBytes
-  }
-
-  setContent(content: Uint8Array): void {
-    for (let at = 0; at < content.byteLength; at += BLOCK_BYTES) {
-      const block = new Uint8Array(BLOCK_BYTES)
-      block.set(content.subarray(at, at + BLOCK_BYTES))
-      this.blocks.set(at / BLOCK_BYTES, block)
-    }
-    this.sizeBytes = content.byteLength
-    this.keepVisible()
-  }
-
-  content(): Uint8Array {
-    const bytes = new Uint8Array(this.sizeBytes)
-    this.readInto(bytes, 0)
-    return bytes
-  }
-
-  readInto(target: Uint8Array, position: number): number {
-    const end = Math.min(position + target.byteLength, this.sizeBytes)
-    for (let at = position; at < end; ) {
-      const block = Math.floor(at / BLOCK_BYTES)
-      const within = at - block * BLOCK_BYTES
-      const size = Math.min(BLOCK_BYTES - within, end - at)
-      const content = this.blocks.get(block)
-      if (content === undefined) target.fill(0, at - position, at - position + size)
-      else target.set(content.subarray(within, within + size), at - position)
-      at += size
-    }
-    return Math.max(0, end - position)
-  }
-}
-
-/** A write split into the blocks it touches, each with its whole content after the write. */
-function blocksOf(
-  inode: Inode,
-  bytes: Uint8Array,
-  position: number,
-): { block: number; content: Uint8Array }[] {
-  const touched: { block: number; content: Uint8Array }[] = []
-  const end = position + bytes.byteLength
-  for (let block = Math.floor(position / BLOCK_BYTES); block * BLOCK_BYTES < end; block++) {
-    const content = new Uint8Array(BLOCK_BYTES)
-    const before = inode.blocks.get(block)
-    if (before !== undefined) content.set(before)
-    const from = Math.max(position, block * BLOCK_BYTES)
-    const to = Math.min(end, (block + 1) * BLOCK_BYTES)
-    content.set(bytes.subarray(from - position, to - position), from - block * BLOCK_BYTES)
-    touched.push({ block, content })
-  }
-  return touched
-}
+export type FaultKind = (typeof faultKinds)[number]
 
 interface Operation {
   readonly label: string
+  /** The turn from which on it may end. */
+  readonly readyAt: number
   complete(): void
   /** What it may have done when the crash came first. */
-  interrupt(): void
+  interrupt(isKept: Survival): void
 }
 
 /** What one operation does to names, wholly or not at all. */
 interface NameChange {
   readonly order: number
   readonly folder: string
-  readonly entries: readonly { readonly path: string; readonly inode: Inode | null }[]
-}
-
-interface Fault {
-  readonly kind: 'write' | 'sync'
-  remaining: number
+  readonly entries: readonly { readonly path: string; readonly inode: SimulatedInode | null }[]
 }
 
 export class SimulatedFileSystem implements FileSystem {
@@ -157,24 +84,30 @@ export class SimulatedFileSystem implements FileSystem {
   /** Resolves when the crash comes. */
   readonly crashed: Promise<void>
   openHandles = 0
+  /** Faults that came about, by kind. */
+  readonly faults: Record<string, number> = {}
   readonly #random: SeededRandom
+  readonly #disk: DiskOptions
   readonly #folders = new Set<string>(['/'])
-  readonly #names = new Map<string, Inode>()
-  readonly #durableNames = new Map<string, Inode>()
+  readonly #names = new Map<string, SimulatedInode>()
+  readonly #durableNames = new Map<string, SimulatedInode>()
   #nameChanges: NameChange[] = []
   readonly #locks = new Set<string>()
   readonly #pending: Operation[] = []
   #roomBytes = NO_ROOM_LIMIT
-  #fault: Fault | null = null
+  #roomCode: 'ENOSPC' | 'EDQUOT' = 'ENOSPC'
+  readonly #faults = new Map<FaultKind, { remaining: number; code: string }>()
   #order = 0
+  #turn = 0
   #steps = 0
   #crashAfterSteps = Number.POSITIVE_INFINITY
   #isCrashed = false
   #isScheduled = false
   #announceCrash!: () => void
 
-  constructor(random: SeededRandom) {
+  constructor(random: SeededRandom, disk: Partial<DiskOptions> = {}) {
     this.#random = random
+    this.#disk = { ...DEFAULT_DISK, ...disk }
     this.crashed = new Promise((resolve) => {
       this.#announceCrash = resolve
     })
@@ -193,45 +126,89 @@ export class SimulatedFileSystem implements FileSystem {
     return this.#isCrashed
   }
 
+  /** Names of the files below a folder, sorted. */
+  filesIn(folder: string): string[] {
+    return [...this.#names.keys()].filter((path) => path.startsWith(`${folder}/`)).sort()
+  }
+
   /** The crash comes when so many more operations have ended. */
   crashAfter(steps: number): void {
     this.#crashAfterSteps = this.#steps + steps
   }
 
   /** From now on files may take only this much more. */
-  limitRoom(moreBytes: number): void {
+  limitRoom(moreBytes: number, code: 'ENOSPC' | 'EDQUOT' = 'ENOSPC'): void {
     this.#roomBytes = this.#usedBytes() + moreBytes
+    this.#roomCode = code
   }
 
   liftLimit(): void {
     this.#roomBytes = NO_ROOM_LIMIT
   }
 
-  /** The `count`-th write or sync from now on fails with EIO. */
-  failOne(kind: 'write' | 'sync', count: number): void {
-    this.#fault = { kind, remaining: count }
+  /** The `count`-th operation of the kind from now on fails. */
+  failOne(kind: FaultKind, count: number, code = 'EIO'): void {
+    this.#faults.set(kind, { remaining: count, code })
+  }
+
+  /** Faults that were asked for and have not come yet will not. */
+  endFaults(): void {
+    this.#faults.clear()
+  }
+
+  /** Changes one bit of a file that exists, whose path `isMeant`; says which, or null where there is none. */
+  flipBit(isMeant: (path: string) => boolean): { path: string; position: number } | null {
+    const paths = [...this.#names.keys()].filter(isMeant).sort()
+    for (let attempt = 0; attempt < MAX_FLIP_ATTEMPTS && paths.length > 0; attempt++) {
+      const path = this.#random.pick(paths)
+      const inode = this.#names.get(path)!
+      if (inode.sizeBytes === 0) continue
+      const position = this.#random.below(inode.sizeBytes)
+      this.flipBitAt(path, position, this.#random.below(8))
+      return { path, position }
+    }
+    return null
+  }
+
+  /** Somebody removed a file of which the path `isMeant`; says which, or null where there is none. */
+  loseFile(isMeant: (path: string) => boolean): string | null {
+    const paths = [...this.#names.keys()].filter(isMeant).sort()
+    if (paths.length === 0) return null
+    const path = this.#random.pick(paths)
+    this.#names.delete(path)
+    this.#durableNames.delete(path)
+    this.#count('lost file')
+    return path
+  }
+
+  flipBitAt(path: string, position: number, bit: number): void {
+    this.#names.get(path)!.flipBit(position, bit)
+    this.#count('bit flip')
   }
 
   /**
-   * The machine after the crash. `power`: what was not synced is lost as it pleases the disk; otherwise only
-   * the process died, and what it had handed over survives. A disk that was full may still be.
+   * The machine after the crash. `power`: of what was not synced the disk keeps what `survival` says, or what it
+   * pleases; otherwise only the process died, and what it had handed over survives. A disk that was full may
+   * still be.
    */
-  restart(power: boolean, keepsLimit = false): SimulatedFileSystem {
+  restart(power: boolean, keepsLimit = false, survival?: Survival): SimulatedFileSystem {
     this.#isCrashed = true
     const random = this.#random
-    const likelihood = random.pick([0, 0.5, 0.5, 1])
-    const survives = () => random.chance(power ? likelihood : 1)
+    const likelihood = random.pick([0, 0.5, 0.5, 0.9, 1])
+    const tearLikelihood = random.pick([0, 0.5, 0.9, 1])
+    const byChance = (chance: number) => survival ?? (() => random.chance(chance))
+    const isKept = power ? byChance(likelihood) : () => true
     if (!power) for (const inode of this.#names.values()) inode.keepVisible()
-    for (const operation of this.#pending) operation.interrupt()
-    const after = new SimulatedFileSystem(random)
+    for (const operation of this.#pending) operation.interrupt(byChance(tearLikelihood))
+    const after = new SimulatedFileSystem(random, this.#disk)
     for (const folder of this.#folders) after.#folders.add(folder)
-    for (const change of this.#nameChanges) if (survives()) this.#settleNames(change)
-    for (const [path, inode] of this.#durableNames) {
-      const survivor = inode.survivor(random, survives)
+    for (const change of this.#nameChanges) if (isKept()) this.#settleNames(change)
+    for (const [path, inode] of power ? this.#durableNames : this.#names) {
+      const survivor = inode.survivor(isKept)
       after.#names.set(path, survivor)
       after.#durableNames.set(path, survivor)
     }
-    if (keepsLimit && this.#roomBytes < NO_ROOM_LIMIT) after.limitRoom(0)
+    if (keepsLimit && this.#roomBytes < NO_ROOM_LIMIT) after.limitRoom(0, this.#roomCode)
     return after
   }
 
@@ -243,6 +220,7 @@ export class SimulatedFileSystem implements FileSystem {
 
   list(folder: string): Promise<string[]> {
     return this.#operation(`list ${folder}`, () => {
+      this.#failIfAsked('list', `scandir '${folder}'`)
       const names = [...this.#names.keys()].filter((path) => dirname(path) === folder)
       return names.map((path) => path.slice(folder.length + 1)).sort(() => this.#random.below(3) - 1)
     })
@@ -250,10 +228,11 @@ export class SimulatedFileSystem implements FileSystem {
 
   open(path: string, options: OpenOptions): Promise<StorageFile> {
     return this.#operation(`open ${path} ${options.access}`, () => {
+      this.#failIfAsked('open', `open '${path}'`)
       let inode = this.#names.get(path)
       if (options.access === 'create') {
         if (inode !== undefined) throw systemError('EEXIST', `open '${path}'`)
-        inode = new Inode()
+        inode = new SimulatedInode(this.#disk.sectorBytes)
         this.#setNames([{ path, inode }])
       }
       if (inode === undefined) throw systemError('ENOENT', `open '${path}'`)
@@ -263,33 +242,20 @@ export class SimulatedFileSystem implements FileSystem {
   }
 
   readFile(path: string): Promise<Uint8Array | null> {
-    return this.#operation(`read file ${path}`, () => this.#names.get(path)?.content() ?? null)
+    return this.#operation(`read file ${path}`, () => {
+      const content = this.#names.get(path)?.content() ?? null
+      if (content !== null) this.#failIfAsked('read', `read '${path}'`)
+      return content
+    })
   }
 
   replaceFile(path: string, content: Uint8Array): Promise<void> {
-    const copy = Uint8Array.from(content)
-    const replace = () => {
-      const inode = new Inode()
-      inode.setContent(copy)
-      this.#setNames([{ path, inode }])
-      this.#syncNames(dirname(path), this.#order)
-    }
-    return this.#operation(
-      `replace ${path} ${content.byteLength}`,
-      () => {
-        if (this.#usedBytes() + content.byteLength > this.#roomBytes) {
-          throw systemError('ENOSPC', `write '${path}'`)
-        }
-        replace()
-      },
-      () => {
-        if (this.#random.chance(0.5)) replace()
-      },
-    )
+    return replaceFile(this, path, Uint8Array.from(content))
   }
 
   rename(from: string, to: string): Promise<void> {
     return this.#operation(`rename ${from}`, () => {
+      this.#failIfAsked('rename', `rename '${from}'`)
       const inode = this.#names.get(from)
       if (inode === undefined) throw systemError('ENOENT', `rename '${from}'`)
       this.#setNames([
@@ -302,13 +268,22 @@ export class SimulatedFileSystem implements FileSystem {
   remove(path: string): Promise<void> {
     return this.#operation(`remove ${path}`, () => {
       if (!this.#names.has(path)) throw systemError('ENOENT', `unlink '${path}'`)
+      this.#failIfAsked('remove', `unlink '${path}'`)
       this.#setNames([{ path, inode: null }])
     })
   }
 
   syncFolder(folder: string): Promise<void> {
     const upTo = this.#order
-    return this.#operation(`sync folder ${folder}`, () => this.#syncNames(folder, upTo))
+    return this.#operation(`sync folder ${folder}`, () => {
+      const isSynced = (change: NameChange) => change.order <= upTo && change.folder === folder
+      const isFaulty = this.#isFaulty('sync folder')
+      for (const change of this.#nameChanges) {
+        if (isSynced(change) && (!isFaulty || this.#random.chance(0.5))) this.#settleNames(change)
+      }
+      this.#nameChanges = this.#nameChanges.filter((change) => !isSynced(change))
+      if (isFaulty) throw systemError('EIO', `fsync '${folder}'`)
+    })
   }
 
   lock(path: string): Promise<FolderLock | null> {
@@ -324,7 +299,11 @@ export class SimulatedFileSystem implements FileSystem {
     })
   }
 
-  #file(path: string, inode: Inode, options: OpenOptions): StorageFile {
+  pause(): Promise<void> {
+    return this.#operation('pause', () => {})
+  }
+
+  #file(path: string, inode: SimulatedInode, options: OpenOptions): StorageFile {
     let isOpen = true
     const begin = (position: number, bytes?: Uint8Array) => {
       if (!isOpen) throw systemError('EBADF', `'${path}' is closed`)
@@ -337,27 +316,35 @@ export class SimulatedFileSystem implements FileSystem {
         throw systemError('EINVAL', `direct access to ${bytes.byteLength} bytes at ${position} of '${path}'`)
       }
     }
+    const read: Transfer = (target, at, done) => {
+      const operation = this.#operation(`read ${path} ${at} ${target.byteLength}`, () => {
+        this.#failIfAsked('read', `read '${path}'`)
+        return inode.readInto(target.subarray(0, this.#lengthAtOnce(target.byteLength)), at)
+      })
+      settle(operation, done)
+    }
+    const write: Transfer = (bytes, at, done) => {
+      const operation = this.#operation(
+        `write ${path} ${at} ${bytes.byteLength}`,
+        () => this.#write(path, inode, bytes, at, options.writesAreDurable),
+        (isKept) => inode.tear(inode.blocksOf(bytes, at), isKept),
+      )
+      settle(operation, done)
+    }
     return {
       read: async (target, position) => {
         begin(position, target)
-        return this.#operation(`read ${path} ${position} ${target.byteLength}`, () =>
-          inode.readInto(target, position),
-        )
+        return readWhole(read, target, position)
       },
       write: async (bytes, position) => {
         begin(position, bytes)
-        return this.#operation(
-          `write ${path} ${position} ${bytes.byteLength}`,
-          () => this.#write(path, inode, bytes, position, options.writesAreDurable),
-          () => this.#tear(inode, bytes, position),
-        )
+        return writeWhole(write, bytes, position)
       },
       sync: async () => {
         begin(0)
         const upTo = this.#order
         return this.#operation(`sync ${path}`, () => {
           if (this.#isFaulty('sync')) {
-            // What could not be written is forgotten: a later sync would not try it again.
             inode.makeDurable(upTo, 0, () => this.#random.chance(0.5))
             throw systemError('EIO', `fdatasync '${path}'`)
           }
@@ -366,66 +353,63 @@ export class SimulatedFileSystem implements FileSystem {
       },
       sizeBytes: async () => {
         begin(0)
-        return this.#operation(`size ${path}`, () => inode.sizeBytes)
+        return this.#operation(`size ${path}`, () => {
+          this.#failIfAsked('size', `fstat '${path}'`)
+          return inode.sizeBytes
+        })
       },
       truncate: async (sizeBytes) => {
         begin(0)
-        return this.#operation(`truncate ${path} ${sizeBytes}`, () => this.#setSize(inode, sizeBytes))
+        return this.#operation(`truncate ${path} ${sizeBytes}`, () => {
+          this.#failIfAsked('truncate', `ftruncate '${path}'`)
+          inode.setSize(sizeBytes, ++this.#order)
+        })
       },
       close: async () => {
         begin(0)
         isOpen = false
         return this.#operation(`close ${path}`, () => {
           this.openHandles--
+          // The descriptor is gone all the same.
+          this.#failIfAsked('close', `close '${path}'`)
         })
       },
     }
   }
 
-  #write(path: string, inode: Inode, bytes: Uint8Array, position: number, durable: boolean): void {
-    let touched = blocksOf(inode, bytes, position)
+  /** How much of a transfer is done at once: all, or a part in whole blocks. */
+  #lengthAtOnce(byteLength: number): number {
+    const blocks = Math.ceil(byteLength / BLOCK_BYTES)
+    if (blocks < 2 || !this.#random.chance(this.#disk.shortShare)) return byteLength
+    this.#count('short transfer')
+    return this.#random.between(1, blocks - 1) * BLOCK_BYTES
+  }
+
+  #write(path: string, inode: SimulatedInode, bytes: Uint8Array, position: number, durable: boolean): number {
     const isFaulty = this.#isFaulty('write')
+    const end = position + this.#lengthAtOnce(bytes.byteLength)
+    let touched = inode.blocksOf(bytes.subarray(0, end - position), position)
     if (isFaulty) touched = touched.filter(() => this.#random.chance(0.5))
     const orderBefore = this.#order
     let roomBytes = this.#roomBytes - this.#usedBytes()
-    let isFull = false
-    for (const { block, content } of touched) {
-      if (!inode.blocks.has(block)) {
+    let writtenEnd = end
+    for (const one of touched) {
+      if (!inode.blocks.has(one.block)) {
         roomBytes -= BLOCK_BYTES
-        isFull ||= roomBytes < 0
+        if (roomBytes < 0) {
+          writtenEnd = Math.max(position, one.block * BLOCK_BYTES)
+          break
+        }
       }
-      if (isFull) break
-      this.#putBlock(inode, block, content, Math.min((block + 1) * BLOCK_BYTES, position + bytes.byteLength))
+      inode.put(one, Math.min((one.block + 1) * BLOCK_BYTES, end), () => ++this.#order)
     }
     if (durable) inode.makeDurable(this.#order, orderBefore)
     if (isFaulty) throw systemError('EIO', `write '${path}'`)
-    if (isFull) throw systemError('ENOSPC', `write '${path}'`)
-  }
-
-  /** The crash came while this was being written. */
-  #tear(inode: Inode, bytes: Uint8Array, position: number): void {
-    const likelihood = this.#random.pick([0, 0.5, 0.9, 1])
-    for (const { block, content } of blocksOf(inode, bytes, position)) {
-      if (!this.#random.chance(likelihood)) continue
-      inode.durableBlocks.set(block, content)
-      inode.durableSizeBytes = Math.max(inode.durableSizeBytes, (block + 1) * BLOCK_BYTES)
+    if (writtenEnd === position) {
+      this.#count(this.#roomCode)
+      throw systemError(this.#roomCode, `write '${path}'`)
     }
-  }
-
-  #putBlock(inode: Inode, block: number, content: Uint8Array, endBytes: number): void {
-    inode.blocks.set(block, content)
-    inode.unsynced.push({ order: ++this.#order, block, content, sizeBytes: 0 })
-    if (endBytes <= inode.sizeBytes) return
-    inode.sizeBytes = endBytes
-    inode.unsynced.push({ order: ++this.#order, block, content: null, sizeBytes: endBytes })
-  }
-
-  #setSize(inode: Inode, sizeBytes: number): void {
-    inode.sizeBytes = sizeBytes
-    for (const block of inode.blocks.keys()) {
-      if (block * BLOCK_BYTES >= sizeBytes) inode.blocks.delete(block)
-    }
-    inode.unsynced.push({ order: ++this.#order, block: 0, content: null, sizeBytes })
+    return writtenEnd - position
   }
 
   #setNames(entries: NameChange['entries']): void {
@@ -434,12 +418,6 @@ export class SimulatedFileSystem implements FileSystem {
       else this.#names.set(path, inode)
     }
     this.#nameChanges.push({ order: ++this.#order, folder: dirname(entries[0]!.path), entries })
-  }
-
-  #syncNames(folder: string, upTo: number): void {
-    const isSynced = (change: NameChange) => change.order <= upTo && change.folder === folder
-    for (const change of this.#nameChanges) if (isSynced(change)) this.#settleNames(change)
-    this.#nameChanges = this.#nameChanges.filter((change) => !isSynced(change))
   }
 
   #settleNames({ entries }: NameChange): void {
@@ -455,16 +433,30 @@ export class SimulatedFileSystem implements FileSystem {
     return blocks * BLOCK_BYTES
   }
 
-  #isFaulty(kind: 'write' | 'sync'): boolean {
-    if (this.#fault?.kind !== kind || --this.#fault.remaining > 0) return false
-    this.#fault = null
+  #count(what: string): void {
+    this.faults[what] = (this.faults[what] ?? 0) + 1
+  }
+
+  #isFaulty(kind: FaultKind): boolean {
+    const fault = this.#faults.get(kind)
+    if (fault === undefined || --fault.remaining > 0) return false
+    this.#faults.delete(kind)
+    this.#count(`${fault.code} on ${kind}`)
     return true
   }
 
-  #operation<T>(label: string, act: () => T, interrupt: () => void = () => {}): Promise<T> {
+  #failIfAsked(kind: FaultKind, message: string): void {
+    const code = this.#faults.get(kind)?.code
+    if (this.#isFaulty(kind)) throw systemError(code!, message)
+  }
+
+  #operation<T>(label: string, act: () => T, interrupt: Operation['interrupt'] = () => {}): Promise<T> {
     return new Promise((resolve, reject) => {
+      const isSlow = this.#disk.slowShare > 0 && this.#random.chance(this.#disk.slowShare)
+      if (isSlow) this.#count('slow operation')
       this.#pending.push({
         label,
+        readyAt: this.#turn + (isSlow ? this.#random.between(1, MAX_SLOW_TURNS) : 0),
         complete: () => {
           try {
             const result = act()
@@ -499,13 +491,29 @@ export class SimulatedFileSystem implements FileSystem {
       this.#announceCrash()
       return
     }
-    if (this.#random.chance(0.7)) {
-      this.#steps++
-      const [operation] = this.#pending.splice(this.#random.below(this.#pending.length), 1)
-      operation!.complete()
+    this.#turn++
+    if (this.#disk.isOrderly || this.#random.chance(0.7)) {
+      const ready = this.#pending.filter(({ readyAt }) => readyAt <= this.#turn)
+      const operation = this.#disk.isOrderly ? ready[0] : this.#anyOf(ready)
+      if (operation !== undefined) {
+        this.#steps++
+        this.#pending.splice(this.#pending.indexOf(operation), 1)
+        operation.complete()
+      }
     }
     this.#schedule()
   }
+
+  #anyOf(operations: readonly Operation[]): Operation | undefined {
+    return operations.length === 0 ? undefined : this.#random.pick(operations)
+  }
+}
+
+function settle(operation: Promise<number>, done: Parameters<Transfer>[2]): void {
+  operation.then(
+    (count) => done(null, count),
+    (error: Error) => done(error, 0),
+  )
 }
 
 function systemError(code: string, message: string): Error {

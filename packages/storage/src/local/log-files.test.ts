@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest'
+import { appendOne, batchOf, batchOfSize } from '../testing/batches.ts'
+import { SeededRandom } from '../testing/seeded-random.ts'
+import { SimulatedFileSystem } from '../testing/simulated-file-system.ts'
+import { LocalLogStore } from './local-log-store.ts'
+import { LogFile } from './log-files.ts'
+
+describe('a log file that is removed', () => {
+  it('can be let go by its last reader while it is opened for that one, also when that fails', async () => {
+    const fileSystem = new SimulatedFileSystem(new SeededRandom(1))
+    const path = '/data/log/00000000000000000001.log'
+    await (await fileSystem.open(path, { access: 'create', direct: false, writesAreDurable: false })).close()
+    const file = new LogFile(fileSystem, path, 1, false, 0, 0)
+    file.hold()
+    fileSystem.failOne('open', 1)
+    const removal = file.remove()
+    // A rejection that nobody waits for would end the process, and this test.
+    file.release()
+    await expect(removal).rejects.toMatchObject({ code: 'EIO' })
+    await file.remove()
+    expect(fileSystem.filesIn('/data')).toEqual([])
+    expect(fileSystem.openHandles).toBe(0)
+  })
+
+  for (const seed of [1, 2]) {
+    it(`gets no index any more (seed ${seed})`, async () => {
+      const fileSystem = new SimulatedFileSystem(new SeededRandom(seed))
+      const options = { dataDir: '/data', fileSystem, cacheBytes: 64 * 1024, fileBytes: 32 * 1024 }
+      const store = await LocalLogStore.open(options)
+      const { id, logs } = await store.createTopic({ name: 'passing', partitions: 1 })
+      const kept = await store.createTopic({ name: 'kept', partitions: 1 })
+      const appends = Array.from({ length: 40 }, () => appendOne(store, logs[0]!, batchOfSize(8000, 'v;')))
+      await Promise.all(appends)
+      await store.deleteTopic(id)
+      await appendOne(store, kept.logs[0]!, batchOf(['after']))
+      await store.maintain({ maxBytes: 1e9 })
+      await store.close()
+      const names = fileSystem.filesIn('/data/log')
+      const orphans = names.filter(
+        (name) => name.endsWith('.index') && !names.includes(name.replace(/index$/, 'log')),
+      )
+      expect(orphans).toEqual([])
+    })
+  }
+})

@@ -1,0 +1,216 @@
+/**
+ * Shows that the simulation of a failing disk can fail: builds it with an engine in which one thing is left out, and
+ * expects it to be found.
+ */
+import { spawn } from 'node:child_process'
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { build } from 'esbuild'
+
+const root = join(import.meta.dirname, '..')
+const engine = join(root, 'packages/storage/src/local')
+const MOST_SEEDS = 3000
+const TIMEOUT_MS = 120_000
+
+interface Sabotage {
+  readonly name: string
+  readonly file: string
+  /** Must be there, and be there once. */
+  readonly text: string
+  readonly replacement: string
+  /** How it is found soon, where the first seeds do not find it. */
+  readonly args?: readonly string[]
+}
+
+const sabotages: readonly Sabotage[] = [
+  {
+    name: 'a write is acknowledged that is not synced',
+    file: 'log-files.ts',
+    text: 'writesAreDurable: durable,',
+    replacement: 'writesAreDurable: false,',
+  },
+  {
+    name: 'a write is acknowledged before it has ended',
+    file: 'group-commit.ts',
+    text: 'await target.handle.write(bytes, group.filePosition)',
+    replacement: 'target.handle.write(bytes, group.filePosition).catch(() => {})',
+  },
+  {
+    name: 'the folder is not synced after a file was created',
+    file: 'log-files.ts',
+    text: 'if (durable) await fileSystem.syncFolder(folder)',
+    replacement: '',
+  },
+  {
+    name: 'a file that replaces another is not synced',
+    file: 'file-replacement.ts',
+    text: 'await file.sync()',
+    replacement: '',
+  },
+  {
+    name: 'the folder is not synced after a file was replaced',
+    file: 'file-replacement.ts',
+    text: 'await fileSystem.syncFolder(dirname(path))',
+    replacement: '',
+  },
+  {
+    name: 'a checkpoint is written before its log is on disk',
+    file: 'local-log-store.ts',
+    text: 'await this.#makeDurable()\n    return checkpoint',
+    replacement: 'return checkpoint',
+  },
+  {
+    name: 'a failed sync is tried again',
+    file: 'local-log-store.ts',
+    text: 'this.#commit.stop(error)\n      throw this.#syncFailure',
+    replacement: 'const failed = this.#syncFailure\n      this.#syncFailure = null\n      throw failed',
+  },
+  {
+    name: 'after a failed write the next one is tried on the same file',
+    file: 'group-commit.ts',
+    text: "this.#fatal = new StorageError('WRITER_FAILED', message, { cause })",
+    replacement: '',
+  },
+  {
+    name: 'a full disk is taken for a success',
+    file: 'group-commit.ts',
+    text: "group.state = 'failed'\n      this.#writeError ??= error",
+    replacement: "group.state = 'written'\n      if (!isNoRoom(error)) this.#writeError ??= error",
+  },
+  {
+    name: 'offsets that were withdrawn are not given again',
+    file: 'group-commit.ts',
+    text: 'batch.log.withdraw(batch.baseOffset, batch.producerId, batch.previousProducer)',
+    replacement: '',
+  },
+  {
+    name: 'the chain of groups is not checked',
+    file: 'recovery.ts',
+    text: 'group.header.chain === this.#end.chain &&',
+    replacement: '',
+    args: ['--from', '1100'],
+  },
+  {
+    name: 'the batches of a group are not checked',
+    file: 'recovery.ts',
+    text: 'group.entries.every((entry) => entryIsIntact(group.bytes, entry))',
+    replacement: 'true',
+  },
+  {
+    name: 'a missing file is not noticed',
+    file: 'recovery.ts',
+    text: 'if (missing === null) continue',
+    replacement: 'continue',
+  },
+  {
+    name: 'what producers had sent is forgotten at a restart',
+    file: 'checkpoint.ts',
+    text: 'producers.get(logId) ?? []',
+    replacement: '[]',
+  },
+  {
+    name: 'aborted transactions are forgotten at a restart',
+    file: 'checkpoint.ts',
+    text: 'aborted.get(logId) ?? []',
+    replacement: '[]',
+  },
+  {
+    name: 'a checkpoint knows of producers what is not on disk yet',
+    file: 'checkpoint.ts',
+    text: 'durable?.has(producerId) ? durable.get(producerId) : newest',
+    replacement: 'newest',
+  },
+  {
+    name: 'a file is removed that a recovery needs',
+    file: 'local-log-store.ts',
+    text: 'file.liveLogs === 0 && file.number < this.#checkpointFileNumber',
+    replacement: 'file.liveLogs === 0',
+  },
+  {
+    name: 'files are removed before their deletion is on disk',
+    file: 'local-log-store.ts',
+    text: 'await this.#makeDurable()\n    let freedBytes',
+    replacement: 'let freedBytes',
+    // Files that are given back, with os durability.
+    args: ['--exhaustive', '--history', '10', '--singles', '20'],
+  },
+  {
+    name: 'an index is left behind without its log file',
+    file: 'local-log-store.ts',
+    text: 'if (this.#fullFiles.includes(full.file)) {',
+    replacement: '{',
+  },
+  {
+    name: 'the checksum of an index is not compared',
+    file: 'index-file.ts',
+    text: 'bytes.byteLength !== entry.batchCount * BATCH_BYTES || crc32c(bytes) !== entry.crc',
+    replacement: 'bytes.byteLength !== entry.batchCount * BATCH_BYTES',
+  },
+]
+
+/**
+ * True when each was found, and nothing is found where nothing is.
+ * @param only tries those alone whose names contain it
+ */
+export async function runSelfTest(only = ''): Promise<boolean> {
+  let failed = 0
+  const tried = [null, ...sabotages].filter((sabotage) => (sabotage?.name ?? '').includes(only))
+  for (const sabotage of tried) {
+    const { code, output } = await simulateWith(sabotage)
+    const isGood = sabotage === null ? code === 0 : code === 1 && output.includes('FAILED --')
+    if (!isGood) failed++
+    const failure = /FAILED (--from \d+|--exhaustive.*?)(?: --seeds 1)?: (.*)/.exec(output)
+    const said = failure === null ? `nothing (exit code ${code})` : `${failure[1]}: ${failure[2]}`
+    process.stdout.write(`${isGood ? 'ok  ' : 'FAIL'} ${sabotage?.name ?? 'nothing is left out'}: ${said}\n`)
+    if (!isGood) process.stdout.write(`${output.slice(-2000)}\n`)
+  }
+  process.stdout.write(`${tried.length - failed} passed, ${failed} failed\n`)
+  return failed === 0
+}
+
+async function simulateWith(sabotage: Sabotage | null): Promise<{ code: number | null; output: string }> {
+  // Beside the sources, so that what is not bundled is found.
+  const outfile = join(root, 'node_modules/.streambus-self-test', `storage-${process.pid}.mjs`)
+  let isReplaced = sabotage === null
+  await build({
+    entryPoints: [join(root, 'sim/storage.ts')],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    conditions: ['streambus-source'],
+    external: ['esbuild', 'fs-native-extensions', '@node-rs/*', 'snappy*', 'lz4*', '@mongodb-js/*'],
+    logLevel: 'error',
+    plugins: [
+      {
+        name: 'sabotage',
+        setup({ onLoad }) {
+          if (sabotage === null) return
+          onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+            if (path !== join(engine, sabotage.file)) return undefined
+            const parts = (await readFile(path, 'utf8')).split(sabotage.text)
+            if (parts.length !== 2) {
+              throw new Error(`${sabotage.file} has '${sabotage.text}' ${parts.length - 1} times`)
+            }
+            isReplaced = true
+            return { contents: parts.join(sabotage.replacement), loader: 'ts' }
+          })
+        },
+      },
+    ],
+  })
+  if (!isReplaced) throw new Error(`${sabotage?.file} is not a part of the simulation`)
+  const seeds = ['--seeds', String(sabotage === null ? 100 : MOST_SEEDS), '--lines', '0']
+  const child = spawn(process.execPath, [outfile, ...seeds, ...(sabotage?.args ?? ['--from', '1'])])
+  const timer = setTimeout(() => child.kill(), TIMEOUT_MS)
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output = (output + text).slice(-10_000)
+    })
+  }
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve))
+  clearTimeout(timer)
+  await rm(outfile)
+  return { code, output }
+}
