@@ -17,7 +17,7 @@ interface Library {
 const libraries = {
   clients: {
     coordinates: `org.apache.kafka:kafka-clients:${versions.kafka}`,
-    programs: ['Records', 'Worker', 'GroupMember', 'ExactlyOnceWorker'],
+    programs: ['Records', 'Worker', 'GroupMember', 'ExactlyOnceWorker', 'Table'],
   },
   streams: {
     coordinates: `org.apache.kafka:kafka-streams:${versions.kafkaStreams}`,

@@ -8,6 +8,7 @@ const mainClasses = {
   'kafka-topics': 'org.apache.kafka.tools.TopicCommand',
   'kafka-configs': 'kafka.admin.ConfigCommand',
   'kafka-get-offsets': 'org.apache.kafka.tools.GetOffsetShell',
+  'kafka-delete-records': 'org.apache.kafka.tools.DeleteRecordsCommand',
   'kafka-console-producer': 'org.apache.kafka.tools.ConsoleProducer',
   'kafka-console-consumer': 'org.apache.kafka.tools.consumer.ConsoleConsumer',
   'kafka-producer-perf-test': 'org.apache.kafka.tools.ProducerPerformance',

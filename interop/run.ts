@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util'
 import { versions } from '../peers/versions.ts'
 import { cacheDir, workspaceDir } from '../peers/workspace.ts'
 import type { ClientSource, InteropClient } from './client.ts'
+import { COMPACTION_NAME, runCompactionCases } from './compaction-cases.ts'
 import { runExactlyOnceCases } from './exactly-once/cases.ts'
 import { expectedFailures } from './expected.ts'
 import { GroupToolCases } from './group-tool-cases.ts'
@@ -31,7 +32,15 @@ import { TransactionToolCases } from './transaction-tool-cases.ts'
 
 const sources: readonly ClientSource[] = [streambusSdk, kcat, kafkajs, platformatic, javaClient, kafkaPython]
 const TOOLS_OPTION = 'tools'
-const sections = ['records', 'groups', 'transactions', 'exactly-once', 'streams', 'tools'] as const
+const sections = [
+  'records',
+  'groups',
+  'transactions',
+  'exactly-once',
+  'compaction',
+  'streams',
+  'tools',
+] as const
 type Section = (typeof sections)[number]
 /** Records are dated back this far: younger than any retention, older than now. */
 const RECORDS_AGE_MS = 3_600_000
@@ -130,6 +139,10 @@ async function main(): Promise<number> {
       const sender = await senderAmong(clients, target, workDir)
       const seed = values.seed === undefined ? randomInt(2 ** 31) : Number(values.seed)
       await runExactlyOnceCases({ target, ledger, run, sender, seed, logFileOf: membersLog, wanted })
+      await keepRunning(target, ledger)
+    }
+    if (runs('compaction') && wanted(COMPACTION_NAME)) {
+      await runCompactionCases(target, ledger, run)
       await keepRunning(target, ledger)
     }
     if (runs('streams') && wanted(STREAMS_NAME)) {

@@ -35,6 +35,7 @@ const fastSettings = {
   'group.consumer.min.session.timeout.ms': '6000',
   'group.consumer.session.timeout.ms': '8000',
   'transaction.abort.timed.out.transaction.cleanup.interval.ms': '1000',
+  'log.cleaner.backoff.ms': '500',
 } as const
 
 /** Kafka keeps the times of the new protocol above a least value of their own; here there is none. */

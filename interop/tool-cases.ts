@@ -1,5 +1,7 @@
 /** Kafka's own command-line tools. */
 import { randomUUID } from 'node:crypto'
+import { rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import type { ToolOptions } from '../peers/kafka.ts'
 import { contains, KafkaTools, matches, type ToolName } from './kafka-tools.ts'
 import type { Ledger } from './ledger.ts'
@@ -119,6 +121,35 @@ export class ToolCases {
       const { stdout } = await this.#tool('kafka-configs', ['--describe', ...entity])
       if (stdout.includes('max.message.bytes')) throw new Error(`still set: ${stdout}`)
     })
+    await this.#case('kafka-configs --alter of retention and compaction, which take effect', async () => {
+      const given = 'retention.ms=3600000,retention.bytes=1000000,cleanup.policy=[compact,delete]'
+      await this.#tool('kafka-configs', ['--alter', ...entity, '--add-config', given])
+      const { stdout } = await this.#tool('kafka-configs', ['--describe', ...entity])
+      matches(stdout, /^ {2}retention\.ms=3600000 .*DEFAULT_CONFIG:log\.retention/m)
+      matches(stdout, /^ {2}cleanup\.policy=compact,delete /m)
+    })
+    await this.#case(
+      'kafka-delete-records: what is deleted is gone, the rest keeps its offsets',
+      async () => {
+        const lines = Array.from({ length: 10 }, (_, index) => `record ${index}\n`).join('')
+        const records = `${this.#run}-deleted`
+        await this.#tool('kafka-topics', ['--create', '--topic', records])
+        await this.#tool('kafka-console-producer', ['--topic', records], { stdin: lines })
+        const partitions = [{ topic: records, partition: 0, offset: 4 }]
+        const file = `${tmpdir()}/${records}.json`
+        await writeFile(file, JSON.stringify({ partitions, version: 1 }))
+        try {
+          const { stdout } = await this.#tool('kafka-delete-records', ['--offset-json-file', file])
+          matches(stdout, /low_watermark: 4/)
+        } finally {
+          await rm(file, { force: true })
+        }
+        const offsets = async (time: string) =>
+          (await this.#tool('kafka-get-offsets', ['--topic', records, '--time', time])).stdout
+        contains(await offsets('earliest'), `${records}:0:4`)
+        contains(await offsets('latest'), `${records}:0:10`)
+      },
+    )
     await this.#case('kafka-configs --describe --all of the broker', async () => {
       const { stdout: description } = await this.#tool('kafka-topics', ['--describe', '--topic', topic])
       const node = /Leader: (\d+)/.exec(description)?.[1]

@@ -37,7 +37,7 @@ import { decodeDirectory, encodeIndex } from './index-file.ts'
 import { LocalRecordBytes, type RecordSources, readFailed } from './local-record-bytes.ts'
 import { type LogFile, LogFileFactory, type WritableLogFile } from './log-files.ts'
 import { MAX_GROUP_BYTES } from './log-format.ts'
-import { Maintenance } from './maintenance.ts'
+import { Maintenance, maintenanceError } from './maintenance.ts'
 import { nodeFileSystem } from './node-file-system.ts'
 import { offsetForTime } from './offset-for-time.ts'
 import { bytesWithin, type OffsetIndex } from './offset-index.ts'
@@ -400,7 +400,9 @@ export class LocalLogStore extends StoreBase {
     const removal = this.#background.then(() => this.#removeDeadFiles(maxBytes))
     // A failure is the caller's to know; what comes after it in the background goes on.
     this.#background = removal.catch(() => undefined)
-    await removal
+    await removal.catch((error: unknown) => {
+      throw maintenanceError(error)
+    })
     const isIdle = policyOf === undefined || this.#closing !== null || this.#commit.failure !== null
     return isIdle ? { bytes: 0, isMore: false } : await this.#maintenance.step(maxBytes, policyOf)
   }

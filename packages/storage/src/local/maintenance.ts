@@ -102,7 +102,7 @@ export class Maintenance {
       } catch (cause) {
         const { inputs = [], logId = null } = this.#job ?? {}
         this.#job = null
-        const error = asStorageError(cause)
+        const error = maintenanceError(cause)
         if (error.code === 'READ_FAILED' || error.code === 'CORRUPT_BATCH') {
           if (logId !== null) this.#damagedLogs.add(logId)
           else for (const file of inputs) this.#damaged.add(file)
@@ -242,7 +242,7 @@ function isSparse(file: LogFile, { liveBytes }: Content): boolean {
 }
 
 /** A job that fails leaves everything as it was. */
-function asStorageError(cause: unknown): StorageError {
+export function maintenanceError(cause: unknown): StorageError {
   if (cause instanceof StorageError) return cause
   const reason = cause instanceof Error ? cause.message : String(cause)
   return isNoRoom(cause)
