@@ -22,6 +22,8 @@ interface Sabotage {
   readonly args?: readonly string[]
 }
 
+const COMPACTION = ['--compaction', '--from', '1']
+
 const sabotages: readonly Sabotage[] = [
   {
     name: 'a write is acknowledged that is not synced',
@@ -122,9 +124,9 @@ const sabotages: readonly Sabotage[] = [
   },
   {
     name: 'a file is removed that a recovery needs',
-    file: 'local-log-store.ts',
-    text: 'file.liveLogs === 0 && file.number < this.#checkpointFileNumber',
-    replacement: 'file.liveLogs === 0',
+    file: 'full-files.ts',
+    text: '(file.isSegment || file.number < checkpointFileNumber)',
+    replacement: 'true',
   },
   {
     name: 'files are removed before their deletion is on disk',
@@ -137,7 +139,7 @@ const sabotages: readonly Sabotage[] = [
   {
     name: 'an index is left behind without its log file',
     file: 'local-log-store.ts',
-    text: 'if (this.#fullFiles.includes(full.file)) {',
+    text: 'if (this.#fullFiles.all.includes(full.file)) {',
     replacement: '{',
   },
   {
@@ -145,6 +147,48 @@ const sabotages: readonly Sabotage[] = [
     file: 'index-file.ts',
     text: 'bytes.byteLength !== entry.batchCount * BATCH_BYTES || crc32c(bytes) !== entry.crc',
     replacement: 'bytes.byteLength !== entry.batchCount * BATCH_BYTES',
+  },
+  {
+    name: 'a segment counts that is not synced',
+    file: 'segment-file.ts',
+    text: 'await this.#handle.sync()',
+    replacement: '',
+    args: COMPACTION,
+  },
+  {
+    name: 'a segment counts whose name is not synced',
+    file: 'segment-file.ts',
+    text: 'await this.#files.syncFolder()',
+    replacement: '',
+    args: COMPACTION,
+  },
+  {
+    name: 'readers are told of aborted transactions whose markers are gone',
+    file: '../log-head.ts',
+    text: 'this.#transactions?.trim(endOffset)',
+    replacement: '',
+    args: COMPACTION,
+  },
+  {
+    name: 'nothing is left below the last stable offset',
+    file: 'compacting.ts',
+    text: ' || endOf(bytes) === lastStableOffset',
+    replacement: '',
+    args: COMPACTION,
+  },
+  {
+    name: 'an index does not say where nothing is left',
+    file: 'segment-file.ts',
+    text: 'if (baseOffset > log.endOffset) this.#addGap(log)',
+    replacement: '',
+    args: COMPACTION,
+  },
+  {
+    name: 'what is not decided yet is compacted',
+    file: 'compacting.ts',
+    text: 'batchHeader.baseOffset(bytes, 0) >= limit || ',
+    replacement: '',
+    args: COMPACTION,
   },
 ]
 

@@ -1,5 +1,6 @@
 /** Runs the simulation of a failing disk under the local engine (packages/storage/src/testing). See `--help`. */
 import { parseArgs } from 'node:util'
+import { simulateCompaction } from '../packages/storage/src/testing/compaction-simulation.ts'
 import { enumerateCrashes } from '../packages/storage/src/testing/crash-enumeration.ts'
 import { simulateCrashes } from '../packages/storage/src/testing/crash-simulation.ts'
 import { shortHistories } from '../packages/storage/src/testing/short-histories.ts'
@@ -18,6 +19,7 @@ violated; then the exit code is 1.
   --seeds N      so many random histories (${DEFAULT_SEEDS}, where no time is given)
   --minutes M    for so long
   --from S       beginning with this seed (default: another one each time)
+  --compaction   only those that compact and merge, else every fourth
   --exhaustive   instead: short histories with a crash after every operation
   --nested       then also after every operation of the starts that follow
   --history N    of these only the one with this number
@@ -38,6 +40,7 @@ async function main(): Promise<void> {
       seeds: { type: 'string' },
       minutes: { type: 'string' },
       from: { type: 'string' },
+      compaction: { type: 'boolean', default: false },
       exhaustive: { type: 'boolean', default: false },
       nested: { type: 'boolean', default: false },
       history: { type: 'string' },
@@ -69,7 +72,7 @@ async function main(): Promise<void> {
   } else {
     const from = number('from', 1 + (Date.now() % 1_000_000_000))
     const seeds = number('seeds', values.minutes === undefined ? DEFAULT_SEEDS : Number.POSITIVE_INFINITY)
-    await run.random(from, seeds, number('lines', FAILURE_LINES))
+    await run.random(from, seeds, number('lines', FAILURE_LINES), values.compaction)
   }
   run.report(true)
   process.exitCode = run.failed ? 1 : 0
@@ -91,13 +94,15 @@ class Run {
     this.#endMs = endMs
   }
 
-  async random(from: number, seeds: number, lines: number): Promise<void> {
+  async random(from: number, seeds: number, lines: number, onlyCompaction: boolean): Promise<void> {
     print(`from seed ${from}`)
     for (let seed = from; seed < from + seeds && !this.#isOver; seed++) {
       const progress = { trace: [] as readonly string[] }
       unhandled = null
       try {
-        const { trace, counts, faults } = await simulateCrashes(seed, progress)
+        // Those of compaction have a model of their own.
+        const simulate = onlyCompaction || seed % 4 === 0 ? simulateCompaction : simulateCrashes
+        const { trace, counts, faults } = await simulate(seed, progress)
         if (unhandled !== null) throw unhandled
         this.#histories++
         this.#operations += trace.length

@@ -4,6 +4,7 @@ import { type KeepingPolicy, type LogId, type Offset, StorageError, type Topic }
 import { markerOf } from './batches.ts'
 import { compactionFault, type KeyedRecord } from './compaction-model.ts'
 import { check } from './crash-failure.ts'
+import type { SimulationOutcome, SimulationProgress } from './crash-simulation.ts'
 import { keyedBatch, readKeyed } from './keyed-records.ts'
 import { SeededRandom } from './seeded-random.ts'
 import { SimulatedFileSystem } from './simulated-file-system.ts'
@@ -35,7 +36,7 @@ interface ModelLog {
   doubtfulOffsets: number
 }
 
-export class CompactionSimulation {
+class CompactionSimulation {
   readonly #random: SeededRandom
   readonly #policy: NonNullable<KeepingPolicy['compaction']>
   readonly #fileBytes: number
@@ -45,6 +46,8 @@ export class CompactionSimulation {
   #logs: ModelLog[] = []
   #mayFail = false
   readonly counts: Record<string, number> = {}
+  readonly faults: Record<string, number> = {}
+  readonly #trace: string[] = []
 
   constructor(seed: number) {
     const random = new SeededRandom(seed)
@@ -63,9 +66,8 @@ export class CompactionSimulation {
     })
   }
 
-  /** Every operation on the disk of the last run. */
   get trace(): readonly string[] {
-    return this.#fileSystem.trace
+    return [...this.#trace, ...this.#fileSystem.trace]
   }
 
   async run(): Promise<void> {
@@ -87,7 +89,11 @@ export class CompactionSimulation {
     while (fileSystem.pendingCount > 0 && !fileSystem.isCrashed) {
       await new Promise((resolve) => setImmediate(resolve))
     }
-    this.#count(outcome === CRASHED ? 'crashes' : 'closes')
+    this.#trace.push(...fileSystem.trace)
+    for (const [kind, count] of Object.entries(fileSystem.faults)) {
+      this.faults[kind] = (this.faults[kind] ?? 0) + count
+    }
+    this.#count(outcome === CRASHED ? 'crashes' : 'clean closes')
     this.#fileSystem = fileSystem.restart(random.chance(0.7))
   }
 
@@ -291,6 +297,20 @@ export class CompactionSimulation {
       () => `readers of what is committed find something else in log ${log.id}`,
     )
   }
+}
+
+/** Throws what was violated; `progress` has what was done until then. */
+export async function simulateCompaction(
+  seed: number,
+  progress: SimulationProgress = { trace: [] },
+): Promise<SimulationOutcome> {
+  const simulation = new CompactionSimulation(seed)
+  try {
+    await simulation.run()
+  } finally {
+    progress.trace = simulation.trace
+  }
+  return { trace: progress.trace, counts: simulation.counts, faults: simulation.faults }
 }
 
 function newLog(id: LogId, isCompacted: boolean): ModelLog {
