@@ -97,6 +97,12 @@ export class StoreState {
     this.#producerBudget = producerBudget
   }
 
+  /** Whether a log is there and starts before this end of a stretch of it. */
+  isLive({ logId, endOffset }: { readonly logId: LogId; readonly endOffset: Offset }): boolean {
+    const log = this.logs.get(logId)
+    return log !== undefined && endOffset > log.startOffset
+  }
+
   apply(event: StoreEvent): void {
     switch (event.type) {
       case 'topic-created':

@@ -527,10 +527,7 @@ export class LocalLogStore extends StoreBase {
 
   #segmentCounts({ file, directory }: WrittenSegment): void {
     this.#fullFiles.addSegment(file, () =>
-      this.#index.addSegment(file, directory, ({ logId, endOffset }) => {
-        const log = this.storeState.logs.get(logId)
-        return log !== undefined && endOffset > log.startOffset
-      }),
+      this.#index.addSegment(file, directory, (entry) => this.storeState.isLive(entry)),
     )
     this.#inBackground('give back the space of what was rewritten', async () => {
       await this.#checkpoint()

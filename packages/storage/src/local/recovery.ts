@@ -311,10 +311,7 @@ class Recovery {
     for (const number of present) {
       if (!segments.has(number)) continue
       const { file, directory } = await this.#openSegment(number)
-      index.addSegment(file, directory, (entry) => {
-        const log = this.#state.logs.get(entry.logId)
-        return log !== undefined && entry.endOffset > log.startOffset
-      })
+      index.addSegment(file, directory, (entry) => this.#state.isLive(entry))
       this.#fullFiles.push(file)
     }
     this.#state.nextSegmentNumber = Math.max(this.#state.nextSegmentNumber, (present.at(-1) ?? 0) + 1)
