@@ -191,7 +191,10 @@ export function optionsFromSettings(
     } else if (LONGER_UNITS.has(name)) {
       // The shorter unit counts where several are given, whatever their order.
       const { of, unitMs, shorter } = LONGER_UNITS.get(name)!
-      const ms = parse({ key: name, name, type: ConfigType.LONG, documentation: '', unit: unitMs }, value)
+      const isForEver = of === 'retention.ms' && value === '-1'
+      const ms = isForEver
+        ? -1
+        : parse({ key: name, name, type: ConfigType.LONG, documentation: '', unit: unitMs }, value)
       if (!shorter.some((one) => settings[one] !== undefined)) topicDefaults[of] = String(ms)
     } else if (INTERVALS.has(name)) {
       const { key } = INTERVALS.get(name)!
