@@ -1,9 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
+import type { LogHead } from '../log-head.ts'
 import {
   type KeepingPolicy,
   type LogId,
   type MaintenanceProgress,
+  type Offset,
   StorageError,
   type Topic,
 } from '../log-store.ts'
@@ -66,6 +68,11 @@ export class Maintenance {
   readonly #damaged = new Set<LogFile>()
   /** Logs that cannot be compacted, for they have a part in such a file, or a batch that cannot be read. */
   readonly #damagedLogs = new Set<LogId>()
+  /** What there was when nothing of a log was to be compacted: most logs need not be looked at again and again. */
+  readonly #restingLogs = new WeakMap<
+    LogHead,
+    { readonly files: number; readonly lastStableOffset: Offset }
+  >()
   /** What there was when there was nothing to merge. */
   #restingState = ''
   #isStopped = false
@@ -156,7 +163,15 @@ export class Maintenance {
       for (const logId of topic.logs) {
         const log = state.logs.get(logId)
         if (log === undefined || this.#damagedLogs.has(logId)) continue
+        const files = this.#options.files.all.length
+        const resting = this.#restingLogs.get(log)
+        if (resting?.files === files && resting.lastStableOffset === log.lastStableOffset) continue
         const plan = await planCompaction(log, policy, rewriting.index, nowMs)
+        // Where nothing may wait for its time, only what is added can change that.
+        if (plan === null && policy.minLagMs === 0) {
+          const { lastStableOffset } = log
+          this.#restingLogs.set(log, { files, lastStableOffset })
+        }
         if (plan === null || (plan.dirtyRatio < policy.minDirtyRatio && !plan.isLate)) continue
         // What may not wait comes before what is worth most.
         const urgency = plan.isLate ? 1 + plan.dirtyRatio : plan.dirtyRatio
