@@ -15,8 +15,8 @@ import {
 } from '../../packages/broker/src/testing/requests.ts'
 import { errorByCode, listOffsets, metadata } from '../../packages/protocol/src/index.ts'
 import { cli, ensureBuilt } from '../cli/built-cli.ts'
-import { type AttackedBroker, startAttacked } from './attacked-broker.ts'
-import { NOT_PERMITTED, smallExt4, smallTmpfs } from './small-filesystem.ts'
+import { type AttackedBroker, startAttacked } from '../robustness/attacked-broker.ts'
+import { NOT_PERMITTED, smallExt4, smallTmpfs } from '../robustness/small-filesystem.ts'
 
 const MEBIBYTE = 1024 * 1024
 const tmpfs = () => smallTmpfs(24)

@@ -16,9 +16,9 @@ import {
 import { deleteTopics, errorByCode } from '../../packages/protocol/src/index.ts'
 import { LocalLogStore } from '../../packages/storage/src/index.ts'
 import { ensureBuilt, temporaryFolder } from '../cli/built-cli.ts'
-import { startAttacked } from './attacked-broker.ts'
-import { withQuota } from './quota-file-system.ts'
-import { NOT_PERMITTED, smallExt4, smallTmpfs } from './small-filesystem.ts'
+import { startAttacked } from '../robustness/attacked-broker.ts'
+import { withQuota } from '../robustness/quota-file-system.ts'
+import { NOT_PERMITTED, smallExt4, smallTmpfs } from '../robustness/small-filesystem.ts'
 
 const MEBIBYTE = 1024 * 1024
 /** Two log files of the usual size, and a part of a third one. */
@@ -134,7 +134,7 @@ describe.each([
 ])('a full disk: $filesystem', ({ makeDisk }) => {
   test.for([{ restarts: false }, { restarts: true }])(
     'a topic can be deleted, and writing goes on (restarted on the full disk: $restarts)',
-    { timeout: 30_000 },
+    { timeout: 120_000 },
     async ({ restarts }, context) => {
       const made = await makeDisk()
       if (made === undefined) return context.skip(NOT_PERMITTED)
