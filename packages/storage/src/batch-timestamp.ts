@@ -10,3 +10,11 @@ export const NO_TIMESTAMP_MS = Number.NEGATIVE_INFINITY
 export function lookupTimestampOf(bytes: Uint8Array, position: number): number {
   return batchHeader.isControl(bytes, position) ? NO_TIMESTAMP_MS : batchHeader.maxTimestamp(bytes, position)
 }
+
+/**
+ * Whether a batch with this largest timestamp has a time at all: markers have none here, and Kafka's -1 is none, which
+ * a producer may send.
+ */
+export function hasTimestamp(maxTimestampMs: number): boolean {
+  return maxTimestampMs >= 0
+}

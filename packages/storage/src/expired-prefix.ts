@@ -1,4 +1,4 @@
-import { NO_TIMESTAMP_MS } from './batch-timestamp.ts'
+import { hasTimestamp } from './batch-timestamp.ts'
 import type { LogHead } from './log-head.ts'
 import type { Offset, RetentionLimits } from './log-store.ts'
 
@@ -24,7 +24,7 @@ export class ExpiredPrefix {
   /** Takes in the batches that come next, up to `endOffset`, if all of them go; false if not. */
   takes(byteLength: number, maxTimestampMs: number, endOffset: Offset): boolean {
     const { expiredBeforeMs, keepBytes } = this.#limits
-    const hasTime = maxTimestampMs !== NO_TIMESTAMP_MS
+    const hasTime = hasTimestamp(maxTimestampMs)
     const isExpired = !hasTime || maxTimestampMs < expiredBeforeMs
     const isTooMuch = this.#leftBytes - byteLength >= keepBytes
     if (endOffset > this.#lastStableOffset || !(isExpired || isTooMuch)) return false
@@ -36,6 +36,6 @@ export class ExpiredPrefix {
   /** Whether nothing more is taken in, if the next batch has this timestamp and at least one byte. */
   endsBefore(timestampMs: number): boolean {
     const { expiredBeforeMs, keepBytes } = this.#limits
-    return timestampMs !== NO_TIMESTAMP_MS && timestampMs >= expiredBeforeMs && this.#leftBytes <= keepBytes
+    return hasTimestamp(timestampMs) && timestampMs >= expiredBeforeMs && this.#leftBytes <= keepBytes
   }
 }

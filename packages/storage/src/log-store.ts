@@ -347,7 +347,7 @@ export interface LogStore {
   /**
    * Up to where the log may be cut: the end of its longest prefix of batches of which each is expired, or after which
    * at least `keepBytes` remain; its start where there is none. Found without reading a record. Batches without a
-   * timestamp, markers among them, are as old as the next one that has one. Never above the last stable offset.
+   * timestamp (markers, and those of a producer that gave -1) are as old as the next one that has one. Never above the last stable offset.
    */
   expiredUpTo(id: LogId, limits: RetentionLimits): Promise<Offset>
 

@@ -1,4 +1,4 @@
-import { NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
+import { hasTimestamp, NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
 import { ExpiredPrefix } from '../expired-prefix.ts'
 import type { LogHead } from '../log-head.ts'
 import type { LogId, Offset, RetentionLimits } from '../log-store.ts'
@@ -286,7 +286,7 @@ export class OffsetIndex {
       const { firstOffset, endOffset, sizeBytes, maxTimestampMs } = range.directory
       const isWhole = firstOffset >= log.startOffset
       const isTaken =
-        isWhole && maxTimestampMs !== NO_TIMESTAMP_MS && prefix.takes(sizeBytes, maxTimestampMs, endOffset)
+        isWhole && hasTimestamp(maxTimestampMs) && prefix.takes(sizeBytes, maxTimestampMs, endOffset)
       if (!isTaken) {
         if (isWhole && prefix.endsBefore(range.firstTimestampMs ?? NO_TIMESTAMP_MS)) return prefix.end
         const fields = await this.#tryBatchesOf(log.id, range)

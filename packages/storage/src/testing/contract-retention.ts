@@ -79,6 +79,25 @@ export function describeRetention(suite: () => ContractSuite): void {
       expect(await upTo({ expiredBeforeMs: 5000 })).toBe(5)
     })
 
+    it('of records whose producer gave no time waits for the next one that has one', async () => {
+      await at(-1)
+      await at(-1)
+      expect(await upTo({ expiredBeforeMs: 5000 })).toBe(0)
+      await at(1000)
+      await at(-1)
+      expect(await upTo({ expiredBeforeMs: 1000 })).toBe(0)
+      expect(await upTo({ expiredBeforeMs: 5000 })).toBe(3)
+      expect(await upTo({ keepBytes: 0 })).toBe(4)
+    })
+
+    it('of files in which no record has a time is their start', async () => {
+      for (let index = 0; index < 100; index++) {
+        await appendOne(store, log, batchOfSize(8_000, `${index};`, { timestamps: [-1] }))
+      }
+      expect(await upTo({ expiredBeforeMs: 5000 })).toBe(0)
+      expect(await upTo({ expiredBeforeMs: 5000, keepBytes: 8_000 })).toBe(99)
+    })
+
     it('of an empty log is its start', async () => {
       expect(await upTo({ expiredBeforeMs: 5000, keepBytes: 0 })).toBe(0)
     })
