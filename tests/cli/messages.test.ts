@@ -232,6 +232,7 @@ test('topics are created, listed, described and deleted', async () => {
   await run(['produce', 'life', '-p', '1', '-m', 'x'])
   const { stdout } = await run(['topic', 'describe', 'life'])
   expect(stdout).toMatch(/^Topic life \([\w-]{22}\): 1 record, \d+ B\n/)
+  expect(stdout).toContain('\nKept: for 7 days (cleanup.policy=delete)\n')
   expect(stdout).toContain('max.message.bytes = 9999')
   const described = JSON.parse((await run(['topic', 'describe', 'life', '--json'])).stdout)
   expect(described).toMatchObject({

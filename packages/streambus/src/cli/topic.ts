@@ -1,4 +1,5 @@
 import { askingOptions, pairs, withCluster } from './client-session.ts'
+import { keptLine } from './kept-line.ts'
 import { counted, formatBytes, table } from './numbers.ts'
 import { print } from './output.ts'
 import { type GivenOptions, integer } from './settings.ts'
@@ -78,6 +79,7 @@ export async function describeTopic(name: string, given: GivenOptions): Promise<
       ])
       return [
         `Topic ${name} (${topic.id}): ${counted(records, 'record')}, ${formatBytes(sizes.reduce((a, b) => a + b, 0))}\n`,
+        keptLine(configs),
         table([['Partition', 'Leader', 'Replicas', 'In sync', 'Earliest', 'Latest', 'Size'], ...rows]),
         set.length === 0 ? 'All settings have their defaults.\n' : 'Settings:\n',
         ...set.map((one) => `  ${one.name} = ${one.isSensitive ? '(secret)' : (one.value ?? '')}\n`),
