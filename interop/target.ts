@@ -36,6 +36,7 @@ const fastSettings = {
   'group.consumer.session.timeout.ms': '8000',
   'transaction.abort.timed.out.transaction.cleanup.interval.ms': '1000',
   'log.cleaner.backoff.ms': '500',
+  'log.retention.check.interval.ms': '1000',
 } as const
 
 /** Kafka keeps the times of the new protocol above a least value of their own; here there is none. */

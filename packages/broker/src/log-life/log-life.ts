@@ -69,6 +69,7 @@ export class LogLife {
           nowMs: scheduler.nowMs(),
           isOver: () => this.#closed,
           failed: (what, error) => this.#failed(what, error),
+          done: (what) => this.#failures.delete(what),
         })
         return false
       })

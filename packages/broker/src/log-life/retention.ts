@@ -12,6 +12,8 @@ export interface RetentionCheck {
   isOver(): boolean
   /** Called for each log whose records could not be deleted; the others go on. */
   failed(what: string, error: unknown): void
+  /** Called for each log of which everything could be deleted that was to be. */
+  done(what: string): void
 }
 
 /** Logs that are cut at once: they share disk writes. */
@@ -38,7 +40,7 @@ export async function applyRetention(check: RetentionCheck): Promise<void> {
 }
 
 async function cut(
-  { store, failed }: RetentionCheck,
+  { store, failed, done }: RetentionCheck,
   logId: LogId,
   limits: { expiredBeforeMs: number; keepBytes: number },
   what: string,
@@ -48,6 +50,7 @@ async function cut(
     if (state === undefined) return
     const end = await store.expiredUpTo(logId, limits)
     if (end > state.logStartOffset) await store.advanceStart(logId, end)
+    done(what)
   } catch (error) {
     // Its topic was deleted meanwhile.
     if (error instanceof StorageError && error.code === 'UNKNOWN_LOG') return

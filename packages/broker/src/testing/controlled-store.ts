@@ -5,6 +5,8 @@ interface Overrides {
   append?: LogStore['append']
   read?: LogStore['read']
   state?: LogStore['state']
+  expiredUpTo?: LogStore['expiredUpTo']
+  maintain?: LogStore['maintain']
   close?: LogStore['close']
 }
 

@@ -1,0 +1,149 @@
+import { encodeRecordBatch } from '@streambus/protocol'
+import { type LogId, type LogStore, MemoryLogStore, StorageError } from '@streambus/storage'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { settled, VirtualScheduler } from '../groups/testing/virtual-scheduler.ts'
+import { TopicSettingsTable } from '../settings/topic-settings.ts'
+import { CapturedLog } from '../testing/captured-log.ts'
+import { withOverrides } from '../testing/controlled-store.ts'
+import { LogLife } from './log-life.ts'
+
+const CHECK_MS = 300_000
+const BACKOFF_MS = 15_000
+const RETENTION_MS = 3_600_000
+
+let time: VirtualScheduler
+let store: LogStore
+let log: CapturedLog
+
+beforeEach(async () => {
+  time = new VirtualScheduler()
+  store = await MemoryLogStore.open({ clock: () => time.nowMs() })
+  log = new CapturedLog()
+})
+
+afterEach(() => store.close())
+
+function logLifeOf(store: LogStore): LogLife {
+  return new LogLife({
+    store,
+    scheduler: time,
+    topicSettings: new TopicSettingsTable(store.maxBatchBytes),
+    log,
+    retentionCheckIntervalMs: CHECK_MS,
+    cleanerBackoffMs: BACKOFF_MS,
+  })
+}
+
+async function filledTopic(name: string, partitions: number): Promise<readonly LogId[]> {
+  const configs = { 'retention.ms': String(RETENTION_MS) }
+  const { logs } = await store.createTopic({ name, partitions, configs })
+  const bytes = encodeRecordBatch([{ value: 'x', timestamp: time.nowMs() }])
+  await store.append(logs.map((logId) => ({ logId, bytes })))
+  return logs
+}
+
+async function startsOf(logs: readonly LogId[]): Promise<number[]> {
+  return (await store.state(logs)).map(({ logStartOffset }) => logStartOffset)
+}
+
+test('a partition whose records cannot be deleted holds up no other, and is told of once until it works again', async () => {
+  const logs = await filledTopic('t', 3)
+  let isBroken = true
+  const life = logLifeOf(
+    withOverrides(store, {
+      expiredUpTo: async (logId, limits) => {
+        if (isBroken && logId === logs[1]) throw new StorageError('READ_FAILED', 'the disk is old')
+        return await store.expiredUpTo(logId, limits)
+      },
+    }),
+  )
+  life.start()
+  await time.pass(RETENTION_MS + 3 * CHECK_MS)
+  expect(await startsOf(logs)).toEqual([1, 0, 1])
+  const told = { level: 'warn', fields: { error: 'the disk is old' } }
+  const message = 'could not delete what is past its retention in t-1'
+  expect(log.lines).toEqual([{ ...told, message }])
+  isBroken = false
+  await time.pass(CHECK_MS)
+  expect(await startsOf(logs)).toEqual([1, 1, 1])
+  isBroken = true
+  await time.pass(CHECK_MS)
+  expect(log.lines).toEqual([
+    { ...told, message },
+    { ...told, message },
+  ])
+  await life.close()
+})
+
+test('a topic that is deleted during a check is no failure', async () => {
+  const logs = await filledTopic('t', 2)
+  let deletion: Promise<void> | undefined
+  const life = logLifeOf(
+    withOverrides(store, {
+      expiredUpTo: async (logId, limits) => {
+        deletion ??= store.deleteTopic(store.topics.byName('t')!.id)
+        await deletion
+        return await store.expiredUpTo(logId, limits)
+      },
+    }),
+  )
+  life.start()
+  await time.pass(CHECK_MS)
+  expect(await store.state(logs)).toEqual([])
+  expect(log.lines).toEqual([])
+  await life.close()
+})
+
+test('when it is closed in the middle of a check, the rest is left alone and nothing comes after', async () => {
+  const logs = await filledTopic('t', 600)
+  let checked = 0
+  let letGo = () => {}
+  const gate = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
+  const life = logLifeOf(
+    withOverrides(store, {
+      expiredUpTo: async (logId, limits) => {
+        checked++
+        await gate
+        return await store.expiredUpTo(logId, limits)
+      },
+    }),
+  )
+  life.start()
+  await time.pass(CHECK_MS)
+  expect(checked).toBeGreaterThan(0)
+  const inProgress = checked
+  let isClosed = false
+  const closing = life.close().then(() => {
+    isClosed = true
+  })
+  await settled()
+  expect(isClosed).toBe(false)
+  letGo()
+  await closing
+  expect(checked).toBe(inProgress)
+  expect(inProgress).toBeLessThan(logs.length)
+  await time.pass(10 * CHECK_MS)
+  expect(checked).toBe(inProgress)
+})
+
+test('the store works on in steps as long as there is more to do, and then is asked now and then', async () => {
+  let steps = 0
+  const life = logLifeOf(
+    withOverrides(store, {
+      maintain: async () => {
+        steps++
+        return { bytes: 1, isMore: steps < 5 }
+      },
+    }),
+  )
+  life.start()
+  await time.pass(BACKOFF_MS - 1)
+  expect(steps).toBe(0)
+  await time.pass(BACKOFF_MS)
+  expect(steps).toBe(5)
+  await time.pass(BACKOFF_MS)
+  expect(steps).toBe(6)
+  await life.close()
+})
