@@ -66,6 +66,40 @@ test('DescribeConfigs tells value, source, synonyms, type and documentation of e
   expect(chosen.configs).toMatchObject([{ name: 'cleanup.policy', value: 'delete', isDefault: true }])
 })
 
+test('a default that the broker was started with holds for its topics, and is told as that', async () => {
+  await using other = await Broker.start({ port: 0, topicDefaults: { 'retention.ms': '5000' } })
+  const asking = await RawClient.connect(other)
+  await createTopic(asking, 'inheriting')
+  await createTopic(asking, 'own', { configs: { 'retention.ms': '7000' } })
+  const retentionOf = async (resourceType: number, resourceName: string, name: string) => {
+    const { results } = await asking.request(describeConfigs, 4, {
+      resources: [{ resourceType, resourceName, configurationKeys: [name] }],
+      includeSynonyms: true,
+    })
+    return results[0]!.configs[0]!
+  }
+  const inherited = [
+    { name: 'log.retention.ms', value: '5000', source: 4 },
+    { name: 'log.retention.ms', value: '604800000', source: 5 },
+  ]
+  expect(await retentionOf(TOPIC, 'inheriting', 'retention.ms')).toMatchObject({
+    value: '5000',
+    configSource: 4,
+    synonyms: inherited,
+  })
+  expect(await retentionOf(TOPIC, 'own', 'retention.ms')).toMatchObject({
+    value: '7000',
+    configSource: 1,
+    synonyms: [{ name: 'retention.ms', value: '7000', source: 1 }, ...inherited],
+  })
+  expect(await retentionOf(BROKER, '1', 'log.retention.ms')).toMatchObject({
+    value: '5000',
+    configSource: 4,
+    synonyms: inherited,
+  })
+  asking.close()
+})
+
 test('DescribeConfigs of the broker tells its start options', async () => {
   const { configs } = await describe(BROKER, '1')
   const values = new Map(configs.map(({ name, value }) => [name, value]))
