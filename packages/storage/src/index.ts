@@ -1,3 +1,5 @@
+export { type CheckOptions, checkDataFolder } from './inspection/check-data-folder.ts'
+export type { CheckReport, Finding, Note } from './inspection/finding.ts'
 export { LocalLogStore, type LocalLogStoreOptions } from './local/local-log-store.ts'
 export * from './log-store.ts'
 export { MemoryLogStore, type MemoryLogStoreOptions } from './memory/memory-log-store.ts'

@@ -273,6 +273,7 @@ export type StorageErrorCode =
   | 'MAINTENANCE_FAILED'
   | 'CLOSED'
   | 'DATA_LOCKED'
+  | 'DATA_NOT_FOUND'
   | 'DATA_NOT_WRITABLE'
   | 'DATA_NEWER_FORMAT'
   | 'DATA_DAMAGED'
