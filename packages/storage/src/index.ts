@@ -1,4 +1,11 @@
 export { type CheckOptions, checkDataFolder } from './inspection/check-data-folder.ts'
+export {
+  type DumpedBatch,
+  type DumpedRecord,
+  type DumpItem,
+  type DumpOptions,
+  dumpDataFolder,
+} from './inspection/dump-data-folder.ts'
 export type { CheckReport, Finding, Note } from './inspection/finding.ts'
 export { LocalLogStore, type LocalLogStoreOptions } from './local/local-log-store.ts'
 export * from './log-store.ts'

@@ -55,14 +55,18 @@ interface Place {
   readonly chain: number
 }
 
-/** @param from where to begin; by default the first file there is */
+/**
+ * @param from where to begin; by default the first file there is
+ * @param only the one file to go through
+ */
 export async function* walkLog(
   inspection: DataFolderInspection,
-  from?: LogPosition,
+  { from, only }: { readonly from?: LogPosition; readonly only?: number } = {},
 ): AsyncGenerator<LogStep, void, undefined> {
   const numbers = inspection.fileNumbers.filter((number) => from === undefined || number >= from.fileNumber)
   const walk = new LogWalk(inspection, numbers)
   for (const number of numbers) {
+    if (only !== undefined && number !== only) continue
     const file = await InspectedFile.openLog(inspection, number)
     try {
       yield* walk.through(file, from?.fileNumber === number ? from : undefined)

@@ -37,10 +37,13 @@ export type SegmentStep =
 
 /**
  * A segment from its first batch to its last, as its index says. The index is held in memory: 32 bytes for each batch.
+ *
+ * @param only the one log whose batches are wanted; null: none, only what is said of each log
  */
 export async function* walkSegment(
   file: InspectedFile,
   storeId: Uint8Array | null,
+  only?: LogId | null,
 ): AsyncGenerator<SegmentStep, void, undefined> {
   const header = await file.header()
   const decoded = decodeSegmentHeader(header, file.number, storeId ?? header.subarray(24, 40))
@@ -72,6 +75,7 @@ export async function* walkSegment(
   }
   for (const entry of directory) {
     yield { kind: 'log', entry }
+    if (only !== undefined && only !== entry.logId) continue
     const { position, batchCount } = entry
     const batches = decodeBatches(index.subarray(position, position + batchCount * BATCH_BYTES), entry)
     if (batches === null) {

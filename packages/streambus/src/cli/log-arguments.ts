@@ -10,7 +10,8 @@ export function addLogCommand(program: Command): void {
       'after',
       `
 Examples:
-  $ streambus log check ./streambus-data`,
+  $ streambus log check ./streambus-data
+  $ streambus log dump ./streambus-data --topic orders --partition 0 --records`,
     )
 
   log
@@ -30,5 +31,32 @@ Examples:
     )
     .action(async (data: string, options: GivenOptions) => {
       await (await import('./log-check.ts')).checkLog(data, options)
+    })
+
+  log
+    .command('dump')
+    .description('Show the record batches of a partition or a file, as kafka-dump-log does.')
+    .argument('<data>', 'the data folder; its broker must be stopped')
+    .option('--topic <topic>', 'one partition of this topic, in the order of its offsets')
+    .option('-p, --partition <n>', 'that partition (default: 0)')
+    .option('--file <name>', 'one file of the log folder, such as 00000000000000000001.log, with its events')
+    .option('--offset <n>', 'leave out batches that end before this offset')
+    .option('--limit <n>', 'stop after so many batches and events')
+    .option('--records', 'also each record with key, value and headers')
+    .addOption(jsonOption('print each batch or event as one line of JSON, records in full'))
+    .addHelpText(
+      'after',
+      `
+Without --topic and --file everything is shown, segments first, as it lies in the files. What is damaged is passed
+over as far as what follows it can be read, and named. Records of __consumer_offsets and __transaction_state are shown
+as what they say. Nothing is changed.
+
+Examples:
+  $ streambus log dump ./streambus-data --topic orders --partition 2 --offset 1000 --limit 5
+  $ streambus log dump ./streambus-data --topic __consumer_offsets --partition 9 --records
+  $ streambus log dump ./streambus-data --file 00000000000000000001.log --json | jq -c .type`,
+    )
+    .action(async (data: string, options: GivenOptions) => {
+      await (await import('./log-dump.ts')).dumpLog(data, options)
     })
 }
