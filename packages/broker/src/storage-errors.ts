@@ -30,6 +30,7 @@ const WIRE_CODES: Readonly<Record<StorageErrorCode, number>> = {
   DATA_NOT_WRITABLE: ErrorCode.KAFKA_STORAGE_ERROR,
   DATA_NEWER_FORMAT: ErrorCode.KAFKA_STORAGE_ERROR,
   DATA_DAMAGED: ErrorCode.KAFKA_STORAGE_ERROR,
+  REPAIR_REFUSED: ErrorCode.KAFKA_STORAGE_ERROR,
 }
 
 export function wireCodeOf(error: StorageError): number {

@@ -277,6 +277,7 @@ export type StorageErrorCode =
   | 'DATA_NOT_WRITABLE'
   | 'DATA_NEWER_FORMAT'
   | 'DATA_DAMAGED'
+  | 'REPAIR_REFUSED'
 
 export class StorageError extends Error {
   override readonly name = 'StorageError'

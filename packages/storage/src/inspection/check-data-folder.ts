@@ -1,12 +1,13 @@
 import { basename, join } from 'node:path'
-import { batchHeader } from '@streambus/protocol'
+import { BATCH_HEADER_BYTES, batchHeader } from '@streambus/protocol'
 import type { LogPosition } from '../local/checkpoint.ts'
 import type { FileSystem } from '../local/file-system.ts'
+import { BATCH_BYTES, BATCH_FIELDS, decodeBatches, decodeDirectory } from '../local/index-file.ts'
 import { logFileName, segmentFileName } from '../local/log-files.ts'
 import { type Entry, EntryKind, FILE_HEADER_BYTES } from '../local/log-format.ts'
 import type { LogId, Offset } from '../log-store.ts'
 import type { StoreEvent } from '../store-state.ts'
-import { loadCodecOf, recordsFault } from './batch-check.ts'
+import { crcIsValid, loadCodecOf, recordsFault } from './batch-check.ts'
 import {
   type DataFolderInspection,
   InspectedFile,
@@ -53,7 +54,7 @@ interface Suspicion {
   readonly problem: string
   readonly span: { readonly logId: LogId; readonly from: Offset; to: Offset | null } | null
   readonly lost: string
-  readonly remedy: 'backup' | 'truncate' | 'truncate-all' | 'indexes' | 'skip'
+  remedy: 'backup' | 'truncate' | 'truncate-all' | 'indexes' | 'skip' | 'indexed'
   /** It is none where none of these logs exists at the end. */
   readonly unlessGone?: readonly LogId[]
 }
@@ -73,6 +74,8 @@ class DataFolderCheck {
   #index = new FileIndex()
   /** Of the file that is read: its index cannot be judged where groups are missing. */
   #isDamaged = false
+  /** Of the file that is read: its header, and where no group could be read. */
+  #gaps: { readonly position: number; readonly end: number; readonly suspicion: Suspicion }[] = []
   #end: LogPosition | null = null
   #checkpointIsMet: boolean
   readonly #counts = { logFiles: 0, segments: 0, indexes: 0, groups: 0, batches: 0, records: 0, bytes: 0 }
@@ -130,25 +133,13 @@ class DataFolderCheck {
         this.#counts.logFiles++
         this.#index = new FileIndex()
         this.#isDamaged = false
+        this.#gaps = []
         return
       case 'group':
         return await this.#group(step)
       case 'damage':
-        this.#isDamaged ||= step.part === 'group'
-        this.#suspect({
-          kind: step.part === 'header' ? 'file' : 'group',
-          file: file.name,
-          position: step.position,
-          problem: step.fault,
-          span: null,
-          lost:
-            step.part === 'header'
-              ? 'nothing: the groups in the file say what it is'
-              : `what lay in bytes ${step.position} to ${step.end - 1}: where it still counted, the offsets are listed as missing`,
-          remedy: step.isInCheckpoint ? 'truncate-all' : 'truncate',
-        })
         this.#progress(step.end - step.position)
-        return
+        return this.#gap(step)
       case 'file-end': {
         this.#progress(file.sizeBytes - step.position + FILE_HEADER_BYTES)
         if (step.torn !== null) this.#note(file.name, step.position, `the log ends here: ${step.torn}`)
@@ -160,6 +151,31 @@ class DataFolderCheck {
         this.#progress(file.sizeBytes)
         this.#note(file.name, null, 'nothing in it counts: it was begun when the log ended before it')
     }
+  }
+
+  #gap({
+    part,
+    file,
+    position,
+    end,
+    fault: problem,
+    isInCheckpoint,
+  }: Extract<LogStep, { kind: 'damage' }>): void {
+    const isHeader = part === 'header'
+    const suspicion: Suspicion = {
+      kind: isHeader ? 'file' : 'group',
+      file: file.name,
+      position,
+      problem,
+      span: null,
+      lost: isHeader
+        ? 'nothing: the groups in the file say what it is'
+        : `what lay in bytes ${position} to ${end - 1}: where it still counted, the offsets are listed as missing`,
+      remedy: isInCheckpoint ? 'truncate-all' : 'truncate',
+    }
+    this.#suspect(suspicion)
+    if (!isHeader) this.#isDamaged = true
+    this.#gaps.push({ position, end, suspicion })
   }
 
   async #group({ file, group, damaged, isInCheckpoint }: GroupStep): Promise<void> {
@@ -320,10 +336,12 @@ class DataFolderCheck {
       return
     }
     this.#counts.indexes++
-    // Where groups cannot be read, the index rightly has what they held.
-    if (this.#isDamaged) return
+    if (this.#isDamaged) return await this.#batchesInGaps(file, bytes)
     const difference = this.#index.difference(bytes, file.number)
-    if (difference === null) return
+    if (difference === null) {
+      for (const { suspicion } of this.#gaps) suspicion.remedy = 'indexed'
+      return
+    }
     this.#suspect({
       kind: 'index',
       file: basename(path),
@@ -334,6 +352,36 @@ class DataFolderCheck {
       remedy: 'indexes',
       ...(difference.absent === undefined ? {} : { unlessGone: difference.absent }),
     })
+  }
+
+  /**
+   * Where groups cannot be read, the index has what they held, and it is by the index that the broker finds the batches
+   * of a full file: each is looked at by itself.
+   */
+  async #batchesInGaps(file: InspectedFile, index: Uint8Array): Promise<void> {
+    const directory = decodeDirectory(index, file.number)
+    if (directory === null) return
+    for (const entry of directory) {
+      const { logId, position: start, batchCount } = entry
+      const batches = decodeBatches(index.subarray(start, start + batchCount * BATCH_BYTES), entry)
+      if (batches === null) return
+      for (let at = 0; at < batches.length; at += BATCH_FIELDS) {
+        const [baseOffset, position, byteLength] = [batches[at]!, batches[at + 1]!, batches[at + 2]!]
+        if (!this.#gaps.some((gap) => position >= gap.position && position < gap.end)) continue
+        this.#counts.batches++
+        const endOffset = batches[at + BATCH_FIELDS] ?? entry.endOffset
+        const bytes = await file.scan.bytesAt(position, byteLength)
+        this.#found.add(logId, baseOffset, endOffset)
+        if (bytes.byteLength === byteLength && isBatchAt(bytes, baseOffset)) {
+          this.#counts.records += batchHeader.recordCount(bytes, 0)
+          continue
+        }
+        const span = { logId, from: baseOffset, to: endOffset }
+        const problem = 'the batch does not match its checksum'
+        this.#suspect({ kind: 'batch', file: file.name, position, problem, span, lost: '', remedy: 'skip' })
+      }
+    }
+    for (const { suspicion } of this.#gaps) suspicion.remedy = 'indexed'
   }
 
   async #checkSegment(number: number): Promise<void> {
@@ -486,6 +534,8 @@ class DataFolderCheck {
         return `\`streambus log repair ${dataDir} --indexes\` makes it again`
       case 'skip':
         return 'restore the data folder from a backup; the broker runs without it, but reading that partition stops there until its start, or the reader, is moved past it'
+      case 'indexed':
+        return 'the broker starts and finds the batches by the index beside the file, as long as that is kept; restore the data folder from a backup to be rid of it'
       case 'truncate':
         return `restore the data folder from a backup, or ${repair(`${file}:${position}`)} gives up what follows`
       case 'truncate-all': {
@@ -497,4 +547,14 @@ class DataFolderCheck {
       }
     }
   }
+}
+
+/** The batch that an index speaks of, with the right checksum. */
+function isBatchAt(bytes: Uint8Array, baseOffset: Offset): boolean {
+  return (
+    bytes.byteLength >= BATCH_HEADER_BYTES &&
+    batchHeader.byteLength(bytes, 0) === bytes.byteLength &&
+    batchHeader.baseOffset(bytes, 0) === baseOffset &&
+    crcIsValid(bytes, 0, bytes.byteLength)
+  )
 }

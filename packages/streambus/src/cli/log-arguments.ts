@@ -59,4 +59,26 @@ Examples:
     .action(async (data: string, options: GivenOptions) => {
       await (await import('./log-dump.ts')).dumpLog(data, options)
     })
+
+  log
+    .command('repair')
+    .description('Cut a damaged end off the log, or make indexes again.')
+    .argument('<data>', 'the data folder; its broker must be stopped')
+    .option('--truncate-at <file:position>', 'end the log before this byte of this log file')
+    .option('--indexes', 'make indexes beside log files again that are missing or wrong')
+    .option('-y, --yes', 'do not ask before cutting')
+    .addOption(jsonOption('print what was done as JSON'))
+    .addHelpText(
+      'after',
+      `
+Says what a cut loses, per partition, before it is made. What is cut is kept beside it, in files that end in .damaged.
+Where to cut is what \`streambus log check\` names. See docs/REPAIR.md.
+
+Examples:
+  $ streambus log repair ./streambus-data --truncate-at 00000000000000000007.log:1044480
+  $ streambus log repair ./streambus-data --indexes`,
+    )
+    .action(async (data: string, options: GivenOptions) => {
+      await (await import('./log-repair.ts')).repairLog(data, options)
+    })
 }
