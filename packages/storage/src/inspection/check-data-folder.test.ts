@@ -186,6 +186,25 @@ describe('checking a data folder', () => {
     }
   })
 
+  it('takes a file whose header was never written for what a crash leaves, as a start does', async () => {
+    const young = await makeDataFolder()
+    folders.push(young)
+    const store = await LocalLogStore.open({ dataDir: young, durability: 'os' })
+    const { logs } = await store.createTopic({ name: 'words', partitions: 1 })
+    await appendOne(store, logs[0]!, batchOf(['v']))
+    const copy = await copyDataFolder(young)
+    folders.push(copy)
+    await store.close()
+    const handle = await open(join(copy, 'log', FIRST_FILE), 'r+')
+    await handle.write(new Uint8Array(FILE_HEADER_BYTES), 0, FILE_HEADER_BYTES, 0)
+    await handle.close()
+    expect(await checkDataFolder(copy)).toMatchObject({
+      isSound: true,
+      notes: [{ file: FIRST_FILE, note: expect.stringContaining('its header was not written') }],
+    })
+    await (await LocalLogStore.open({ dataDir: copy })).close()
+  })
+
   it('finds a checkpoint that is damaged, missing, or ahead of the log', async () => {
     const path = join(folder, 'checkpoint')
     const content = await readFile(path)

@@ -103,12 +103,11 @@ class LogWalk {
     let position = Math.max(FILE_HEADER_BYTES, from?.position ?? 0)
     const headerFault = await this.#headerFault(file)
     if (headerFault !== null) {
-      const first = await file.scan.groupAt(FILE_HEADER_BYTES)
-      const counts =
-        first !== null && (this.#before === null || first.header.sequence > this.#before.sequence)
-      if (counts || (await this.#evidence(file, FILE_HEADER_BYTES)) !== null) {
-        yield this.#damage('header', file, 0, FILE_HEADER_BYTES, headerFault)
+      if ((await this.#evidence(file, FILE_HEADER_BYTES)) === null) {
+        yield await this.#endOfLog(file, position, 'its header was not written, as a crash leaves it')
+        return
       }
+      yield this.#damage('header', file, 0, FILE_HEADER_BYTES, headerFault)
     }
     for (;;) {
       const group = await file.scan.groupAt(position)
@@ -248,7 +247,9 @@ class LogWalk {
     const next = await InspectedFile.openLog(this.#inspection, number + 1)
     try {
       const first = await next.scan.groupAt(FILE_HEADER_BYTES)
-      if (first === null) return { isThere: true, continues: false, place: null }
+      // Without its header, nothing in a file counts for a start.
+      if (first === null || (await this.#headerFault(next)) !== null)
+        return { isThere: true, continues: false, place: null }
       const place = { sequence: first.header.sequence, chain: first.crc }
       return { isThere: true, continues: this.#before !== null && this.#continues(first), place }
     } finally {
