@@ -273,9 +273,11 @@ export type StorageErrorCode =
   | 'MAINTENANCE_FAILED'
   | 'CLOSED'
   | 'DATA_LOCKED'
+  | 'DATA_NOT_FOUND'
   | 'DATA_NOT_WRITABLE'
   | 'DATA_NEWER_FORMAT'
   | 'DATA_DAMAGED'
+  | 'REPAIR_REFUSED'
 
 export class StorageError extends Error {
   override readonly name = 'StorageError'

@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { crc32c } from '@streambus/protocol'
 import type { LogHead } from '../log-head.ts'
 import { type LogId, type Offset, StorageError, type TopicId } from '../log-store.ts'
@@ -216,6 +216,6 @@ export async function readCheckpoint(
 function damaged(path: string, fault: string): StorageError {
   return new StorageError(
     'DATA_DAMAGED',
-    `${path} is damaged (${fault}): restore the data folder from a backup`,
+    `${path} is damaged (${fault}): restore the data folder from a backup; \`streambus log check ${dirname(path)}\` says whether another way is left`,
   )
 }

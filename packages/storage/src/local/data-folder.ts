@@ -27,7 +27,7 @@ export async function firstCheckpoint(
   if ((await fileSystem.list(join(dataDir, 'log'))).some((name) => name.endsWith('.log'))) {
     throw new StorageError(
       'DATA_DAMAGED',
-      `${dataDir} has log files but no checkpoint: restore the folder from a backup, or choose another one`,
+      `${dataDir} has log files but no checkpoint: restore the folder from a backup, or choose another one; \`streambus log check ${dataDir}\` says whether another way is left`,
     )
   }
   const checkpoint = emptyCheckpoint(newId())

@@ -22,6 +22,7 @@ import { fileNumberOf, type LogFile, type LogFileFactory, segmentNumberOf } from
 import { EntryKind, entryIsIntact, FILE_HEADER_BYTES, fileHeaderFault } from './log-format.ts'
 import { OffsetIndex } from './offset-index.ts'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment } from './segment-file.ts'
+import { setAside } from './setting-aside.ts'
 
 /**
  * From a data folder to a running store: the checkpoint, and every group written after it.
@@ -460,11 +461,18 @@ class Recovery {
         file.path,
         position,
         fault,
-        ', or start once with --truncate-damaged to give up every record from there on (the damaged bytes are kept beside it)',
+        `, or start once with --truncate-damaged to give up every record from there on (the damaged bytes are kept beside it); \`streambus log repair ${join(this.#options.folder, '..')} --truncate-at ${basename(file.path)}:${position}\` does the same and says before what is lost`,
       )
     }
     this.#options.warn({ file: file.path, position }, `damaged log cut: ${fault}`)
-    await this.#setAside(file, position, scan, later)
+    const { fileSystem, folder, files } = this.#options
+    await setAside(
+      fileSystem,
+      folder,
+      { path: file.path, scan },
+      position,
+      later.map((number) => files.pathOf(number)),
+    )
     this.#isCut = true
   }
 
@@ -495,54 +503,12 @@ class Recovery {
     return null
   }
 
-  /** Copies what follows the damage, and moves later files away, so that nothing is destroyed. */
-  async #setAside(file: LogFile, position: number, scan: GroupScan, later: readonly number[]): Promise<void> {
-    const { fileSystem, folder, files } = this.#options
-    const names = new Set(await fileSystem.list(folder))
-    const unused = (path: string) => {
-      let name = path
-      for (let copy = 2; names.has(basename(name)); copy++) name = `${path}.${copy}`
-      return name
-    }
-    const path = unused(`${file.path}.from-${position}.damaged`)
-    const copy = await fileSystem.open(path, { access: 'create', direct: false, writesAreDurable: false })
-    try {
-      let written = 0
-      for (;;) {
-        const bytes = await scan.bytesAt(position + written, 1024 ** 2)
-        if (bytes.byteLength === 0) break
-        await copy.write(bytes, written)
-        written += bytes.byteLength
-      }
-      await copy.sync()
-    } finally {
-      await copy.close()
-    }
-    for (const number of later) {
-      const laterPath = files.pathOf(number)
-      await fileSystem.rename(laterPath, unused(`${laterPath}.damaged`))
-    }
-    await fileSystem.syncFolder(folder)
-    // The damaged blocks must not be found again by the next start.
-    const handle = await fileSystem.open(file.path, {
-      access: 'write',
-      direct: false,
-      writesAreDurable: false,
-    })
-    try {
-      await handle.truncate(position)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-  }
-
   #damage(path: string, position: number | null, fault: string, otherWayOut = ''): StorageError {
     const place = position === null ? '' : ` at byte ${position}`
     const dataDir = join(this.#options.folder, '..')
     return new StorageError(
       'DATA_DAMAGED',
-      `${path} is damaged${place}: ${fault}. Restore the data folder ${dataDir} from a backup${otherWayOut}`,
+      `${path} is damaged${place}: ${fault}. Restore the data folder ${dataDir} from a backup${otherWayOut}. \`streambus log check ${dataDir}\` lists all that is damaged`,
     )
   }
 }

@@ -7,6 +7,7 @@ import { version } from '../version.ts'
 import { addDeadLetterCommand } from './dlq-arguments.ts'
 import { exitCodes, reportFailure } from './failure.ts'
 import { addGroupCommand } from './group-arguments.ts'
+import { addLogCommand } from './log-arguments.ts'
 import { brokersOption, collect, configOption, jsonOption } from './options.ts'
 import { watchOutput } from './output.ts'
 import type { GivenOptions } from './settings.ts'
@@ -255,6 +256,7 @@ program
 addGroupCommand(program)
 addTransactionCommand(program)
 addDeadLetterCommand(program)
+addLogCommand(program)
 watchOutput()
 
 for (const command of [program, ...program.commands, ...program.commands.flatMap((one) => one.commands)]) {

@@ -111,9 +111,11 @@ export const jsonFormat: Formatter = (messages) =>
       .join(''),
   )
 
-function jsonBytes(bytes: Buffer | null): string | { base64: string } | null {
+/** Text as it is, other bytes as `{"base64": "…"}`. */
+export function jsonBytes(bytes: Uint8Array | null): string | { base64: string } | null {
   if (bytes === null) return null
-  return isUtf8(bytes) ? bytes.toString() : { base64: bytes.toString('base64') }
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return isUtf8(buffer) ? buffer.toString() : { base64: buffer.toString('base64') }
 }
 
 function headerBytes({ headers }: Message, separator: string): Buffer {
