@@ -35,6 +35,11 @@ describe('LocalLogStore on a simulated disk', () => {
     })
   }
 
+  // A full file that could not be cut to its size kept its handle, and got no index.
+  it.each([20_119, 20_187])('keeps what seed %i once found', async (seed) => {
+    await simulateCrashes(seed)
+  })
+
   it('met what it is there for', () => {
     for (const what of [
       'crashes',

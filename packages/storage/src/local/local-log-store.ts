@@ -35,7 +35,7 @@ import { FullFiles } from './full-files.ts'
 import { GroupCommit } from './group-commit.ts'
 import { decodeDirectory, encodeIndex } from './index-file.ts'
 import { LocalRecordBytes, type RecordSources, readFailed } from './local-record-bytes.ts'
-import { type LogFile, LogFileFactory, type WritableLogFile } from './log-files.ts'
+import { giveBackPrepared, type LogFile, LogFileFactory, type WritableLogFile } from './log-files.ts'
 import { MAX_GROUP_BYTES } from './log-format.ts'
 import { Maintenance, maintenanceError } from './maintenance.ts'
 import { nodeFileSystem } from './node-file-system.ts'
@@ -569,8 +569,9 @@ export class LocalLogStore extends StoreBase {
     if (this.durability === 'os') this.#unsynced.add(full)
     this.#inBackground('write the index of a full log file', async () => {
       await this.#syncFull(full)
-      // What was prepared and will not be written to.
-      if (full.file.preparedBytes > full.file.endPosition) await full.handle.truncate(full.file.endPosition)
+      await giveBackPrepared(full).catch((error: unknown) =>
+        this.#log.warn({ error: String(error) }, 'could not give back what a full file did not need'),
+      )
       await full.handle.close()
       // Its records may all be gone by now, and the file with them.
       if (this.#fullFiles.all.includes(full.file)) {

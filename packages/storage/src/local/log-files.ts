@@ -166,6 +166,11 @@ export interface WritableLogFile {
   readonly handle: StorageFile
 }
 
+/** What was prepared of a full file and will not be written to: only space is lost where this fails. */
+export async function giveBackPrepared({ file, handle }: WritableLogFile): Promise<void> {
+  if (file.preparedBytes > file.endPosition) await handle.truncate(file.endPosition)
+}
+
 /** Creates and opens the log files of one data folder, with direct I/O where the filesystem takes it. */
 export class LogFileFactory {
   readonly #options: LogFileOptions
