@@ -1,3 +1,5 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { batchesIn, batchHeader, decodeRecords, encodeRecordBatch } from '@streambus/protocol'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { KeepingPolicy, LogId, LogStore } from '../log-store.ts'
@@ -145,5 +147,20 @@ describe('compaction of a log', () => {
       )
     }
     expect((await store.state([other]))[0]!.sizeBytes).toBeGreaterThan(0)
+  })
+
+  it('takes records without a time for neither old nor late', async () => {
+    const store = await open(folder)
+    const { logs } = await store.createTopic({ name: 't', partitions: 1 })
+    const timeless = encodeRecordBatch([{ key: 'k', value: 'v', timestamp: -1 }], {})
+    for (let index = 0; index < 5; index++) await appendOne(store, logs[0]!, timeless)
+    const patient = () => ({
+      ...compacted({ minDirtyRatio: 1, maxLagMs: 1e12 })(),
+      segmentBytes: 1e9,
+      segmentMs: 1e12,
+    })
+    // Neither is the file ended for them, nor are they compacted before their share is large enough.
+    expect(await store.maintain({ maxBytes: 1e9 }, patient)).toEqual({ bytes: 0, isMore: false })
+    expect((await readdir(join(folder, 'log'))).filter((name) => name.endsWith('.log'))).toHaveLength(1)
   })
 })

@@ -1,4 +1,4 @@
-import { NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
+import { hasTimestamp } from '../batch-timestamp.ts'
 import type { LogHead } from '../log-head.ts'
 import type { CompactionPolicy, LogId, Offset } from '../log-store.ts'
 import { BATCH_FIELDS } from './index-file.ts'
@@ -76,5 +76,5 @@ export async function planCompaction(
 
 /** Records without a timestamp are never late. */
 function olderOf(oldestMs: number, timestampMs: number): number {
-  return timestampMs === NO_TIMESTAMP_MS ? oldestMs : Math.min(oldestMs, timestampMs)
+  return hasTimestamp(timestampMs) ? Math.min(oldestMs, timestampMs) : oldestMs
 }

@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
+import { hasTimestamp } from '../batch-timestamp.ts'
 import type { LogHead } from '../log-head.ts'
 import {
   type KeepingPolicy,
@@ -243,7 +243,7 @@ export class Maintenance {
 
 /** Records without a timestamp are never old. */
 function ageMs(timestampMs: number, nowMs: number): number {
-  return timestampMs === NO_TIMESTAMP_MS ? 0 : nowMs - timestampMs
+  return hasTimestamp(timestampMs) ? nowMs - timestampMs : 0
 }
 
 /** Segments have each log's batches together. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { batchHeader } from '@streambus/protocol'
+import { hasTimestamp } from '../batch-timestamp.ts'
 import { loadCodecOf } from '../compaction/checked-batch.ts'
 import { compactBatch } from '../compaction/compact-batch.ts'
 import { deleteHorizonMsOf } from '../compaction/delete-horizon.ts'
@@ -69,7 +70,7 @@ export function dirtyRange(
     else {
       dirtyBytes += byteLength
       endOffset = batchEnd
-      if (maxTimestampMs >= 0 && maxTimestampMs < oldestMs) oldestMs = maxTimestampMs
+      if (hasTimestamp(maxTimestampMs) && maxTimestampMs < oldestMs) oldestMs = maxTimestampMs
     }
   }
   const dirtyRatio = dirtyBytes === 0 ? 0 : dirtyBytes / (cleanBytes + dirtyBytes)
