@@ -46,10 +46,7 @@ async function cut(
   what: string,
 ): Promise<void> {
   try {
-    const [state] = await store.state([logId])
-    if (state === undefined) return
-    const end = await store.expiredUpTo(logId, limits)
-    if (end > state.logStartOffset) await store.advanceStart(logId, end)
+    await store.advanceStart(logId, await store.expiredUpTo(logId, limits))
     done(what)
   } catch (error) {
     // Its topic was deleted meanwhile.

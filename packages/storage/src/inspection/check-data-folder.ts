@@ -2,6 +2,7 @@ import { basename, join } from 'node:path'
 import { BATCH_HEADER_BYTES, batchHeader } from '@streambus/protocol'
 import type { LogPosition } from '../local/checkpoint.ts'
 import type { FileSystem } from '../local/file-system.ts'
+import { GatheredIndex } from '../local/gathered-index.ts'
 import { BATCH_BYTES, BATCH_FIELDS, decodeBatches, decodeDirectory } from '../local/index-file.ts'
 import { logFileName, segmentFileName } from '../local/log-files.ts'
 import { type Entry, EntryKind, FILE_HEADER_BYTES } from '../local/log-format.ts'
@@ -14,8 +15,8 @@ import {
   inspectDataFolder,
   sizeOf,
 } from './data-folder-inspection.ts'
-import { FileIndex } from './file-index.ts'
 import { type CheckReport, type Finding, MAX_FINDINGS, type Note } from './finding.ts'
+import { indexDifference } from './index-difference.ts'
 import { displayName, LogCatalog } from './log-catalog.ts'
 import { type LogStep, walkLog } from './log-walk.ts'
 import { OffsetRanges } from './offset-ranges.ts'
@@ -71,7 +72,7 @@ class DataFolderCheck {
   /** Batches that are damaged, whose end the next batch of their log says. */
   readonly #openSpans = new Map<LogId, NonNullable<Suspicion['span']>>()
   readonly #notes: Note[] = []
-  #index = new FileIndex()
+  #index = new GatheredIndex()
   /** Of the file that is read: its index cannot be judged where groups are missing. */
   #isDamaged = false
   /** Of the file that is read: its header, and where no group could be read. */
@@ -131,7 +132,7 @@ class DataFolderCheck {
     switch (step.kind) {
       case 'file':
         this.#counts.logFiles++
-        this.#index = new FileIndex()
+        this.#index = new GatheredIndex()
         this.#isDamaged = false
         this.#gaps = []
         return
@@ -337,7 +338,7 @@ class DataFolderCheck {
     }
     this.#counts.indexes++
     if (this.#isDamaged) return await this.#batchesInGaps(file, bytes)
-    const difference = this.#index.difference(bytes, file.number)
+    const difference = indexDifference(this.#index, bytes, file.number)
     if (difference === null) {
       for (const { suspicion } of this.#gaps) suspicion.remedy = 'indexed'
       return

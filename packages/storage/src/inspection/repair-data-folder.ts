@@ -1,10 +1,11 @@
 import { basename, join } from 'node:path'
 import { emptyCheckpoint, writeCheckpoint } from '../local/checkpoint.ts'
 import type { FileSystem } from '../local/file-system.ts'
+import { GatheredIndex } from '../local/gathered-index.ts'
 import { fileNumberOf } from '../local/log-files.ts'
 import { setAside, unusedPath } from '../local/setting-aside.ts'
 import { type DataFolderInspection, InspectedFile, inspectDataFolder } from './data-folder-inspection.ts'
-import { FileIndex } from './file-index.ts'
+import { indexDifference } from './index-difference.ts'
 import { walkLog } from './log-walk.ts'
 import { planTruncation, type TruncationPlan } from './truncation-plan.ts'
 
@@ -75,11 +76,11 @@ export function rebuildIndexes(dataDir: string, fileSystem?: FileSystem): Promis
       const live = new Set(inspection.checkpoint?.logs.map(([logId]) => logId))
       const rebuilt: string[] = []
       const leftAlone: string[] = []
-      let index = new FileIndex()
+      let index = new GatheredIndex()
       let isDamaged = false
       for await (const step of walkLog(inspection)) {
         if (step.kind === 'file') {
-          index = new FileIndex()
+          index = new GatheredIndex()
           isDamaged = false
         } else if (step.kind === 'damage') isDamaged ||= step.part === 'group'
         else if (step.kind === 'group') {
@@ -88,7 +89,7 @@ export function rebuildIndexes(dataDir: string, fileSystem?: FileSystem): Promis
         } else if (step.kind === 'file-end' && step.end === null) {
           const path = step.file.path.replace(/\.log$/, '.index')
           const bytes = await inspection.fileSystem.readFile(path)
-          const difference = bytes === null ? undefined : index.difference(bytes, step.file.number)
+          const difference = bytes === null ? undefined : indexDifference(index, bytes, step.file.number)
           if (difference === null || difference?.absent?.every((logId) => !live.has(logId))) continue
           if (isDamaged) leftAlone.push(basename(path))
           else {

@@ -1,11 +1,11 @@
 import { basename, join } from 'node:path'
-import { batchHeader } from '@streambus/protocol'
 import { lookupTimestampOf } from '../batch-timestamp.ts'
-import { type LogId, StorageError } from '../log-store.ts'
+import { StorageError } from '../log-store.ts'
 import type { StoreEvent, StoreState } from '../store-state.ts'
 import { alignedMemory } from './aligned-memory.ts'
 import { type Checkpoint, type LogPosition, restoreState } from './checkpoint.ts'
 import { type FileSystem, isNoRoom, removeIfPresent } from './file-system.ts'
+import { GatheredIndex } from './gathered-index.ts'
 import { GroupScan, type ScannedGroup } from './group-scan.ts'
 import {
   BATCH_BYTES,
@@ -15,7 +15,6 @@ import {
   directoryLength,
   encodeIndex,
   INDEX_HEADER_BYTES,
-  type IndexedLog,
 } from './index-file.ts'
 import { removeLeftovers } from './leftovers.ts'
 import { fileNumberOf, type LogFile, type LogFileFactory, segmentNumberOf } from './log-files.ts'
@@ -286,14 +285,17 @@ class Recovery {
     const directory = found ?? decodeDirectory(rebuilt!, file.number)!
     file.endPosition = directory.reduce((bytes, log) => bytes + log.sizeBytes, FILE_HEADER_BYTES)
     file.committedEnd = Number.MAX_SAFE_INTEGER
-    const isLive = ({ logId, endOffset }: DirectoryEntry) => {
-      const log = this.#state.logs.get(logId)
-      return log !== undefined && endOffset > log.startOffset
-    }
-    index.addFile(file, directory, isLive, (entry) => {
-      const { position, batchCount } = entry
-      return rebuilt && decodeBatches(rebuilt.subarray(position, position + batchCount * BATCH_BYTES), entry)
-    })
+    index.addFile(
+      file,
+      directory,
+      (entry) => this.#state.isLive(entry),
+      (entry) => {
+        const { position, batchCount } = entry
+        return (
+          rebuilt && decodeBatches(rebuilt.subarray(position, position + batchCount * BATCH_BYTES), entry)
+        )
+      },
+    )
     this.#fullFiles.push(file)
   }
 
@@ -372,10 +374,7 @@ class Recovery {
     warn({ file: file.indexPath }, 'index missing or damaged: building it again from the log file')
     const { scan, fault } = await this.#openScan(file)
     if (fault !== null) throw this.#damage(file.path, 0, fault)
-    const logs = new Map<
-      LogId,
-      { fields: number[]; endOffset: number; maxTimestampMs: number; sizeBytes: number }
-    >()
+    const index = new GatheredIndex()
     let position = FILE_HEADER_BYTES
     let last: { sequence: number; crc: number } | null = null
     for (;;) {
@@ -385,34 +384,13 @@ class Recovery {
       // Left by a write that a crash or a full disk undid, behind the end of the log at that time.
       if (last !== null && (sequence !== last.sequence + 1 || chain !== last.crc)) break
       last = { sequence, crc: group.crc }
-      for (const entry of group.entries) {
-        if (entry.kind !== EntryKind.batch) continue
-        const maxTimestampMs = lookupTimestampOf(group.bytes, entry.position)
-        let log = logs.get(entry.logId)
-        if (log === undefined) {
-          log = { fields: [], endOffset: 0, maxTimestampMs, sizeBytes: 0 }
-          logs.set(entry.logId, log)
-        }
-        log.fields.push(entry.baseOffset, position + entry.position, entry.lengthBytes, maxTimestampMs)
-        log.endOffset = entry.baseOffset + batchHeader.lastOffsetDelta(group.bytes, entry.position) + 1
-        log.maxTimestampMs = Math.max(log.maxTimestampMs, maxTimestampMs)
-        log.sizeBytes += entry.lengthBytes
-      }
+      for (const entry of group.entries) index.add(group, entry)
       position += group.header.lengthBytes
     }
     if ((await this.#claimAfter(file, scan, position, (last?.sequence ?? 0) + 1)) !== null) {
       throw this.#damage(file.path, position, 'a group is damaged')
     }
-    const indexed: IndexedLog[] = [...logs].map(([logId, { fields, ...log }]) => ({
-      logId,
-      firstOffset: fields[0]!,
-      ...log,
-      batches: Float64Array.from(fields),
-    }))
-    const bytes = encodeIndex(
-      file.number,
-      indexed.sort((a, b) => a.logId - b.logId),
-    )
+    const bytes = index.encode(file.number)
     this.#indexes.push({ file, bytes })
     await file.pause()
     return bytes
@@ -431,7 +409,7 @@ class Recovery {
       direct: false,
       writesAreDurable: false,
     })
-    const bytes = new Uint8Array(directory.batchCount * 32)
+    const bytes = new Uint8Array(directory.batchCount * BATCH_BYTES)
     await handle.read(bytes, (file.indexPosition ?? 0) + directory.position).finally(() => handle.close())
     const batches = decodeBatches(bytes, directory)
     if (batches === null) {
