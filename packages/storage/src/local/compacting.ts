@@ -8,7 +8,14 @@ import { KeyOffsets } from '../compaction/key-offsets.ts'
 import type { LogHead } from '../log-head.ts'
 import { type Offset, StorageError } from '../log-store.ts'
 import type { CompactionPlan } from './compaction-plan.ts'
-import { damagedAt, type GatheredBatch, gather, type Rewriting, type RewritingSteps } from './rewriting.ts'
+import {
+  addFinished,
+  damagedAt,
+  type GatheredBatch,
+  gather,
+  type Rewriting,
+  type RewritingSteps,
+} from './rewriting.ts'
 import { SegmentWriter } from './segment-file.ts'
 
 /** Memory for the keys of one pass: two million of them. Where there are more, it takes several passes. */
@@ -85,7 +92,7 @@ async function* rewrite(
   pass: CompactionPass,
   rewriting: Rewriting,
 ): RewritingSteps {
-  const { files, nextSegmentNumber, buffers, addSegment } = rewriting
+  const { files, nextSegmentNumber, buffers } = rewriting
   let writer: SegmentWriter | null = null
   // What is decided later begins behind it, so that there is something below.
   const { lastStableOffset } = log
@@ -119,20 +126,16 @@ async function* rewrite(
       if (!isLastRange && writer.sizeBytes < segmentBytes) continue
       if (rewriting.logOf(logId) === undefined) return
       writer.endLog(range.directory.endOffset)
-      const segment = await writer.finish()
-      yield worked
-      worked = 0
-      await addSegment(segment, {
+      const compaction = {
         logId,
         decidedTo: Math.min(limit, range.directory.endOffset),
         cleanedTo: isLastRange ? pass.knownUpTo : log.cleanedTo,
-      })
+      }
+      await addFinished(writer, compaction, rewriting)
       writer = null
+      yield worked
+      worked = 0
     }
-  } catch (error) {
-    // Whether the segment counts is for the next start to find out.
-    if (error instanceof StorageError && error.inDoubt) writer = null
-    throw error
   } finally {
     await writer?.discard()
   }

@@ -1,8 +1,8 @@
 import { batchCrc, batchHeader } from '@streambus/protocol'
-import { type LogId, type Offset, StorageError } from '../log-store.ts'
+import type { LogId, Offset } from '../log-store.ts'
 import type { LogFile } from './log-files.ts'
 import type { SealedRange } from './offset-index.ts'
-import { damagedAt, gather, type Rewriting, type RewritingSteps } from './rewriting.ts'
+import { addFinished, damagedAt, gather, type Rewriting, type RewritingSteps } from './rewriting.ts'
 import { SegmentWriter } from './segment-file.ts'
 
 /** Bytes checked and written between two turns of those who read and write: about half a millisecond. */
@@ -60,14 +60,8 @@ export async function* merge(inputs: readonly LogFile[], rewriting: Rewriting): 
     // Every log may have been deleted meanwhile.
     if (current === null) return
     writer.endLog(covered.get(current)!)
-    const segment = await writer.finish()
+    await addFinished(writer, null, rewriting)
     yield written
-    await rewriting.addSegment(segment, null)
-    writer = null
-  } catch (error) {
-    // Whether the segment counts is for the next start to find out.
-    if (error instanceof StorageError && error.inDoubt) writer = null
-    throw error
   } finally {
     await writer?.discard()
     for (const file of inputs) file.release()

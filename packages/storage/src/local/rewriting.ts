@@ -8,7 +8,7 @@ import { BATCH_FIELDS } from './index-file.ts'
 import type { LogFileFactory } from './log-files.ts'
 import type { OffsetIndex, SealedRange } from './offset-index.ts'
 import type { ReadSlots } from './read-slots.ts'
-import type { WrittenSegment } from './segment-file.ts'
+import type { SegmentWriter, WrittenSegment } from './segment-file.ts'
 
 const WINDOW_BYTES = 8 * 1024 ** 2
 const TRANSFER_BYTES = 1024 ** 2
@@ -63,6 +63,23 @@ export class RewritingBuffers {
 
 /** Yields the bytes of I/O that each step took; between steps others have their turn. */
 export type RewritingSteps = AsyncGenerator<number, void>
+
+/** Finishes a segment and makes it count; where that fails, the file is its writer's to discard. */
+export async function addFinished(
+  writer: SegmentWriter,
+  compaction: Parameters<Rewriting['addSegment']>[1],
+  { addSegment }: Rewriting,
+): Promise<void> {
+  const segment = await writer.finish()
+  try {
+    await addSegment(segment, compaction)
+    writer.keep()
+  } catch (error) {
+    // Whether the segment counts is for the next start to find out.
+    if (error instanceof StorageError && error.inDoubt) writer.keep()
+    throw error
+  }
+}
 
 /** A batch as it was read: the one the index has there. `bytes` is overwritten by the next window. */
 export interface GatheredBatch {

@@ -111,6 +111,7 @@ export class SegmentWriter {
   #buffered = 0
   readonly #logs: IndexedLog[] = []
   #isOpen = true
+  #isKept = false
   #log: OpenLog | null = null
 
   private constructor(files: LogFileFactory, number: number, handle: StorageFile, buffer: Uint8Array) {
@@ -200,9 +201,15 @@ export class SegmentWriter {
     }
   }
 
-  /** Gives up: closes the file and removes it. */
+  /** The file stays, whatever becomes of the writer. */
+  keep(): void {
+    this.#isKept = true
+  }
+
+  /** Closes the file and removes it, unless it is kept. */
   async discard(): Promise<void> {
     await this.#close()
+    if (this.#isKept) return
     await this.#files.removeSegment(this.number)
   }
 
