@@ -104,9 +104,10 @@ export class Broker {
     checkTopicDefaults(resolved.topicDefaults)
     const listener = await Listener.bind(resolved)
     let store: LogStore | undefined
+    let topicSettings: TopicSettingsTable
     try {
       store = resolved.store ?? (await openStore(resolved))
-      checkTopicDefaults(resolved.topicDefaults, store.maxBatchBytes)
+      topicSettings = new TopicSettingsTable(store.maxBatchBytes, resolved.topicDefaults)
       await prepareForCompaction(resolved.topicDefaults)
       for (const { configs, name } of store.topics.all()) {
         if (!isInternalTopic(name)) await prepareForCompaction(configs)
@@ -118,7 +119,7 @@ export class Broker {
       throw error
     }
     const coordinators = makeCoordinators(resolved, store)
-    const services = makeServices(resolved, listener, store, coordinators)
+    const services = makeServices(resolved, listener, store, topicSettings, coordinators)
     listener.serve({
       executor: new Dispatch(makeHandlers(services), resolved.interceptor),
       memory: new RequestMemory(resolved.maxInFlightBytes, resolved.maxFrameBytes),
@@ -135,7 +136,7 @@ export class Broker {
     const logLife = new LogLife({
       store,
       scheduler: resolved.scheduler,
-      topicSettings: services.topicSettings,
+      topicSettings,
       log: resolved.log,
       retentionCheckIntervalMs: resolved.retentionCheckIntervalMs,
       cleanerBackoffMs: resolved.cleanerBackoffMs,
@@ -223,10 +224,10 @@ function makeServices(
   options: ResolvedOptions,
   listener: Listener,
   store: LogStore,
+  topicSettings: TopicSettingsTable,
   coordinators: Coordinators,
 ): BrokerServices {
   const listening = { host: listener.host, port: listener.port }
-  const topicSettings = new TopicSettingsTable(store.maxBatchBytes, options.topicDefaults)
   const partitionLimit = new PartitionLimit(store, options.maxPartitions)
   return {
     store,

@@ -218,14 +218,11 @@ export class TopicSettingsTable {
 }
 
 /**
- * Throws BrokerError INVALID_OPTION for a default that a topic cannot have. Before there is a store, it may take batches
- * of any size.
+ * Throws BrokerError INVALID_OPTION for a default that a topic cannot have, as far as that is known without a store,
+ * which says how large a batch may be.
  */
-export function checkTopicDefaults(
-  defaults: Readonly<Record<string, string>>,
-  maxBatchBytes = Number.MAX_SAFE_INTEGER,
-): void {
-  new TopicSettingsTable(maxBatchBytes, defaults)
+export function checkTopicDefaults(defaults: Readonly<Record<string, string>>): void {
+  new TopicSettingsTable(Number.MAX_SAFE_INTEGER, defaults)
 }
 
 /** Names of topic settings by what Kafka calls the broker-wide default of each. */
