@@ -14,6 +14,8 @@ import {
 
 const MEBIBYTE = 1024 * 1024
 
+export const LOG_LIFE_DEFAULTS = { retentionCheckIntervalMs: 300_000, cleanerBackoffMs: 15_000 } as const
+
 export interface HostAndPort {
   host: string
   port: number
@@ -177,8 +179,13 @@ export function resolveOptions(options: BrokerOptions): ResolvedOptions {
     autoCreateTopics: options.autoCreateTopics ?? true,
     defaultPartitions: integer('defaultPartitions', 1, 1, MAX_PARTITIONS_PER_TOPIC),
     topicDefaults: { ...options.topicDefaults },
-    retentionCheckIntervalMs: integer('retentionCheckIntervalMs', 300_000, 1, 2 ** 31 - 1),
-    cleanerBackoffMs: integer('cleanerBackoffMs', 15_000, 1, 2 ** 31 - 1),
+    retentionCheckIntervalMs: integer(
+      'retentionCheckIntervalMs',
+      LOG_LIFE_DEFAULTS.retentionCheckIntervalMs,
+      1,
+      2 ** 31 - 1,
+    ),
+    cleanerBackoffMs: integer('cleanerBackoffMs', LOG_LIFE_DEFAULTS.cleanerBackoffMs, 1, 2 ** 31 - 1),
     maxFrameBytes: integer('maxFrameBytes', 100 * MEBIBYTE, 1024, 1024 * MEBIBYTE),
     maxInFlightBytes: integer('maxInFlightBytes', 32 * MEBIBYTE, 1024, Number.MAX_SAFE_INTEGER),
     connectionIdleMs: integer('connectionIdleMs', 600_000, 1, 2 ** 31 - 1),

@@ -3,12 +3,17 @@ import { FETCH_MAX_BYTES } from '../fetch/fetch-limits.ts'
 import { type ResolvedGroupOptions, resolveGroupOptions } from '../groups/group-options.ts'
 import { nearestName } from '../nearest-name.ts'
 import { NODE_ID } from '../node-identity.ts'
-import type { HostAndPort, ResolvedOptions } from '../options.ts'
+import { type HostAndPort, LOG_LIFE_DEFAULTS, type ResolvedOptions } from '../options.ts'
 import {
   DEFAULT_TRANSACTION_OPTIONS,
   type ResolvedTransactionOptions,
 } from '../transactions/transaction-options.ts'
-import { GROUP_SETTINGS, shownValue, TRANSACTION_SETTINGS } from './coordinator-settings.ts'
+import {
+  GROUP_SETTINGS,
+  LOG_LIFE_SETTINGS,
+  shownValue,
+  TRANSACTION_SETTINGS,
+} from './coordinator-settings.ts'
 import { ConfigSource, ConfigType, type DescribedSetting } from './setting.ts'
 import type { TopicSettingsTable } from './topic-settings.ts'
 
@@ -73,19 +78,8 @@ export class BrokerSettings {
         'Request bytes read and not yet answered, over all connections, above which sockets are not read.',
         false,
       ),
-      option(
-        'log.retention.check.interval.ms',
-        LONG,
-        options.retentionCheckIntervalMs,
-        'How often records past their retention are looked for, in milliseconds.',
-        options.retentionCheckIntervalMs === 300_000,
-      ),
-      option(
-        'log.cleaner.backoff.ms',
-        LONG,
-        options.cleanerBackoffMs,
-        'How often it is looked for what to compact or to merge, in milliseconds.',
-        options.cleanerBackoffMs === 15_000,
+      ...LOG_LIFE_SETTINGS.map(({ key, name, type, documentation }) =>
+        option(name, type, options[key], documentation, options[key] === LOG_LIFE_DEFAULTS[key]),
       ),
       option('max.connections', INT, options.maxConnections, 'Connections at once.', false),
       option(

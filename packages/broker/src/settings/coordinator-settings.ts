@@ -139,14 +139,21 @@ const LONGER_UNITS: ReadonlyMap<
   ['log.roll.hours', { of: 'segment.ms', unitMs: 3_600_000, shorter: ['log.roll.ms'] }],
 ])
 
-const INTERVALS: ReadonlyMap<string, Named<'retentionCheckIntervalMs' | 'cleanerBackoffMs'>> = new Map(
-  (
-    [
-      ['retentionCheckIntervalMs', 'log.retention.check.interval.ms'],
-      ['cleanerBackoffMs', 'log.cleaner.backoff.ms'],
-    ] as const
-  ).map(([key, name]) => [name, { key, name, type: ConfigType.LONG, documentation: '' }]),
-)
+/** How often the broker looks after its logs. */
+export const LOG_LIFE_SETTINGS: readonly Named<'retentionCheckIntervalMs' | 'cleanerBackoffMs'>[] = [
+  {
+    key: 'retentionCheckIntervalMs',
+    name: 'log.retention.check.interval.ms',
+    type: ConfigType.LONG,
+    documentation: 'How often records past their retention are looked for, in milliseconds.',
+  },
+  {
+    key: 'cleanerBackoffMs',
+    name: 'log.cleaner.backoff.ms',
+    type: ConfigType.LONG,
+    documentation: 'How often it is looked for what to compact or to merge, in milliseconds.',
+  },
+]
 
 /** The value of a setting as text. */
 export function shownValue<Options extends ResolvedGroupOptions | ResolvedTransactionOptions>(
@@ -175,6 +182,7 @@ export function optionsFromSettings(
   for (const [name, value] of Object.entries(settings)) {
     const group = GROUP_SETTINGS.find((known) => known.name === name)
     const transaction = TRANSACTION_SETTINGS.find((known) => known.name === name)
+    const interval = LOG_LIFE_SETTINGS.find((known) => known.name === name)
     if (group !== undefined) {
       groups[group.key] = parse(group, value)
       checked(group, `groups.${group.key}`, () =>
@@ -196,15 +204,13 @@ export function optionsFromSettings(
         ? -1
         : parse({ key: name, name, type: ConfigType.LONG, documentation: '', unit: unitMs }, value)
       if (!shorter.some((one) => settings[one] !== undefined)) topicDefaults[of] = String(ms)
-    } else if (INTERVALS.has(name)) {
-      const { key } = INTERVALS.get(name)!
-      intervals[key] = parse(INTERVALS.get(name)!, value) as number
+    } else if (interval !== undefined) {
+      intervals[interval.key] = parse(interval, value) as number
     } else {
       const names = [
-        ...[...GROUP_SETTINGS, ...TRANSACTION_SETTINGS].map((known) => known.name),
+        ...[...GROUP_SETTINGS, ...TRANSACTION_SETTINGS, ...LOG_LIFE_SETTINGS].map((known) => known.name),
         ...topicNames.keys(),
         ...LONGER_UNITS.keys(),
-        ...INTERVALS.keys(),
       ]
       throw new BrokerError(
         'INVALID_OPTION',

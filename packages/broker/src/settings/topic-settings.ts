@@ -237,8 +237,7 @@ function definitions(maxBatchBytes: number): Definition[] {
       brokerName: 'message.max.bytes',
       type: ConfigType.INT,
       defaultValue: String(Math.min(DEFAULT_MAX_MESSAGE_BYTES, maxBatchBytes)),
-      allowed: `a number of bytes from 1 to ${maxBatchBytes}`,
-      isAllowed: integerFrom(1n, BigInt(maxBatchBytes)),
+      ...wholeNumber('bytes', 1n, maxBatchBytes),
       documentation: 'Largest record batch, as sent and stored (after compression), in bytes.',
     },
     {
@@ -256,8 +255,7 @@ function definitions(maxBatchBytes: number): Definition[] {
       brokerName: 'log.message.timestamp.before.max.ms',
       type: ConfigType.LONG,
       defaultValue: MAX_INT64,
-      allowed: `a number of milliseconds from 0 to ${MAX_INT64}`,
-      isAllowed: integerFrom(0n, BigInt(MAX_INT64)),
+      ...wholeNumber('milliseconds', 0n, MAX_INT64),
       documentation: "How far a record's CreateTime may lie before the broker's clock, in milliseconds.",
     },
     {
@@ -265,8 +263,7 @@ function definitions(maxBatchBytes: number): Definition[] {
       brokerName: 'log.message.timestamp.after.max.ms',
       type: ConfigType.LONG,
       defaultValue: '3600000',
-      allowed: `a number of milliseconds from 0 to ${MAX_INT64}`,
-      isAllowed: integerFrom(0n, BigInt(MAX_INT64)),
+      ...wholeNumber('milliseconds', 0n, MAX_INT64),
       documentation: "How far a record's CreateTime may lie after the broker's clock, in milliseconds.",
     },
     {
@@ -303,8 +300,7 @@ function definitions(maxBatchBytes: number): Definition[] {
       brokerName: 'log.segment.bytes',
       type: ConfigType.INT,
       defaultValue: '1073741824',
-      allowed: 'a number of bytes from 14 to 2147483647',
-      isAllowed: integerFrom(14n, 2147483647n),
+      ...wholeNumber('bytes', 14n, 2_147_483_647),
       documentation:
         'Most bytes of records in a file that holds one partition; a record batch cannot be larger. Records are deleted by the batch, not by such files.',
     },
@@ -313,8 +309,7 @@ function definitions(maxBatchBytes: number): Definition[] {
       brokerName: 'log.roll.ms',
       type: ConfigType.LONG,
       defaultValue: String(WEEK_MS),
-      allowed: `a number of milliseconds from 1 to ${MAX_INT64}`,
-      isAllowed: integerFrom(1n, BigInt(MAX_INT64)),
+      ...wholeNumber('milliseconds', 1n, MAX_INT64),
       documentation:
         'How long records of a compacted topic may wait for the file they are in to be full before they are compacted, in milliseconds.',
     },
@@ -323,8 +318,7 @@ function definitions(maxBatchBytes: number): Definition[] {
       brokerName: 'log.retention.ms',
       type: ConfigType.LONG,
       defaultValue: String(WEEK_MS),
-      allowed: `-1 or a number of milliseconds from 0 to ${MAX_INT64}`,
-      isAllowed: integerFrom(-1n, BigInt(MAX_INT64)),
+      ...wholeNumberOrNone('milliseconds'),
       documentation:
         'How long records are kept where the cleanup policy has delete, in milliseconds; -1 for ever. They are deleted by the batch, when all before them are past it too.',
     },
@@ -333,8 +327,7 @@ function definitions(maxBatchBytes: number): Definition[] {
       brokerName: 'log.retention.bytes',
       type: ConfigType.LONG,
       defaultValue: '-1',
-      allowed: `-1 or a number of bytes from 0 to ${MAX_INT64}`,
-      isAllowed: integerFrom(-1n, BigInt(MAX_INT64)),
+      ...wholeNumberOrNone('bytes'),
       documentation:
         'How many bytes of records a partition keeps at least where the cleanup policy has delete; -1 all of them.',
     },
@@ -352,8 +345,7 @@ function definitions(maxBatchBytes: number): Definition[] {
       brokerName: 'log.cleaner.min.compaction.lag.ms',
       type: ConfigType.LONG,
       defaultValue: '0',
-      allowed: `a number of milliseconds from 0 to ${MAX_INT64}`,
-      isAllowed: integerFrom(0n, BigInt(MAX_INT64)),
+      ...wholeNumber('milliseconds', 0n, MAX_INT64),
       documentation: 'How long a record is left alone by compaction, in milliseconds.',
     },
     {
@@ -361,8 +353,7 @@ function definitions(maxBatchBytes: number): Definition[] {
       brokerName: 'log.cleaner.max.compaction.lag.ms',
       type: ConfigType.LONG,
       defaultValue: MAX_INT64,
-      allowed: `a number of milliseconds from 1 to ${MAX_INT64}`,
-      isAllowed: integerFrom(1n, BigInt(MAX_INT64)),
+      ...wholeNumber('milliseconds', 1n, MAX_INT64),
       documentation: 'Age at which a record is compacted whatever the share of the log, in milliseconds.',
     },
     {
@@ -370,8 +361,7 @@ function definitions(maxBatchBytes: number): Definition[] {
       brokerName: 'log.cleaner.delete.retention.ms',
       type: ConfigType.LONG,
       defaultValue: '86400000',
-      allowed: `a number of milliseconds from 0 to ${MAX_INT64}`,
-      isAllowed: integerFrom(0n, BigInt(MAX_INT64)),
+      ...wholeNumber('milliseconds', 0n, MAX_INT64),
       documentation:
         'How long a tombstone stays after it was first compacted, in milliseconds: a reader that began before has so long to come to it.',
     },
@@ -380,6 +370,23 @@ function definitions(maxBatchBytes: number): Definition[] {
 
 function oneOf(...values: string[]): (value: string) => boolean {
   return (value) => values.includes(value)
+}
+
+type Allowed = Pick<Definition, 'allowed' | 'isAllowed'>
+
+function wholeNumber(unit: string, least: bigint, most: number | string): Allowed {
+  return {
+    allowed: `a number of ${unit} from ${least} to ${most}`,
+    isAllowed: integerFrom(least, BigInt(most)),
+  }
+}
+
+/** For a limit that there need not be: -1 is none. */
+function wholeNumberOrNone(unit: string): Allowed {
+  return {
+    allowed: `-1 or ${wholeNumber(unit, 0n, MAX_INT64).allowed}`,
+    isAllowed: integerFrom(-1n, BigInt(MAX_INT64)),
+  }
 }
 
 function integerFrom(least: bigint, most: bigint): (value: string) => boolean {
