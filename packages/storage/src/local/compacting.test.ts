@@ -1,13 +1,13 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { batchesIn, batchHeader, decodeRecords, encodeRecordBatch } from '@streambus/protocol'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { KeepingPolicy, LogId, LogStore } from '../log-store.ts'
 import { appendOne, bytesOf, markerOf } from '../testing/batches.ts'
-import { copyDataFolder, makeDataFolder, removeDataFolder } from '../testing/data-folder.ts'
+import { localStores } from '../testing/local-stores.ts'
 import { readCommitted } from '../testing/read-committed.ts'
 import { SeededRandom } from '../testing/seeded-random.ts'
-import { LocalLogStore, type LocalLogStoreOptions } from './local-log-store.ts'
+import type { LocalLogStoreOptions } from './local-log-store.ts'
 
 const SMALL: Partial<LocalLogStoreOptions> = {
   cacheBytes: 256 * 1024,
@@ -30,25 +30,8 @@ interface Sent {
 }
 
 describe('compaction of a log', () => {
-  const folders: string[] = []
-  const stores: LogStore[] = []
-  let folder: string
-
-  beforeEach(async () => {
-    folder = await makeDataFolder()
-    folders.push(folder)
-  })
-
-  afterEach(async () => {
-    for (const store of stores.splice(0)) await store.close()
-    for (const path of folders.splice(0)) await removeDataFolder(path)
-  })
-
-  async function open(dataDir: string): Promise<LocalLogStore> {
-    const store = await LocalLogStore.open({ dataDir, ...SMALL })
-    stores.push(store)
-    return store
-  }
+  const stores = localStores(SMALL)
+  const { open, copyOf } = stores
 
   /** Batches of a few keys each, some deleted; every tenth batch is an aborted transaction, every fifth a committed one. */
   async function fill(store: LogStore, log: LogId, random: SeededRandom, batches: number): Promise<Sent[]> {
@@ -106,7 +89,7 @@ describe('compaction of a log', () => {
 
   it.each([1, 2, 3, 4])('keeps the last value of each key at its offset, seed %i', async (seed) => {
     const random = new SeededRandom(seed)
-    const store = await open(folder)
+    const store = await open(stores.folder)
     const { logs } = await store.createTopic({ name: 't', partitions: 2 })
     const [log, other] = logs as [LogId, LogId]
     const sent = await fill(store, log, random, 300)
@@ -130,8 +113,7 @@ describe('compaction of a log', () => {
       const rest = [...after].filter(([at]) => at >= offset)
       expect([...(await read(store, log, offset))]).toEqual(rest)
     }
-    const copy = await copyDataFolder(folder)
-    folders.push(copy)
+    const copy = await copyOf(store)
     const more = await fill(store, log, random, 30)
     for (const again of [await open(copy), store]) {
       const found = again === store ? [...sent, ...more] : sent
@@ -150,7 +132,7 @@ describe('compaction of a log', () => {
   })
 
   it('takes records without a time for neither old nor late', async () => {
-    const store = await open(folder)
+    const store = await open(stores.folder)
     const { logs } = await store.createTopic({ name: 't', partitions: 1 })
     const timeless = encodeRecordBatch([{ key: 'k', value: 'v', timestamp: -1 }], {})
     for (let index = 0; index < 5; index++) await appendOne(store, logs[0]!, timeless)
@@ -161,6 +143,8 @@ describe('compaction of a log', () => {
     })
     // Neither is the file ended for them, nor are they compacted before their share is large enough.
     expect(await store.maintain({ maxBytes: 1e9 }, patient)).toEqual({ bytes: 0, isMore: false })
-    expect((await readdir(join(folder, 'log'))).filter((name) => name.endsWith('.log'))).toHaveLength(1)
+    expect((await readdir(join(stores.folder, 'log'))).filter((name) => name.endsWith('.log'))).toHaveLength(
+      1,
+    )
   })
 })

@@ -1,10 +1,10 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { KeepingPolicy, LogId, LogStore } from '../log-store.ts'
 import { appendOne, batchOfSize, readLog } from '../testing/batches.ts'
-import { copyDataFolder, makeDataFolder, removeDataFolder } from '../testing/data-folder.ts'
-import { LocalLogStore, type LocalLogStoreOptions } from './local-log-store.ts'
+import { localStores } from '../testing/local-stores.ts'
+import type { LocalLogStoreOptions } from './local-log-store.ts'
 
 const SMALL: Partial<LocalLogStoreOptions> = {
   cacheBytes: 256 * 1024,
@@ -21,25 +21,8 @@ const lasting = (): KeepingPolicy => ({
 })
 
 describe('merging of log files', () => {
-  const folders: string[] = []
-  const stores: LogStore[] = []
-  let folder: string
-
-  beforeEach(async () => {
-    folder = await makeDataFolder()
-    folders.push(folder)
-  })
-
-  afterEach(async () => {
-    for (const store of stores.splice(0)) await store.close()
-    for (const path of folders.splice(0)) await removeDataFolder(path)
-  })
-
-  async function open(dataDir: string): Promise<LocalLogStore> {
-    const store = await LocalLogStore.open({ dataDir, ...SMALL })
-    stores.push(store)
-    return store
-  }
+  const stores = localStores(SMALL)
+  const { open, copyOf } = stores
 
   async function fill(store: LogStore, logs: readonly LogId[], count: number): Promise<void> {
     const calls: Promise<unknown>[] = []
@@ -61,14 +44,14 @@ describe('merging of log files', () => {
   }
 
   it('puts the batches of each log together, and gives back the files they were scattered over', async () => {
-    const store = await open(folder)
+    const store = await open(stores.folder)
     const { logs } = await store.createTopic({ name: 't', partitions: 5 })
     await fill(store, logs, 40)
     const before = await contents(store, logs)
-    const filesBefore = await names(folder)
+    const filesBefore = await names(stores.folder)
     expect(await store.maintain(EVERYTHING, lasting)).toMatchObject({ isMore: false })
     await store.maintain({ maxBytes: 0 })
-    const after = await names(folder)
+    const after = await names(stores.folder)
     expect(after).toContain('1.segment')
     expect(after).not.toContain('1.log')
     expect(after.filter((name) => name.endsWith('.log')).length).toBeLessThan(
@@ -77,18 +60,17 @@ describe('merging of log files', () => {
     expect(await contents(store, logs)).toEqual(before)
     await fill(store, logs, 3)
     const more = await contents(store, logs)
-    const copy = await copyDataFolder(folder)
-    folders.push(copy)
+    const copy = await copyOf(store)
     expect(await contents(await open(copy), logs)).toEqual(more)
     await store.close()
-    const again = await open(folder)
+    const again = await open(stores.folder)
     expect(await contents(again, logs)).toEqual(more)
     expect(await again.maintain(EVERYTHING, lasting)).toMatchObject({ isMore: false })
     expect(await contents(again, logs)).toEqual(more)
   })
 
   it('leaves alone what one log fills, what goes soon, and what nobody speaks of', async () => {
-    const store = await open(folder)
+    const store = await open(stores.folder)
     const { logs } = await store.createTopic({ name: 't', partitions: 1 })
     await fill(store, logs, 200)
     expect(await store.maintain(EVERYTHING, lasting)).toEqual({ bytes: 0, isMore: false })
@@ -100,7 +82,7 @@ describe('merging of log files', () => {
   })
 
   it('moves what is left of files that are mostly deleted, and then gives their space back', async () => {
-    const store = await open(folder)
+    const store = await open(stores.folder)
     const { id, logs: doomed } = await store.createTopic({ name: 'large', partitions: 1 })
     const { logs: kept } = await store.createTopic({ name: 'small', partitions: 1 })
     for (let round = 0; round < 20; round++) {
@@ -112,12 +94,12 @@ describe('merging of log files', () => {
     await store.deleteTopic(id)
     await store.maintain(EVERYTHING, lasting)
     await store.maintain({ maxBytes: 0 })
-    expect((await names(folder)).filter((name) => name.endsWith('.log'))).toHaveLength(1)
+    expect((await names(stores.folder)).filter((name) => name.endsWith('.log'))).toHaveLength(1)
     expect(await contents(store, kept)).toEqual(before)
   })
 
   it('works in steps, and gives up a job that is under way when the store closes', async () => {
-    const store = await open(folder)
+    const store = await open(stores.folder)
     const { logs } = await store.createTopic({ name: 't', partitions: 5 })
     await fill(store, logs, 40)
     const before = await contents(store, logs)
@@ -125,24 +107,24 @@ describe('merging of log files', () => {
     expect(bytes).toBeGreaterThan(0)
     expect(isMore).toBe(true)
     await store.close()
-    expect((await names(folder)).filter((name) => name.endsWith('.segment'))).toEqual([])
-    const again = await open(folder)
+    expect((await names(stores.folder)).filter((name) => name.endsWith('.segment'))).toEqual([])
+    const again = await open(stores.folder)
     let steps = 0
     while ((await again.maintain({ maxBytes: 1 }, lasting)).isMore) steps++
     expect(steps).toBeGreaterThan(1)
-    expect((await names(folder)).filter((name) => name.endsWith('.segment'))).not.toEqual([])
+    expect((await names(stores.folder)).filter((name) => name.endsWith('.segment'))).not.toEqual([])
     expect(await contents(again, logs)).toEqual(before)
   })
 
   it('does not disturb those who are reading the files it replaces', async () => {
-    const store = await open(folder)
+    const store = await open(stores.folder)
     const { logs } = await store.createTopic({ name: 't', partitions: 5 })
     await fill(store, logs, 40)
     const [result] = await store.read([{ logId: logs[2]!, offset: 0, maxBytes: 1e9 }], { maxBytes: 1e9 })
     if (result?.error !== null) throw new Error('not readable')
     await store.maintain(EVERYTHING, lasting)
     await store.maintain({ maxBytes: 0 })
-    expect(await names(folder)).not.toContain('1.log')
+    expect(await names(stores.folder)).not.toContain('1.log')
     const bytes = new Uint8Array(result.records.byteLength)
     for (let filled = 0; filled < bytes.byteLength; )
       filled += await result.records.readInto(bytes.subarray(filled))

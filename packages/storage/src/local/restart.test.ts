@@ -1,10 +1,11 @@
 import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { LogId, LogStore } from '../log-store.ts'
 import { appendOne, batchOf, batchOfSize, bytesOf, readLog, recordsIn, valuesOf } from '../testing/batches.ts'
-import { contentsOf, copyDataFolder, makeDataFolder, removeDataFolder } from '../testing/data-folder.ts'
-import { LocalLogStore, type LocalLogStoreOptions } from './local-log-store.ts'
+import { contentsOf } from '../testing/data-folder.ts'
+import { localStores } from '../testing/local-stores.ts'
+import type { LocalLogStore, LocalLogStoreOptions } from './local-log-store.ts'
 
 const SMALL: Partial<LocalLogStoreOptions> = {
   cacheBytes: 256 * 1024,
@@ -14,38 +15,13 @@ const SMALL: Partial<LocalLogStoreOptions> = {
 const BATCH_BYTES = 16 * 1024
 
 describe('LocalLogStore after a restart', () => {
-  const folders: string[] = []
-  const stores: LogStore[] = []
-  let folder: string
-
-  beforeEach(async () => {
-    folder = await makeDataFolder()
-    folders.push(folder)
-  })
-
-  afterEach(async () => {
-    for (const store of stores.splice(0)) await store.close()
-    for (const path of folders.splice(0)) await removeDataFolder(path)
-  })
-
-  async function open(dataDir: string, options: Partial<LocalLogStoreOptions> = {}): Promise<LocalLogStore> {
-    const store = await LocalLogStore.open({ dataDir, ...options })
-    stores.push(store)
-    return store
-  }
+  const stores = localStores()
+  const { open, copyOf } = stores
 
   /** Two ways to stop: `close`, and a copy of the folder while the store is open. */
   async function stopCleanly(store: LocalLogStore): Promise<string> {
     await store.close()
-    return folder
-  }
-
-  async function stopUncleanly(store: LocalLogStore): Promise<string> {
-    // Behind the work in the background: a copy takes its time, and would mix what was with what is.
-    await store.maintain({ maxBytes: 0 })
-    const copy = await copyDataFolder(store.location)
-    folders.push(copy)
-    return copy
+    return stores.folder
   }
 
   async function fill(store: LogStore, logs: readonly LogId[], count: number): Promise<void> {
@@ -68,10 +44,10 @@ describe('LocalLogStore after a restart', () => {
 
   for (const [manner, stop] of [
     ['a clean close', stopCleanly],
-    ['an unclean stop', stopUncleanly],
+    ['an unclean stop', copyOf],
   ] as const) {
     it(`has everything as it was after ${manner}`, async () => {
-      const store = await open(folder)
+      const store = await open(stores.folder)
       const words = await store.createTopic({ name: 'words', partitions: 1, configs: { a: '1' } })
       const gone = await store.createTopic({ name: 'gone', partitions: 2 })
       const log = words.logs[0]!
@@ -125,7 +101,7 @@ describe('LocalLogStore after a restart', () => {
     })
 
     it(`reads over many files, and goes on, after ${manner}`, async () => {
-      const store = await open(folder, SMALL)
+      const store = await open(stores.folder, SMALL)
       const { logs } = await store.createTopic({ name: 'words', partitions: 3 })
       await fill(store, logs, 60)
       for (const log of logs) expect(labels(await valuesOf(store, log))).toEqual(upTo(60))
@@ -146,7 +122,7 @@ describe('LocalLogStore after a restart', () => {
   }
 
   it('reads several logs from cold files in one answer, in pieces', async () => {
-    const store = await open(folder, SMALL)
+    const store = await open(stores.folder, SMALL)
     const { logs } = await store.createTopic({ name: 'words', partitions: 2 })
     await fill(store, logs, 60)
     const results = await store.read(
@@ -161,7 +137,7 @@ describe('LocalLogStore after a restart', () => {
   })
 
   it('keeps a read of cold files going while their topic is deleted and the files removed', async () => {
-    const store = await open(folder, SMALL)
+    const store = await open(stores.folder, SMALL)
     const { id, logs } = await store.createTopic({ name: 'words', partitions: 1 })
     await fill(store, logs, 60)
     const other = await store.createTopic({ name: 'other', partitions: 1 })
@@ -172,7 +148,7 @@ describe('LocalLogStore after a restart', () => {
     await store.deleteTopic(id)
     await fill(store, other.logs, 40)
     await store.maintain({ maxBytes: Number.POSITIVE_INFINITY })
-    const logFiles = (await readdir(join(folder, 'log'))).filter((name) => name.endsWith('.log'))
+    const logFiles = (await readdir(join(stores.folder, 'log'))).filter((name) => name.endsWith('.log'))
     expect(logFiles).not.toContain('00000000000000000001.log')
     const rest = await bytesWithout(result.records, firstBytes)
     const found = recordsIn(Buffer.concat([first.subarray(0, firstBytes), rest]))
@@ -190,12 +166,12 @@ describe('LocalLogStore after a restart', () => {
   }
 
   it('gives the files of deleted topics and of records before the start back', async () => {
-    const store = await open(folder, SMALL)
+    const store = await open(stores.folder, SMALL)
     const kept = await store.createTopic({ name: 'kept', partitions: 1 })
     const deleted = await store.createTopic({ name: 'deleted', partitions: 1 })
     await fill(store, [kept.logs[0]!, deleted.logs[0]!], 40)
     const count = async () =>
-      (await readdir(join(folder, 'log'))).filter((name) => name.endsWith('.log')).length
+      (await readdir(join(stores.folder, 'log'))).filter((name) => name.endsWith('.log')).length
     const before = await count()
     await store.deleteTopic(deleted.id)
     await store.maintain({ maxBytes: Number.POSITIVE_INFINITY })
@@ -205,11 +181,11 @@ describe('LocalLogStore after a restart', () => {
     expect(await count()).toBeLessThan(before / 2)
     expect(labels(await valuesOf(store, kept.logs[0]!, 30))).toEqual(upTo(40, 30))
     await store.close()
-    const names = await readdir(join(folder, 'log'))
+    const names = await readdir(join(stores.folder, 'log'))
     for (const name of names.filter((name) => name.endsWith('.index'))) {
       expect(names).toContain(name.replace('.index', '.log'))
     }
-    const again = await open(folder, SMALL)
+    const again = await open(stores.folder, SMALL)
     expect(labels(await valuesOf(again, kept.logs[0]!, 30))).toEqual(upTo(40, 30))
     await again.deleteTopic(kept.id)
     await again.maintain({ maxBytes: Number.POSITIVE_INFINITY })
@@ -217,17 +193,17 @@ describe('LocalLogStore after a restart', () => {
   })
 
   it('gives the files of records before the start back when nothing else asks for it', async () => {
-    const store = await open(folder, SMALL)
+    const store = await open(stores.folder, SMALL)
     const { logs } = await store.createTopic({ name: 'words', partitions: 1 })
     await fill(store, logs, 60)
     await store.advanceStart(logs[0]!, 60)
     await store.close()
-    const names = await readdir(join(folder, 'log'))
+    const names = await readdir(join(stores.folder, 'log'))
     expect(names.filter((name) => name.endsWith('.log')).length).toBeLessThanOrEqual(2)
   })
 
   it('gives a file back that was full only after its records were gone', async () => {
-    const store = await open(folder, SMALL)
+    const store = await open(stores.folder, SMALL)
     const { logs } = await store.createTopic({ name: 'words', partitions: 2 })
     const [early, late] = [logs[0]!, logs[1]!]
     await fill(store, [early], 3)
@@ -235,48 +211,53 @@ describe('LocalLogStore after a restart', () => {
     await fill(store, [late], 40)
     await store.advanceStart(late, 40)
     await store.close()
-    const names = await readdir(join(folder, 'log'))
+    const names = await readdir(join(stores.folder, 'log'))
     expect(names.filter((name) => name.endsWith('.log')).length).toBeLessThanOrEqual(2)
     expect(names).not.toContain('00000000000000000001.log')
   })
 
   it('builds missing and damaged indexes again', async () => {
-    const store = await open(folder, SMALL)
+    const store = await open(stores.folder, SMALL)
     const { logs } = await store.createTopic({ name: 'words', partitions: 2 })
     await fill(store, logs, 60)
     await store.close()
-    const before = await contentsOf(folder)
-    const indexes = (await readdir(join(folder, 'log'))).filter((name) => name.endsWith('.index')).sort()
+    const before = await contentsOf(stores.folder)
+    const indexes = (await readdir(join(stores.folder, 'log')))
+      .filter((name) => name.endsWith('.index'))
+      .sort()
     expect(indexes.length).toBeGreaterThan(4)
-    await rm(join(folder, 'log', indexes[0]!))
-    await writeFile(join(folder, 'log', indexes[1]!), 'garbage')
+    await rm(join(stores.folder, 'log', indexes[0]!))
+    await writeFile(join(stores.folder, 'log', indexes[1]!), 'garbage')
     const directory = Buffer.from(before.get(`log/${indexes[2]}`)!, 'base64')
     directory[40]! ^= 1
-    await writeFile(join(folder, 'log', indexes[2]!), directory)
+    await writeFile(join(stores.folder, 'log', indexes[2]!), directory)
     const warnings: string[] = []
     const log = {
       info() {},
       warn: (_: unknown, message: string) => void warnings.push(message),
       error() {},
     }
-    const again = await open(folder, { ...SMALL, log })
+    const again = await open(stores.folder, { ...SMALL, log })
     expect(warnings).toHaveLength(3)
     for (const logId of logs) expect(labels(await valuesOf(again, logId))).toEqual(upTo(60))
     await again.close()
-    const after = await contentsOf(folder)
+    const after = await contentsOf(stores.folder)
     for (const name of indexes) expect(after.get(`log/${name}`)).toBe(before.get(`log/${name}`))
   })
 
   it('says which index is damaged when it notices only while reading', async () => {
-    const store = await open(folder, SMALL)
+    const store = await open(stores.folder, SMALL)
     const { logs } = await store.createTopic({ name: 'words', partitions: 1 })
     await fill(store, logs, 40)
     await store.close()
-    const path = join(folder, 'log', '00000000000000000001.index')
-    const bytes = Buffer.from((await contentsOf(folder)).get('log/00000000000000000001.index')!, 'base64')
+    const path = join(stores.folder, 'log', '00000000000000000001.index')
+    const bytes = Buffer.from(
+      (await contentsOf(stores.folder)).get('log/00000000000000000001.index')!,
+      'base64',
+    )
     bytes[bytes.byteLength - 1]! ^= 1
     await writeFile(path, bytes)
-    const again = await open(folder, SMALL)
+    const again = await open(stores.folder, SMALL)
     const [result] = await again.read([{ logId: logs[0]!, offset: 0, maxBytes: 1e6 }], { maxBytes: 1e6 })
     expect(result?.error?.code).toBe('READ_FAILED')
     expect(result?.error?.message).toContain(path)
@@ -284,19 +265,19 @@ describe('LocalLogStore after a restart', () => {
   })
 
   it('is not misled by files that were prepared and not used', async () => {
-    const store = await open(folder, { ...SMALL, prepareFiles: 'always' })
+    const store = await open(stores.folder, { ...SMALL, prepareFiles: 'always' })
     const { logs } = await store.createTopic({ name: 'words', partitions: 1 })
     for (let index = 0; index < 30; index++) {
       await appendOne(store, logs[0]!, batchOf([`v${index};`]))
       if (index % 10 === 9) {
-        const again = await open(await stopUncleanly(store), SMALL)
+        const again = await open(await copyOf(store), SMALL)
         expect(labels(await valuesOf(again, logs[0]!))).toEqual(upTo(index + 1))
       }
     }
   })
 
   it('starts again after any number of unclean stops in a row', async () => {
-    let path = folder
+    let path = stores.folder
     let expected: string[] = []
     for (let round = 0; round < 6; round++) {
       const store = await open(path, SMALL)
@@ -305,7 +286,7 @@ describe('LocalLogStore after a restart', () => {
       expect(labels(await valuesOf(store, topic.logs[0]!))).toEqual(expected)
       await fill(store, topic.logs, 12)
       expected = [...expected, ...upTo(12)]
-      path = await stopUncleanly(store)
+      path = await copyOf(store)
     }
   })
 })

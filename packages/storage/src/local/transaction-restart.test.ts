@@ -1,13 +1,13 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32c } from '@streambus/protocol'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { LogId, LogStore } from '../log-store.ts'
 import { appendOne, batchOf, batchOfSize, markerOf } from '../testing/batches.ts'
-import { copyDataFolder, makeDataFolder, removeDataFolder } from '../testing/data-folder.ts'
+import { localStores } from '../testing/local-stores.ts'
 import { committedValuesOf, readCommitted } from '../testing/read-committed.ts'
 import { CHECKPOINT_VERSION } from './checkpoint.ts'
-import { LocalLogStore, type LocalLogStoreOptions } from './local-log-store.ts'
+import type { LocalLogStoreOptions } from './local-log-store.ts'
 
 const SMALL: Partial<LocalLogStoreOptions> = {
   cacheBytes: 256 * 1024,
@@ -16,33 +16,8 @@ const SMALL: Partial<LocalLogStoreOptions> = {
 }
 
 describe('LocalLogStore and transactions after a restart', () => {
-  const folders: string[] = []
-  const stores: LogStore[] = []
-  let folder: string
-
-  beforeEach(async () => {
-    folder = await makeDataFolder()
-    folders.push(folder)
-  })
-
-  afterEach(async () => {
-    for (const store of stores.splice(0)) await store.close()
-    for (const path of folders.splice(0)) await removeDataFolder(path)
-  })
-
-  async function open(dataDir: string, options: Partial<LocalLogStoreOptions> = SMALL) {
-    const store = await LocalLogStore.open({ dataDir, ...options })
-    stores.push(store)
-    return store
-  }
-
-  async function copyOf(store: LocalLogStore): Promise<string> {
-    // Behind the work in the background: a copy takes its time, and would mix what was with what is.
-    await store.maintain({ maxBytes: 0 })
-    const copy = await copyDataFolder(store.location)
-    folders.push(copy)
-    return copy
-  }
+  const stores = localStores(SMALL)
+  const { open, copyOf } = stores
 
   function batch(
     producerId: number,
@@ -73,7 +48,7 @@ describe('LocalLogStore and transactions after a restart', () => {
   }
 
   it('has the same view after every step, killed or closed', async () => {
-    let store = await open(folder)
+    let store = await open(stores.folder)
     const { logs } = await store.createTopic({ name: 'words', partitions: 1 })
     const log = logs[0]!
     const steps: (() => Promise<unknown>)[] = [
@@ -109,7 +84,7 @@ describe('LocalLogStore and transactions after a restart', () => {
       expect(await viewOf(killed, log)).toEqual(before)
       if (at % 3 !== 2) continue
       await store.close()
-      store = await open(folder)
+      store = await open(stores.folder)
       expect(await viewOf(store, log)).toEqual(before)
     }
     expect((await viewOf(store, log)).state).toMatchObject({ highWatermark: 11, lastStableOffset: 10 })
@@ -117,7 +92,7 @@ describe('LocalLogStore and transactions after a restart', () => {
   })
 
   it('has it from every checkpoint there was, over many files', async () => {
-    const store = await open(folder)
+    const store = await open(stores.folder)
     const { logs } = await store.createTopic({ name: 'words', partitions: 2 })
     const [log, otherLog] = logs as [LogId, LogId]
     const checkpoints: Buffer[] = []
@@ -139,7 +114,7 @@ describe('LocalLogStore and transactions after a restart', () => {
       await Promise.all(calls)
       if (round % 5 !== 0) continue
       await store.maintain({ maxBytes: 0 })
-      const checkpoint = await readFile(join(folder, 'checkpoint'))
+      const checkpoint = await readFile(join(stores.folder, 'checkpoint'))
       if (checkpoints.at(-1)?.equals(checkpoint) !== true) checkpoints.push(checkpoint)
     }
     const endOpen = markerOf('abort', { producerId: 3, producerEpoch: 0 })
@@ -160,13 +135,13 @@ describe('LocalLogStore and transactions after a restart', () => {
   })
 
   it('reads a checkpoint of version 1 and replaces it before it writes', async () => {
-    const store = await open(folder)
+    const store = await open(stores.folder)
     const { logs } = await store.createTopic({ name: 'words', partitions: 1 })
     const log = logs[0]!
     await appendOne(store, log, batchOf(['a'], { producerId: 1, producerEpoch: 0, baseSequence: 0 }))
     const before = await viewOf(store, log)
     await store.close()
-    const path = join(folder, 'checkpoint')
+    const path = join(stores.folder, 'checkpoint')
     const text = await readFile(path, 'utf8')
     const content = JSON.parse(text.slice(text.indexOf('\n') + 1)) as Record<string, unknown[][]>
     const { aborted, ...rest } = content
@@ -178,7 +153,7 @@ describe('LocalLogStore and transactions after a restart', () => {
     const crc = crc32c(Buffer.from(body)).toString(16).padStart(8, '0')
     await writeFile(path, `streambus-checkpoint 1 ${crc} ${Buffer.byteLength(body)}\n${body}`)
 
-    const again = await open(folder)
+    const again = await open(stores.folder)
     expect(await viewOf(again, log)).toEqual(before)
     expect(await readFile(path, 'utf8')).toMatch(new RegExp(`^streambus-checkpoint ${CHECKPOINT_VERSION} `))
     await appendOne(again, log, batch(1, 1, 'b'))
