@@ -172,7 +172,7 @@ const sabotages: readonly Sabotage[] = [
   {
     name: 'nothing is left below the last stable offset',
     file: 'compacting.ts',
-    text: ' || endOf(bytes) === lastStableOffset',
+    text: ' || batchEndOffset(bytes, 0) === lastStableOffset',
     replacement: '',
     args: COMPACTION,
   },

@@ -70,6 +70,11 @@ export const batchHeader = {
   recordCount: (bytes: Uint8Array, position: number): number => readInt32(bytes, position + 57),
 } as const
 
+/** Behind the last offset that the batch at `position` covers, whether there is a record at it or not. */
+export function batchEndOffset(bytes: Uint8Array, position: number): number {
+  return batchHeader.baseOffset(bytes, position) + batchHeader.lastOffsetDelta(bytes, position) + 1
+}
+
 export interface BatchHeaderFields {
   baseOffset: number
   batchLength: number

@@ -6,6 +6,7 @@ export {
   type BatchHeaderFields,
   type BatchPosition,
   batchCrc,
+  batchEndOffset,
   batchesIn,
   batchHeader,
   changeBatchHeader,

@@ -1,5 +1,6 @@
 import {
   type BatchRecords,
+  batchEndOffset,
   batchesIn,
   batchHeader,
   decodeRecords,
@@ -149,7 +150,7 @@ function replayBatches(bytes: Uint8Array, startOffset: Offset, replay: Replay): 
       const from = Math.max(baseOffset, startOffset)
       replay.records(recordsFrom(records, from), records.isTransactional ? producer : null)
     }
-    offset = baseOffset + batchHeader.lastOffsetDelta(batch, 0) + 1
+    offset = batchEndOffset(batch, 0)
   }
   return offset
 }

@@ -8,7 +8,7 @@
  * and past `retryTimeoutMs` without success the consumer gets the error. So it does when the broker reports
  * records but sends none.
  */
-import { batchesIn, batchHeader, type FetchResponse, fetch } from '@streambus/protocol'
+import { batchEndOffset, batchesIn, batchHeader, type FetchResponse, fetch } from '@streambus/protocol'
 import { backoffMs } from '../backoff.ts'
 import type { Cluster } from '../cluster.ts'
 import { brokerError, isStreamBusError, StreamBusError, sentenceOf } from '../errors.ts'
@@ -404,7 +404,7 @@ export class Fetcher {
     let messages = 0
     let nextOffset = cursor.position
     for (const { position, byteLength } of batchesIn(bytes)) {
-      nextOffset = batchHeader.baseOffset(bytes, position) + batchHeader.lastOffsetDelta(bytes, position) + 1
+      nextOffset = batchEndOffset(bytes, position)
       wholeBytes = position + byteLength
       batches++
       if (!batchHeader.isControl(bytes, position)) messages += batchHeader.recordCount(bytes, position)

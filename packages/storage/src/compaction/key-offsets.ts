@@ -1,6 +1,9 @@
 import type { Offset } from '../log-store.ts'
 import { hashKey, KEY_HASH_SEED_BYTES, KEY_HASH_WORDS } from './key-hash.ts'
 
+/** Memory for the keys of one pass: two million of them. A log with more of them takes more passes. */
+export const MAX_KEY_BYTES = 64 * 1024 ** 2
+
 /** Four words of hash and the offset as a double. */
 const SLOT_BYTES = 24
 const WORDS = SLOT_BYTES / 4

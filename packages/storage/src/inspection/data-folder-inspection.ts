@@ -3,7 +3,14 @@ import { type Checkpoint, readCheckpoint } from '../local/checkpoint.ts'
 import { asOpenError, lockFolder } from '../local/data-folder.ts'
 import { errorCodeOf, type FileSystem } from '../local/file-system.ts'
 import { GroupScan } from '../local/group-scan.ts'
-import { fileNumberOf, LogFile, logFileName, segmentFileName, segmentNumberOf } from '../local/log-files.ts'
+import {
+  fileNumberOf,
+  LogFile,
+  logFileName,
+  numbersIn,
+  segmentFileName,
+  segmentNumberOf,
+} from '../local/log-files.ts'
 import { FILE_HEADER_BYTES, fileHeaderFault } from '../local/log-format.ts'
 import { nodeFileSystem } from '../local/node-file-system.ts'
 import { StorageError } from '../log-store.ts'
@@ -47,12 +54,7 @@ export async function inspectDataFolder<T>(
   const lock = await lockFolder(fileSystem, dataDir)
   try {
     const names = await listed(fileSystem, folder)
-    const numbersOf = (numberOf: (name: string) => number | null) =>
-      names
-        .map(numberOf)
-        .filter((number) => number !== null)
-        .sort((a, b) => a - b)
-    const fileNumbers = numbersOf(fileNumberOf)
+    const fileNumbers = numbersIn(names, fileNumberOf)
     let checkpoint: Checkpoint | null = null
     let checkpointFault: string | null = null
     try {
@@ -66,7 +68,7 @@ export async function inspectDataFolder<T>(
       checkpoint === null
         ? await storeIdIn(fileSystem, folder, fileNumbers)
         : Buffer.from(checkpoint.clusterId, 'base64url')
-    const segmentNumbers = numbersOf(segmentNumberOf)
+    const segmentNumbers = numbersIn(names, segmentNumberOf)
     return await inspect({
       dataDir,
       folder,

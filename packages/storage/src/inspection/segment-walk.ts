@@ -1,4 +1,4 @@
-import { batchHeader } from '@streambus/protocol'
+import { batchEndOffset, batchHeader } from '@streambus/protocol'
 import { lookupTimestampOf } from '../batch-timestamp.ts'
 import {
   BATCH_BYTES,
@@ -115,7 +115,7 @@ function faultOf(
   if (batchHeader.baseOffset(bytes, 0) !== baseOffset) {
     return `the batch says it has offset ${batchHeader.baseOffset(bytes, 0)}, the index ${baseOffset}`
   }
-  const end = baseOffset + batchHeader.lastOffsetDelta(bytes, 0) + 1
+  const end = batchEndOffset(bytes, 0)
   if (end !== endOffset) return `the batch ends at offset ${end - 1}, and the index goes on at ${endOffset}`
   if (lookupTimestampOf(bytes, 0) !== maxTimestampMs) return 'the index has another timestamp than the batch'
   return null

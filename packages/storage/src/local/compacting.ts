@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { batchHeader } from '@streambus/protocol'
+import { batchEndOffset, batchHeader } from '@streambus/protocol'
 import { loadCodecOf } from '../compaction/checked-batch.ts'
 import { type CompactionPass, compactBatch } from '../compaction/compact-batch.ts'
 import { fillKeyOffsets } from '../compaction/fill-key-offsets.ts'
 import { KEY_HASH_SEED_BYTES } from '../compaction/key-hash.ts'
-import { KeyOffsets } from '../compaction/key-offsets.ts'
+import { KeyOffsets, MAX_KEY_BYTES } from '../compaction/key-offsets.ts'
 import type { LogHead } from '../log-head.ts'
-import { type Offset, StorageError } from '../log-store.ts'
+import { StorageError } from '../log-store.ts'
 import type { CompactionPlan } from './compaction-plan.ts'
 import {
   addFinished,
@@ -18,8 +18,6 @@ import {
 } from './rewriting.ts'
 import { SegmentWriter } from './segment-file.ts'
 
-/** Memory for the keys of one pass: two million of them. Where there are more, it takes several passes. */
-const MAX_KEY_BYTES = 64 * 1024 ** 2
 const MIN_KEY_BYTES = 1024 ** 2
 /** Records looked at between two turns of those who read and write, in bytes: about a millisecond. */
 const WORK_STEP_BYTES = 128 * 1024
@@ -61,7 +59,7 @@ export async function* compact(
         if (batchHeader.baseOffset(bytes, 0) >= limit) break filling
         await loadCodecOf(bytes)
         const known = placed(batch, () => fillKeyOffsets(map, bytes, log.fateOf(bytes, 0), log.cleanedTo))
-        if (known < endOf(bytes)) {
+        if (known < batchEndOffset(bytes, 0)) {
           knownUpTo = known
           break filling
         }
@@ -111,7 +109,8 @@ async function* rewrite(
         for (const batch of step) {
           const { bytes } = batch
           await loadCodecOf(bytes)
-          const stays = batchHeader.baseOffset(bytes, 0) >= limit || endOf(bytes) === lastStableOffset
+          const stays =
+            batchHeader.baseOffset(bytes, 0) >= limit || batchEndOffset(bytes, 0) === lastStableOffset
           const kept = stays ? bytes : placed(batch, () => compactBatch(bytes, log.fateOf(bytes, 0), pass))
           const full = kept === null ? undefined : writer.add(kept)
           if (full !== undefined) await full
@@ -149,8 +148,4 @@ function placed<T>({ range, position }: GatheredBatch, work: () => T): T {
     if (error instanceof StorageError) throw damagedAt(range, position, error.message)
     throw error
   }
-}
-
-function endOf(batch: Uint8Array): Offset {
-  return batchHeader.baseOffset(batch, 0) + batchHeader.lastOffsetDelta(batch, 0) + 1
 }

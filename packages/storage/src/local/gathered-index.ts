@@ -25,6 +25,7 @@ export class GatheredIndex {
       this.#logs.set(entry.logId, log)
     }
     log.fields.push(entry.baseOffset, position + entry.position, entry.lengthBytes, maxTimestampMs)
+    // The entry's base offset is covered by a checksum, the batch's own is not.
     log.endOffset = entry.baseOffset + batchHeader.lastOffsetDelta(bytes, entry.position) + 1
     log.maxTimestampMs = Math.max(log.maxTimestampMs, maxTimestampMs)
     log.sizeBytes += entry.lengthBytes

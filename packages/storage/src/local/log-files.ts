@@ -33,6 +33,14 @@ export function fileNumberOf(name: string): number | null {
   return match === null ? null : Number(match[1])
 }
 
+/** The numbers that names in a folder have by `numberOf`, ascending. */
+export function numbersIn(names: readonly string[], numberOf: (name: string) => number | null): number[] {
+  return names
+    .map(numberOf)
+    .filter((number) => number !== null)
+    .sort((a, b) => a - b)
+}
+
 /**
  * One log file. Readers hold it while they read, so that a file whose records are all gone is removed at once
  * from the folder but stays readable for those who had begun.

@@ -17,7 +17,7 @@ import {
   INDEX_HEADER_BYTES,
 } from './index-file.ts'
 import { removeLeftovers } from './leftovers.ts'
-import { fileNumberOf, type LogFile, type LogFileFactory, segmentNumberOf } from './log-files.ts'
+import { fileNumberOf, type LogFile, type LogFileFactory, numbersIn, segmentNumberOf } from './log-files.ts'
 import { EntryKind, entryIsIntact, FILE_HEADER_BYTES, fileHeaderFault } from './log-format.ts'
 import { OffsetIndex } from './offset-index.ts'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment } from './segment-file.ts'
@@ -92,10 +92,7 @@ class Recovery {
   async #recover(): Promise<Recovered> {
     const { fileSystem, folder, files, checkpoint, maxLoadedIndexBytes } = this.#options
     const names = await fileSystem.list(folder)
-    const numbers = names
-      .map(fileNumberOf)
-      .filter((number) => number !== null)
-      .sort((a, b) => a - b)
+    const numbers = numbersIn(names, fileNumberOf)
     const start = checkpoint.end
     const loadBatches = (range: { file: LogFile; directory: DirectoryEntry }) => this.#loadBatches(range)
     const first = files.existing(start.fileNumber, start.position)
@@ -306,10 +303,7 @@ class Recovery {
    */
   async #addSegments(index: OffsetIndex, names: readonly string[]): Promise<number[]> {
     const { segments } = this.#state
-    const present = names
-      .map(segmentNumberOf)
-      .filter((number) => number !== null)
-      .sort((a, b) => a - b)
+    const present = numbersIn(names, segmentNumberOf)
     for (const number of [...segments]) if (!present.includes(number)) segments.delete(number)
     for (const number of present) {
       if (!segments.has(number)) continue

@@ -1,4 +1,4 @@
-import { batchHeader, crc32c } from '@streambus/protocol'
+import { batchEndOffset, batchHeader, crc32c } from '@streambus/protocol'
 import { lookupTimestampOf, NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
 import type { LogId, Offset } from '../log-store.ts'
 import type { StorageFile } from './file-system.ts'
@@ -149,7 +149,7 @@ export class SegmentWriter {
     const baseOffset = batchHeader.baseOffset(batch, 0)
     const maxTimestampMs = lookupTimestampOf(batch, 0)
     if (baseOffset > log.endOffset) this.#addGap(log)
-    log.endOffset = baseOffset + batchHeader.lastOffsetDelta(batch, 0) + 1
+    log.endOffset = batchEndOffset(batch, 0)
     log.fields.push(baseOffset, this.#bufferPosition + this.#buffered, batch.byteLength, maxTimestampMs)
     log.sizeBytes += batch.byteLength
     if (maxTimestampMs > log.maxTimestampMs) log.maxTimestampMs = maxTimestampMs

@@ -5,7 +5,8 @@ import { loadCodecOf } from '../compaction/checked-batch.ts'
 import { compactBatch } from '../compaction/compact-batch.ts'
 import { deleteHorizonMsOf } from '../compaction/delete-horizon.ts'
 import { fillKeyOffsets } from '../compaction/fill-key-offsets.ts'
-import { KeyOffsets } from '../compaction/key-offsets.ts'
+import { KEY_HASH_SEED_BYTES } from '../compaction/key-hash.ts'
+import { KeyOffsets, MAX_KEY_BYTES } from '../compaction/key-offsets.ts'
 import { emptyBatch, extendTo } from '../compaction/offset-range.ts'
 import type { LogHead } from '../log-head.ts'
 import { type CompactionPolicy, type Offset, StorageError } from '../log-store.ts'
@@ -20,9 +21,6 @@ import { endOffsetOf, indexOfOffset, type StoredBatch, storedBatch } from './sto
  * Offsets whose records are gone are covered by no batch, except at the end of a pass; a reader that asks for one
  * gets the next batch. The newest batch of a log is never touched, so there always is one.
  */
-
-/** For 2 million keys; a log with more of them takes more passes. */
-const MAX_MAP_BYTES = 64 * 1024 ** 2
 
 /** What was compacted of a log. */
 export interface CompactedState {
@@ -110,7 +108,10 @@ export class MemoryCompactionPass {
     this.#knownUpTo = endOffset
     let records = 0
     for (const { bytes } of this.#next(Number.POSITIVE_INFINITY)) records += batchHeader.recordCount(bytes, 0)
-    this.#map = new KeyOffsets(Math.min(KeyOffsets.bytesFor(records), MAX_MAP_BYTES), randomBytes(16))
+    this.#map = new KeyOffsets(
+      Math.min(KeyOffsets.bytesFor(records), MAX_KEY_BYTES),
+      randomBytes(KEY_HASH_SEED_BYTES),
+    )
   }
 
   /** Null until the pass is at its end. */

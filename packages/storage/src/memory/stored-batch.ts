@@ -1,4 +1,4 @@
-import { batchHeader } from '@streambus/protocol'
+import { batchEndOffset, batchHeader } from '@streambus/protocol'
 import { lookupTimestampOf } from '../batch-timestamp.ts'
 import type { Offset } from '../log-store.ts'
 
@@ -18,8 +18,8 @@ export function storedBatch(bytes: Uint8Array): StoredBatch {
 }
 
 /** Behind the last offset that the batch covers. */
-export function endOffsetOf({ baseOffset, bytes }: StoredBatch): Offset {
-  return baseOffset + batchHeader.lastOffsetDelta(bytes, 0) + 1
+export function endOffsetOf({ bytes }: StoredBatch): Offset {
+  return batchEndOffset(bytes, 0)
 }
 
 /** Index of the batch that contains `offset`, or the first after it; the length when there is none. */
