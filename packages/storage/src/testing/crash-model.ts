@@ -31,6 +31,28 @@ export interface SentBatch {
   offset: Offset | null
 }
 
+/** A batch that is sent now for the first time, entered into its log. */
+export function noteSent(
+  log: ModelLog,
+  label: string,
+  recordCount: number,
+  order: number,
+  part: TransactionPart | null,
+): SentBatch {
+  const batch: SentBatch = {
+    label,
+    recordCount,
+    order,
+    mayBeMissing: false,
+    unanswered: [],
+    state: 'pending',
+    part,
+    offset: null,
+  }
+  log.batches.set(label, batch)
+  return batch
+}
+
 export interface ModelProducer {
   readonly producerId: number
   epoch: number

@@ -7,6 +7,7 @@ import {
   type ModelLog,
   type ModelProducer,
   type ModelTopic,
+  noteSent,
   type SentBatch,
 } from './crash-model.ts'
 import { CrashReads } from './crash-reads.ts'
@@ -442,22 +443,7 @@ class Simulation {
     const recordCount = this.#random.between(1, 3)
     const padding = '.'.repeat(this.#random.pick([0, 50, 1000, 1000, 3000]))
     const values = Array.from({ length: recordCount }, (_, index) => `${label}/${index}/${padding}`)
-    return { batch: this.#sent(log, label, recordCount, part), values }
-  }
-
-  #sent(log: ModelLog, label: string, recordCount: number, part: TransactionPart | null): SentBatch {
-    const batch: SentBatch = {
-      label,
-      recordCount,
-      order: ++this.#order,
-      mayBeMissing: false,
-      unanswered: [],
-      state: 'pending',
-      part,
-      offset: null,
-    }
-    log.batches.set(label, batch)
-    return batch
+    return { batch: noteSent(log, label, recordCount, ++this.#order, part), values }
   }
 
   async #append(store: LocalLogStore, count: number): Promise<void> {
@@ -574,7 +560,7 @@ class Simulation {
     producer.isBusy = true
     const sendings = planTransaction(producer, this.#random, {
       newBatch: (part) => this.#newBatch(log, part),
-      newMarker: (part, coordinatorEpoch) => this.#sent(log, `m${coordinatorEpoch}`, 1, part),
+      newMarker: (part, coordinatorEpoch) => noteSent(log, `m${coordinatorEpoch}`, 1, ++this.#order, part),
       newCoordinatorEpoch: () => ++this.#names,
     })
     await Promise.all(

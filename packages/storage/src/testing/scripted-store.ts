@@ -2,7 +2,7 @@ import { LocalLogStore, type LocalLogStoreOptions } from '../local/local-log-sto
 import type { AppendResult } from '../log-store.ts'
 import { accepted, batchOf, markerOf } from './batches.ts'
 import { check } from './crash-failure.ts'
-import { CrashModel, type ModelLog, type ModelTopic, type SentBatch } from './crash-model.ts'
+import { CrashModel, type ModelLog, type ModelTopic, noteSent, type SentBatch } from './crash-model.ts'
 import type { TransactionPart } from './crash-transactions.ts'
 import type { SimulatedFileSystem } from './simulated-file-system.ts'
 
@@ -139,7 +139,11 @@ export class ScriptedStore {
     if (end === null) return
     transaction.commitSent = end === 'commit'
     const coordinatorEpoch = ++this.#numbers
-    const marker = this.#sent(log, `m${coordinatorEpoch}`, 1, { producerId, kind: end, transaction })
+    const marker = noteSent(log, `m${coordinatorEpoch}`, 1, ++this.#numbers, {
+      producerId,
+      kind: end,
+      transaction,
+    })
     await this.#appendOne(log, marker, markerOf(end, { producerId, producerEpoch }, { coordinatorEpoch }))
   }
 
@@ -171,22 +175,7 @@ export class ScriptedStore {
   ): { batch: SentBatch; values: string[] } {
     const label = `b${++this.#numbers}`
     const values = [0, 1].map((index) => `${label}/${index}/`.padEnd(valueBytes, '.'))
-    return { batch: this.#sent(log, label, values.length, part), values }
-  }
-
-  #sent(log: ModelLog, label: string, recordCount: number, part: TransactionPart | null): SentBatch {
-    const batch: SentBatch = {
-      label,
-      recordCount,
-      order: ++this.#numbers,
-      mayBeMissing: false,
-      unanswered: [],
-      state: 'pending',
-      part,
-      offset: null,
-    }
-    log.batches.set(label, batch)
-    return batch
+    return { batch: noteSent(log, label, values.length, ++this.#numbers, part), values }
   }
 
   async #sendIdempotent(log: ModelLog, batch: SentBatch, bytes: Uint8Array): Promise<void> {
