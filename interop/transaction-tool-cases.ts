@@ -110,7 +110,7 @@ export class TransactionToolCases {
       shape: 'one-byte',
       headers: 'none',
       partitions: 1,
-      baseTimestampMs: 0,
+      baseTimestampMs: Date.now(),
     } as const
     await this.#sender.produce({ topic: input, set, from: 0, to: RECORDS, codec: 'none', idempotent: true })
     await this.#case('TransactionalMessageCopier with random aborts', async () => {
