@@ -48,7 +48,8 @@ export class BatchGathering {
         if (end === start + this.#buffer.byteLength) break
       }
       const wanted = Math.ceil((end - start) / BLOCK_BYTES) * BLOCK_BYTES
-      const read = await this.#read(file, wanted, start)
+      const block = this.#buffer.subarray(0, wanted)
+      const read = await this.#slots.background(() => file.readBlocks(block, start))
       if (start + read < end) {
         throw new StorageError(
           'READ_FAILED',
@@ -68,14 +69,5 @@ export class BatchGathering {
       readBytes += wanted
     }
     return readBytes
-  }
-
-  async #read(file: LogFile, byteLength: number, position: number): Promise<number> {
-    await this.#slots.take()
-    try {
-      return await file.readBlocks(this.#buffer.subarray(0, byteLength), position)
-    } finally {
-      this.#slots.give()
-    }
   }
 }

@@ -19,8 +19,8 @@ import {
 import { SegmentWriter } from './segment-file.ts'
 
 const MIN_KEY_BYTES = 1024 ** 2
-/** Records looked at between two turns of those who read and write, in bytes: about a millisecond. */
-const WORK_STEP_BYTES = 128 * 1024
+/** Records looked at between two turns of those who read and write, in bytes: about a quarter of a millisecond. */
+const WORK_STEP_BYTES = 32 * 1024
 
 /**
  * One pass of compaction over a log: reads the keys of what no pass has seen, as many as the memory holds; then writes
@@ -90,7 +90,6 @@ async function* rewrite(
   pass: CompactionPass,
   rewriting: Rewriting,
 ): RewritingSteps {
-  const { files, nextSegmentNumber, buffers } = rewriting
   let writer: SegmentWriter | null = null
   // What is decided later begins behind it, so that there is something below.
   const { lastStableOffset } = log
@@ -98,7 +97,7 @@ async function* rewrite(
   try {
     for (const range of ranges) {
       if (writer === null) {
-        writer = await SegmentWriter.create(files, nextSegmentNumber(), buffers.write)
+        writer = await SegmentWriter.create(rewriting)
         writer.beginLog(logId, range.directory.firstOffset)
       }
       for await (const step of gather([range], rewriting)) {

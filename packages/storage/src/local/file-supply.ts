@@ -17,6 +17,13 @@ const FIRST_PREPARED_BYTES = 64 * 1024 ** 2
 
 export type Preparation = 'small-groups' | 'never' | 'always'
 
+export interface FileSupplyOptions {
+  readonly fileSystem: FileSystem
+  /** Of a full file. */
+  readonly fileBytes: number
+  readonly prepareFiles: Preparation
+}
+
 export class FileSupply {
   readonly #factory: LogFileFactory
   readonly #fileSystem: FileSystem
@@ -31,19 +38,13 @@ export class FileSupply {
   #smallGroups = 0
   #nextPreparedBytes: number
 
-  constructor(
-    factory: LogFileFactory,
-    fileSystem: FileSystem,
-    fileBytes: number,
-    preparation: Preparation,
-    lastNumber: number,
-  ) {
+  constructor(factory: LogFileFactory, options: FileSupplyOptions, lastNumber: number) {
     this.#factory = factory
-    this.#fileSystem = fileSystem
-    this.#fileBytes = fileBytes
-    this.#preparation = preparation
+    this.#fileSystem = options.fileSystem
+    this.#fileBytes = options.fileBytes
+    this.#preparation = options.prepareFiles
     this.#lastNumber = lastNumber
-    this.#nextPreparedBytes = Math.min(FIRST_PREPARED_BYTES, fileBytes)
+    this.#nextPreparedBytes = Math.min(FIRST_PREPARED_BYTES, options.fileBytes)
   }
 
   /** The file after the last one, prepared if there is one. */

@@ -22,6 +22,7 @@ import {
   GROUP_HEADER_BYTES,
   paddedLength,
 } from './log-format.ts'
+import type { ReadSlots } from './read-slots.ts'
 import { releaseAll } from './release-all.ts'
 import type { TailRing } from './tail-ring.ts'
 
@@ -136,6 +137,7 @@ class Group {
 /** What the writer needs of its surroundings. */
 export interface GroupCommitOptions {
   readonly ring: TailRing
+  readonly slots: ReadSlots
   /** A single batch or event may be larger; a group is closed when it has reached this. */
   readonly targetGroupBytes: number
   /** A second write is started beside the first only for at least this much. */
@@ -509,7 +511,7 @@ export class GroupCommit {
   }
 
   async #write(group: Group): Promise<void> {
-    const { ring, durability, clock } = this.#options
+    const { ring, slots, durability, clock } = this.#options
     this.#writtenAtMs = Math.max(this.#writtenAtMs, clock())
     const target = this.#current
     group.target = target
@@ -529,7 +531,7 @@ export class GroupCommit {
     target.file.endPosition += group.byteLength
     this.#inFlight.push(group)
     try {
-      await target.handle.write(bytes, group.filePosition)
+      await slots.durable(target.handle.write(bytes, group.filePosition))
       group.state = 'written'
     } catch (error) {
       group.state = 'failed'

@@ -159,13 +159,7 @@ export class LocalLogStore extends StoreBase {
     this.#checkpointFileNumber = checkpoint.end.fileNumber
     this.#reserve = new Reserve(options.fileSystem, options.dataDir, options.fileBytes)
     this.#inBackground('keep some room for deletions', () => this.#reserve.fill())
-    this.#supply = new FileSupply(
-      files,
-      options.fileSystem,
-      options.fileBytes,
-      options.prepareFiles,
-      current.file.number,
-    )
+    this.#supply = new FileSupply(files, options, current.file.number)
     this.#maintenance = new Maintenance({
       rewriting: {
         files,
@@ -185,6 +179,7 @@ export class LocalLogStore extends StoreBase {
     this.#commit = new GroupCommit(
       {
         ring: this.#ring,
+        slots,
         targetGroupBytes: Math.min(TARGET_GROUP_BYTES, this.#ring.capacityBytes / 8),
         secondWriteBytes: SECOND_WRITE_BYTES,
         fileBytes: options.fileBytes,

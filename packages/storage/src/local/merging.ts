@@ -27,11 +27,7 @@ export async function* merge(inputs: readonly LogFile[], rewriting: Rewriting): 
   for (const file of inputs) file.hold()
   let writer: SegmentWriter | null = null
   try {
-    writer = await SegmentWriter.create(
-      rewriting.files,
-      rewriting.nextSegmentNumber(),
-      rewriting.buffers.write,
-    )
+    writer = await SegmentWriter.create(rewriting)
     let current: LogId | null = null
     let written = 0
     for await (const step of gather(ranges, rewriting)) {

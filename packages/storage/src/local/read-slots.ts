@@ -4,9 +4,16 @@
  */
 const MAX_READS = 2
 
+/**
+ * Who has the disk. Durable writes go at once; readers share a few slots; what nobody waits for, merging and
+ * compaction, lets a durable write that is under way end before each of its transfers. It waits for one write only, so
+ * that under a load that never pauses it has a transfer after each.
+ */
 export class ReadSlots {
   #free = MAX_READS
   readonly #waiting: (() => void)[] = []
+  #durableWrites = 0
+  #afterWrite: (() => void)[] = []
 
   /** A slot if there is one now. Every slot taken is given back. */
   tryTake(): boolean {
@@ -24,5 +31,29 @@ export class ReadSlots {
     const next = this.#waiting.shift()
     if (next === undefined) this.#free++
     else next()
+  }
+
+  /** A write that somebody waits for. */
+  async durable(write: Promise<void>): Promise<void> {
+    this.#durableWrites++
+    try {
+      await write
+    } finally {
+      this.#durableWrites--
+      const waiting = this.#afterWrite
+      this.#afterWrite = []
+      for (const goOn of waiting) goOn()
+    }
+  }
+
+  /** A transfer that nobody waits for. */
+  async background<T>(transfer: () => Promise<T>): Promise<T> {
+    if (this.#durableWrites > 0) await new Promise<void>((resolve) => this.#afterWrite.push(resolve))
+    await this.take()
+    try {
+      return await transfer()
+    } finally {
+      this.give()
+    }
   }
 }

@@ -11,7 +11,8 @@ import type { ReadSlots } from './read-slots.ts'
 import type { SegmentWriter, WrittenSegment } from './segment-file.ts'
 
 const WINDOW_BYTES = 8 * 1024 ** 2
-const TRANSFER_BYTES = 1024 ** 2
+/** Short enough that who comes to the disk while it is under way does not wait long. */
+const TRANSFER_BYTES = 256 * 1024
 
 /** What those who rewrite files into segments need of the store. */
 export interface Rewriting {

@@ -5,6 +5,7 @@ import type { StorageFile } from './file-system.ts'
 import { type DirectoryEntry, decodeDirectory, encodeIndex, type IndexedLog } from './index-file.ts'
 import type { LogFile, LogFileFactory } from './log-files.ts'
 import { BLOCK_BYTES, getU64, paddedLength, setU64 } from './log-format.ts'
+import type { ReadSlots } from './read-slots.ts'
 
 /**
  * A segment: batches of one or more logs, sorted by log, then by offset, that take the place of what was scattered
@@ -100,10 +101,19 @@ interface OpenLog {
   endOffset: Offset
 }
 
+export interface SegmentWriterOptions {
+  readonly files: LogFileFactory
+  readonly slots: ReadSlots
+  /** Aligned memory that is the writer's until it has finished. */
+  readonly buffers: { readonly write: Uint8Array }
+  nextSegmentNumber(): number
+}
+
 /** Writes one segment front to back. Until `finish` nothing of it counts. */
 export class SegmentWriter {
   readonly number: number
   readonly #files: LogFileFactory
+  readonly #slots: ReadSlots
   readonly #handle: StorageFile
   readonly #buffer: Uint8Array
   /** Where the buffer goes in the file. */
@@ -114,16 +124,17 @@ export class SegmentWriter {
   #isKept = false
   #log: OpenLog | null = null
 
-  private constructor(files: LogFileFactory, number: number, handle: StorageFile, buffer: Uint8Array) {
-    this.#buffer = buffer
+  private constructor({ files, slots, buffers }: SegmentWriterOptions, number: number, handle: StorageFile) {
     this.#files = files
+    this.#slots = slots
+    this.#buffer = buffers.write
     this.number = number
     this.#handle = handle
   }
 
-  /** @param buffer aligned memory that is the writer's until it has finished */
-  static async create(files: LogFileFactory, number: number, buffer: Uint8Array): Promise<SegmentWriter> {
-    return new SegmentWriter(files, number, await files.createSegment(number), buffer)
+  static async create(options: SegmentWriterOptions): Promise<SegmentWriter> {
+    const number = options.nextSegmentNumber()
+    return new SegmentWriter(options, number, await options.files.createSegment(number))
   }
 
   /** Bytes of batches so far. */
@@ -189,7 +200,7 @@ export class SegmentWriter {
       indexPosition,
       indexLength: index.byteLength,
     })
-    await this.#handle.write(this.#buffer.subarray(0, SEGMENT_HEADER_BYTES), 0)
+    await this.#write(this.#buffer.subarray(0, SEGMENT_HEADER_BYTES), 0)
     await this.#handle.sync()
     await this.#close()
     await this.#files.syncFolder()
@@ -233,8 +244,12 @@ export class SegmentWriter {
     if (this.#buffered === 0) return
     const byteLength = paddedLength(this.#buffered)
     this.#buffer.fill(0, this.#buffered, byteLength)
-    await this.#handle.write(this.#buffer.subarray(0, byteLength), this.#bufferPosition)
+    await this.#write(this.#buffer.subarray(0, byteLength), this.#bufferPosition)
     this.#bufferPosition += byteLength
     this.#buffered = 0
+  }
+
+  #write(bytes: Uint8Array, position: number): Promise<void> {
+    return this.#slots.background(() => this.#handle.write(bytes, position))
   }
 }
