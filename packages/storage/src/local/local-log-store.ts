@@ -425,6 +425,8 @@ export class LocalLogStore extends StoreBase {
     this.waiters.close()
     try {
       await releaseAll([
+        // Where the rewriting under way cannot be given up, all else is written and closed nevertheless.
+        () => this.#maintenance.stop(),
         () => this.#finish(),
         () => this.#commit.abandon(),
         () => releaseAll([...this.#unsynced].map((full) => () => full.handle.close())),
@@ -443,7 +445,6 @@ export class LocalLogStore extends StoreBase {
 
   /** Writes what has to be written, and leaves the clean mark. */
   async #finish(): Promise<void> {
-    await this.#maintenance.stop()
     // One may read an index before it writes its event, which must not come after the file is closed: its
     // descriptor may be another file's by then.
     await this.changesMade()

@@ -4,7 +4,9 @@ import { describe, expect, it } from 'vitest'
 import type { KeepingPolicy, LogId, LogStore } from '../log-store.ts'
 import { appendOne, batchOfSize, readLog } from '../testing/batches.ts'
 import { localStores } from '../testing/local-stores.ts'
-import type { LocalLogStoreOptions } from './local-log-store.ts'
+import type { FileSystem } from './file-system.ts'
+import { LocalLogStore, type LocalLogStoreOptions } from './local-log-store.ts'
+import { nodeFileSystem } from './node-file-system.ts'
 
 const SMALL: Partial<LocalLogStoreOptions> = {
   cacheBytes: 256 * 1024,
@@ -114,6 +116,41 @@ describe('merging of log files', () => {
     expect(steps).toBeGreaterThan(1)
     expect((await names(stores.folder)).filter((name) => name.endsWith('.segment'))).not.toEqual([])
     expect(await contents(again, logs)).toEqual(before)
+  })
+
+  it('lets go of everything when the segment under way cannot be closed at the end', async () => {
+    let openFiles = 0
+    const fileSystem: FileSystem = {
+      ...nodeFileSystem,
+      async open(path, options) {
+        const file = await nodeFileSystem.open(path, options)
+        openFiles++
+        const close = async () => {
+          openFiles--
+          await file.close()
+          if (path.endsWith('.segment')) throw new Error('EIO: close')
+        }
+        return {
+          read: file.read.bind(file),
+          write: file.write.bind(file),
+          sync: file.sync.bind(file),
+          sizeBytes: file.sizeBytes.bind(file),
+          truncate: file.truncate.bind(file),
+          close,
+        }
+      },
+    }
+    const store = await LocalLogStore.open({ dataDir: stores.folder, ...SMALL, fileSystem })
+    const { logs } = await store.createTopic({ name: 't', partitions: 5 })
+    await fill(store, logs, 40)
+    await store.maintain({ maxBytes: 1 }, lasting)
+    const last = appendOne(store, logs[0]!, batchOfSize(BATCH_BYTES, 'last'))
+    await expect(store.close()).rejects.toMatchObject({ code: 'WRITER_FAILED' })
+    await last
+    expect(openFiles).toBe(0)
+    expect((await names(stores.folder)).filter((name) => name.endsWith('.segment'))).toEqual([])
+    const again = await open(stores.folder)
+    expect(await readLog(again, logs[0]!, 0)).toHaveLength(41)
   })
 
   it('does not disturb those who are reading the files it replaces', async () => {

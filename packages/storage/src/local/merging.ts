@@ -59,8 +59,11 @@ export async function* merge(inputs: readonly LogFile[], rewriting: Rewriting): 
     await addFinished(writer, null, rewriting)
     yield written
   } finally {
-    await writer?.discard()
-    for (const file of inputs) file.release()
+    try {
+      await writer?.discard()
+    } finally {
+      for (const file of inputs) file.release()
+    }
   }
 }
 

@@ -6,6 +6,7 @@ import { type DirectoryEntry, decodeDirectory, encodeIndex, type IndexedLog } fr
 import type { LogFile, LogFileFactory } from './log-files.ts'
 import { BLOCK_BYTES, getU64, paddedLength, setU64 } from './log-format.ts'
 import type { ReadSlots } from './read-slots.ts'
+import { releaseAll } from './release-all.ts'
 
 /**
  * A segment: batches of one or more logs, sorted by log, then by offset, that take the place of what was scattered
@@ -219,9 +220,12 @@ export class SegmentWriter {
 
   /** Closes the file and removes it, unless it is kept. */
   async discard(): Promise<void> {
-    await this.#close()
-    if (this.#isKept) return
-    await this.#files.removeSegment(this.number)
+    await releaseAll([
+      () => this.#close(),
+      async () => {
+        if (!this.#isKept) await this.#files.removeSegment(this.number)
+      },
+    ])
   }
 
   async #close(): Promise<void> {
