@@ -1,15 +1,12 @@
 /**
  * The open loop: requests are due at fixed moments whether earlier ones were answered or not, and latency
  * counts from the moment a request was due, so that a stall shows in every request it held up.
- *
- * Timers of the event loop have a grain of a millisecond, as coarse as what is measured here. The beat comes
- * from a thread that sleeps on a futex instead and wakes this one by a message.
  */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 
-import { Worker } from 'node:worker_threads'
 import { randomBatch } from '../wire/payload.ts'
+import { nowMs, startBeat } from './beat.ts'
 import { CommitRequest, committingGroups } from './commit-traffic.ts'
 import type { PacedJob, PacedReport, Phases } from './jobs.ts'
 import { answerCounter, errorCodePosition, produceRequest } from './kafka-traffic.ts'
@@ -19,23 +16,6 @@ import { wait } from './wait.ts'
 /** What surrounds one record of this kind in a batch: the batch header and the record's own fields. */
 const BATCH_OVERHEAD_BYTES = 61 + 16
 const DRAIN_MS = 2_000
-
-const BEAT_SOURCE = `
-const { parentPort, workerData } = require('node:worker_threads')
-const cell = new Int32Array(new SharedArrayBuffer(4))
-const nowMs = () => Number(process.hrtime.bigint()) / 1e6
-let dueMs = nowMs()
-for (;;) {
-  dueMs += workerData.periodMs
-  const waitMs = dueMs - nowMs()
-  if (waitMs > 0) Atomics.wait(cell, 0, 0, waitMs)
-  parentPort.postMessage(dueMs)
-}`
-
-/** The clock that all threads of a process share. */
-function nowMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6
-}
 
 interface PacedTraffic {
   /** The bytes of the request with this number, over connection `sequence % connections`. */
@@ -111,18 +91,16 @@ export async function runPacedLoad(job: PacedJob, phases: Phases): Promise<Paced
     dueTimes.push(due)
   }
 
-  const periodMs = 1000 / job.requestsPerSecond
-  const beat = new Worker(BEAT_SOURCE, { eval: true, workerData: { periodMs } })
-  beat.on('error', fail)
   let sent = 0
-  beat.on('message', (dueMs: number) => {
+  const onBeat = (dueMs: number): void => {
     const index = sent % sockets.length
     // What was due before the measurement is answered but not counted.
     dueTimes[index]!.push(measuring ? dueMs : Number.NaN)
     if (measuring) sendLateness.add(nowMs() - dueMs)
     sockets[index]!.write(nextRequest(sent))
     sent++
-  })
+  }
+  const stopBeat = startBeat(1000 / job.requestsPerSecond, onBeat, fail)
   try {
     await Promise.race([wait(job.warmupMs), failed])
     measuring = true
@@ -134,7 +112,7 @@ export async function runPacedLoad(job: PacedJob, phases: Phases): Promise<Paced
     return { acknowledgements, latency: latency.summary(), sendLateness: sendLateness.summary() }
   } finally {
     closing = true
-    await beat.terminate()
+    await stopBeat()
     for (const socket of sockets) socket.destroy()
   }
 }

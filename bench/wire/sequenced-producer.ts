@@ -5,7 +5,8 @@
  */
 import {
   addPartitionsToTxn,
-  batchCrc,
+  batchHeader,
+  changeBatchHeader,
   endTxn,
   initProducerId,
   type ProduceRequestInput,
@@ -20,14 +21,8 @@ const INIT_VERSION = 4
 const ADD_VERSION = 3
 const TIMEOUT_MS = 60_000
 
-/** Fields of a batch's header that name its producer; the CRC lies before what it covers. */
-const CRC_POSITION = 17
-const ATTRIBUTES_LOW_POSITION = 22
-const PRODUCER_ID_POSITION = 43
-const PRODUCER_EPOCH_POSITION = 51
-const BASE_SEQUENCE_POSITION = 53
-const RECORD_COUNT_POSITION = 57
-const TRANSACTIONAL_BIT = 0x10
+/** After the largest an int32 holds comes 0. */
+const SEQUENCES = 2 ** 31
 
 export class SequencedProducer {
   /** Requests sent again because the broker was not ready for them. */
@@ -70,16 +65,20 @@ export class SequencedProducer {
     this.#epoch = answer.producerEpoch
   }
 
-  /** Writes this producer, its epoch and the partition's next sequence into a batch, in place. */
-  stamp(batch: Uint8Array, partition: number): void {
-    const view = Buffer.from(batch.buffer, batch.byteOffset, batch.byteLength)
-    const sequence = this.#nextSequence.get(partition) ?? 0
-    this.#nextSequence.set(partition, sequence + view.readInt32BE(RECORD_COUNT_POSITION))
-    if (this.#transactionalId !== null) view[ATTRIBUTES_LOW_POSITION]! |= TRANSACTIONAL_BIT
-    view.writeBigInt64BE(this.#producerId, PRODUCER_ID_POSITION)
-    view.writeInt16BE(this.#epoch, PRODUCER_EPOCH_POSITION)
-    view.writeInt32BE(sequence, BASE_SEQUENCE_POSITION)
-    view.writeUInt32BE(batchCrc(batch, 0, batch.byteLength), CRC_POSITION)
+  /**
+   * Writes this producer, its epoch and the partition's next sequence into a batch, in place; with a timestamp
+   * (milliseconds since the Unix epoch) its records are of that time.
+   */
+  stamp(batch: Uint8Array, partition: number, timestampMs?: number): void {
+    const baseSequence = this.#nextSequence.get(partition) ?? 0
+    this.#nextSequence.set(partition, (baseSequence + batchHeader.recordCount(batch, 0)) % SEQUENCES)
+    changeBatchHeader(batch, 0, {
+      producerId: Number(this.#producerId),
+      producerEpoch: this.#epoch,
+      baseSequence,
+      ...(this.#transactionalId === null ? {} : { transactional: true }),
+      ...(timestampMs === undefined ? {} : { baseTimestamp: timestampMs, maxTimestamp: timestampMs }),
+    })
   }
 
   /** Begins a transaction on these partitions; nothing to be said where writing does it. */

@@ -13,15 +13,25 @@ const CREATE_VERSION = 7
 const DELETE_VERSION = 6
 const LIST_OFFSETS_VERSION = 7
 const LATEST = -1n
+const EARLIEST = -2n
 
 /** Makes one topic with `partitions` partitions and returns its id. */
 export async function createTopic(
   connection: RawConnection,
   name: string,
   partitions: number,
+  configs: Readonly<Record<string, string>> = {},
 ): Promise<string> {
   const { topics } = await connection.request(createTopics, CREATE_VERSION, {
-    topics: [{ name, numPartitions: partitions, replicationFactor: 1, assignments: [], configs: [] }],
+    topics: [
+      {
+        name,
+        numPartitions: partitions,
+        replicationFactor: 1,
+        assignments: [],
+        configs: Object.entries(configs).map(([name, value]) => ({ name, value })),
+      },
+    ],
     timeoutMs: TIMEOUT_MS,
     validateOnly: false,
   })
@@ -44,11 +54,30 @@ export type Isolation = 'uncommitted' | 'committed'
 export const isolationLevels: Readonly<Record<Isolation, number>> = { uncommitted: 0, committed: 1 }
 
 /** The offset after the last record that consumers may see, by partition. */
-export async function endOffsets(
+export function endOffsets(
   connection: RawConnection,
   topic: string,
   partitions: number,
   isolation: Isolation = 'uncommitted',
+): Promise<number[]> {
+  return offsetsAt(LATEST, connection, topic, partitions, isolation)
+}
+
+/** The offset of the first record that is still there, by partition. */
+export function startOffsets(
+  connection: RawConnection,
+  topic: string,
+  partitions: number,
+): Promise<number[]> {
+  return offsetsAt(EARLIEST, connection, topic, partitions, 'uncommitted')
+}
+
+async function offsetsAt(
+  timestamp: bigint,
+  connection: RawConnection,
+  topic: string,
+  partitions: number,
+  isolation: Isolation,
 ): Promise<number[]> {
   const { topics } = await connection.request(listOffsets, LIST_OFFSETS_VERSION, {
     replicaId: -1,
@@ -59,14 +88,14 @@ export async function endOffsets(
         partitions: Array.from({ length: partitions }, (_, partitionIndex) => ({
           partitionIndex,
           currentLeaderEpoch: -1,
-          timestamp: LATEST,
+          timestamp,
         })),
       },
     ],
   })
   const offsets = new Array<number>(partitions).fill(0)
   for (const partition of topics[0]?.partitions ?? []) {
-    assertNoError(partition.errorCode, `asking for the end of ${topic}-${partition.partitionIndex}`)
+    assertNoError(partition.errorCode, `asking for an offset of ${topic}-${partition.partitionIndex}`)
     offsets[partition.partitionIndex] = Number(partition.offset)
   }
   return offsets
