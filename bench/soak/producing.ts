@@ -8,10 +8,10 @@ import { SequencedProducer } from '../wire/sequenced-producer.ts'
 import type { BeginLoad, FullLoadJob, KeyedLoadJob } from './jobs.ts'
 import type { KeyedLoad } from './soak-load.ts'
 
-/** A second's worth, a little more than what is between two keys of the same name. */
-const KEYED_BATCHES = 1_000
+/** Sent again and again. */
+const KEYED_BATCHES = 250
 /** What is due beyond it is sent when something was answered. */
-const MAX_KEYED_IN_FLIGHT = 100
+const MAX_KEYED_IN_FLIGHT = 50
 
 export const produceAtFullSpeed: BeginLoad<FullLoadJob> = async ({ port, load }, fail) => {
   const { topic, inFlight, batchBytes, recordBytes } = load

@@ -68,7 +68,8 @@ export const fullLoads: readonly FullLoad[] = [
 
 /**
  * Compaction works beside everything else, and retention takes nothing of what it has not seen: a producer that is
- * faster than it fills the disk, whatever the broker. So keyed records come at a fixed rate.
+ * faster than it fills the disk, whatever the broker. So keyed records come at a fixed rate. Each batch is a read of
+ * its own for compaction, some milliseconds when the broker has all it can do; so they come in large batches.
  */
 export interface KeyedLoad {
   readonly topic: SoakTopic
@@ -82,8 +83,8 @@ export interface KeyedLoad {
 
 export const keyedLoad: KeyedLoad = {
   topic: COMPACTED,
-  batchesPerSecond: 200,
-  recordsPerBatch: 80,
+  batchesPerSecond: 20,
+  recordsPerBatch: 400,
   keys: 100_000,
   valueBytes: 200,
   recordsPerTombstone: 50,
