@@ -138,10 +138,14 @@ export function setLogAppendTime(bytes: Uint8Array, position: number, timestampM
 export function changeBatchHeader(
   bytes: Uint8Array,
   position: number,
-  fields: Readonly<Partial<Omit<BatchHeaderFields, 'baseOffset' | 'partitionLeaderEpoch' | 'codec'>>>,
+  fields: Readonly<Partial<Omit<BatchHeaderFields, 'baseOffset' | 'partitionLeaderEpoch'>>>,
 ): void {
   const { batchLength, lastOffsetDelta, baseTimestamp, maxTimestamp, recordCount } = fields
-  const { producerId, producerEpoch, baseSequence } = fields
+  const { producerId, producerEpoch, baseSequence, codec } = fields
+  if (codec !== undefined) {
+    const flags = bytes[position + attributesOffset + 1]! & ~codecMask
+    bytes[position + attributesOffset + 1] = flags | codec
+  }
   if (batchLength !== undefined) writeInt32(bytes, position + 8, batchLength)
   setAttribute(bytes, position, logAppendTimeBit, fields.logAppendTime)
   setAttribute(bytes, position, transactionalBit, fields.transactional)

@@ -95,6 +95,15 @@ export function checkRecords(
     byteLength,
     options.maxDecompressedBytes ?? defaultMaxDecompressedBytes,
   )
+  return checkRecordSection(bytes, position, section)
+}
+
+/** The same for a batch whose header has been looked at, and whose records the caller has decompressed. */
+export function checkRecordSection(
+  bytes: Uint8Array,
+  position: number,
+  section: RecordSection,
+): { maxTimestamp: number; firstNullKeyIndex: number } {
   const count = batchHeader.recordCount(bytes, position)
   const cursor = new RecordCursor(section.bytes, section.start, section.end)
   let maxDelta = Number.NEGATIVE_INFINITY

@@ -16,12 +16,21 @@ export const compressionIds: Readonly<Record<CompressionName, number>> = {
 export interface Codec {
   readonly id: number
   readonly name: CompressionName
-  compress(bytes: Uint8Array): Uint8Array
+  /** `level`: of gzip -1 or 1 to 9, of zstd -131072 to 22 (KIP-390). The other codecs have none. */
+  compress(bytes: Uint8Array, level?: number): Uint8Array
   /**
    * Throws ProtocolError: INVALID_COMPRESSED_DATA, or COMPRESSED_TOO_LARGE if there is more than `maxBytes`
    * in it; never allocates much more than that.
    */
   decompress(bytes: Uint8Array, maxBytes: number): Uint8Array
+  /**
+   * The same in another thread, while the event loop goes on; there where the codec's library can. `bytes` must not
+   * change before they resolve.
+   */
+  readonly aside?: {
+    compress(bytes: Uint8Array, level?: number): Promise<Uint8Array>
+    decompress(bytes: Uint8Array, maxBytes: number): Promise<Uint8Array>
+  }
 }
 
 const loaders: readonly (() => Promise<Omit<Codec, 'id' | 'name'>>)[] = [

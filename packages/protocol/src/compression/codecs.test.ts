@@ -7,7 +7,7 @@ import { loadNativeSnappy, portableSnappy, xerialSnappy } from './snappy.ts'
 import { loadWasmZstd, nativeZstd } from './zstd.ts'
 
 interface Implementation {
-  compress(bytes: Uint8Array): Uint8Array
+  compress(bytes: Uint8Array, level?: number): Uint8Array
   decompress(bytes: Uint8Array, maxBytes: number): Uint8Array
 }
 
@@ -24,6 +24,9 @@ const implementations: Record<Exclude<CompressionName, 'none'>, Record<string, I
   lz4: { portable: portableLz4, native: loadLz4() },
   zstd: { wasm: await loadWasmZstd(), ...(ownZstd === null ? {} : { node: ownZstd }) },
 }
+
+/** Those that can work in another thread: what they do there must be the same. */
+const asides = [gzip, ownZstd].flatMap((codec) => codec?.aside ?? [])
 
 const maxBytes = 1024 * 1024
 
@@ -106,6 +109,35 @@ describe.each(all)('%s (%s)', (_codec, _name, { compress, decompress }) => {
         expect.objectContaining({ code: 'INVALID_COMPRESSED_DATA' }),
       )
     }
+  })
+})
+
+describe('in another thread', () => {
+  test.each(asides)('content comes back, and is bounded', async ({ compress, decompress }) => {
+    const compressed = await compress(large)
+    expect(Buffer.from(await decompress(compressed, large.length)).equals(large)).toBe(true)
+    await expect(decompress(compressed, large.length - 1)).rejects.toMatchObject({
+      code: 'COMPRESSED_TOO_LARGE',
+    })
+    await expect(decompress(compressed.subarray(0, -1), maxBytes)).rejects.toMatchObject({
+      code: 'INVALID_COMPRESSED_DATA',
+    })
+    expect((await compress(large, 1)).length).toBeGreaterThan((await compress(large, 9)).length)
+  })
+})
+
+describe.each([
+  ['gzip', gzip, [-1, 1, 9]] as const,
+  ...Object.entries(implementations.zstd).map(
+    ([name, codec]) => [`zstd (${name})`, codec, [-131_072, -1, 1, 22]] as const,
+  ),
+])('levels of %s', (_name, { compress, decompress }, levels) => {
+  test.each(levels)('level %i is read like every other', (level) => {
+    expect(Buffer.from(decompress(compress(large, level), maxBytes)).equals(large)).toBe(true)
+  })
+
+  test('a higher level takes less room', () => {
+    expect(compress(large, 9).length).toBeLessThan(compress(large, 1).length)
   })
 })
 
