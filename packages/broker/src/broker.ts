@@ -51,6 +51,7 @@ import { TurnEnd } from './network/turn-end.ts'
 import { UnsentResponses } from './network/unsent-responses.ts'
 import { type BrokerOptions, type ResolvedOptions, resolveOptions } from './options.ts'
 import { prepareForCompaction } from './produce/compaction-codecs.ts'
+import { Recompression } from './produce/recompression.ts'
 import { ProducerIds } from './producer-ids.ts'
 import { BrokerSettings } from './settings/broker-settings.ts'
 import { checkTopicDefaults, TopicSettingsTable } from './settings/topic-settings.ts'
@@ -75,6 +76,7 @@ export class Broker {
   readonly #listener: Listener
   readonly #options: ResolvedOptions
   readonly #coordinators: Coordinators
+  readonly #recompression: Recompression
   readonly #logLife: LogLife
   #closing: Promise<void> | undefined
 
@@ -83,8 +85,10 @@ export class Broker {
     store: LogStore,
     options: ResolvedOptions,
     coordinators: Coordinators,
+    recompression: Recompression,
     logLife: LogLife,
   ) {
+    this.#recompression = recompression
     this.#logLife = logLife
     this.#listener = listener
     this.#options = options
@@ -142,7 +146,7 @@ export class Broker {
       cleanerBackoffMs: resolved.cleanerBackoffMs,
     })
     logLife.start()
-    return new Broker(listener, store, resolved, coordinators, logLife)
+    return new Broker(listener, store, resolved, coordinators, services.recompression, logLife)
   }
 
   /** What clients connect to: 'host:port'. */
@@ -188,6 +192,7 @@ export class Broker {
     this.#options.scheduler.close()
     await this.#logLife.close()
     await this.#listener.close(this.#options.shutdownTimeoutMs)
+    await this.#recompression.close()
     if (!this.#options.keepStoreOpen) await this.store.close()
   }
 }
@@ -245,6 +250,8 @@ function makeServices(
       partitions: options.defaultPartitions,
     }),
     fetchSessions: new FetchSessions(options.maxFetchSessions),
+    // As many as all connections together can wait for.
+    recompression: new Recompression(options.maxInFlightBytes + options.maxFrameBytes),
     ...coordinators,
   }
 }

@@ -6,6 +6,7 @@ import type { GroupCoordinator } from './groups/group-coordinator.ts'
 import type { Logger } from './logger.ts'
 import type { Requester } from './network/connection.ts'
 import type { HostAndPort, ResolvedOptions } from './options.ts'
+import type { Recompression } from './produce/recompression.ts'
 import type { ProducerIds } from './producer-ids.ts'
 import type { BrokerSettings } from './settings/broker-settings.ts'
 import type { TopicSettingsTable } from './settings/topic-settings.ts'
@@ -29,6 +30,7 @@ export interface BrokerServices {
   readonly brokerSettings: BrokerSettings
   readonly fetchSessions: FetchSessions
   readonly producerIds: ProducerIds
+  readonly recompression: Recompression
   readonly scheduler: Scheduler
   readonly groups: GroupCoordinator
   readonly transactions: TransactionCoordinator

@@ -114,6 +114,7 @@ export * from './messages/74-list-config-resources.ts'
 export { ProtocolError, type ProtocolErrorCode } from './protocol-error.ts'
 export {
   type BatchRecords,
+  type CheckedRecords,
   checkRecordSection,
   checkRecords,
   decodeRecords,

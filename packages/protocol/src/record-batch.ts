@@ -75,9 +75,15 @@ export function decodeRecords(
   return new RecordsOfBatch(bytes, section)
 }
 
+/** What a walk over a batch's records has found. */
+export interface CheckedRecords {
+  readonly maxTimestamp: number
+  /** Index of the first record without a key, -1 if all have one. */
+  readonly firstNullKeyIndex: number
+}
+
 /**
- * Checks a batch a producer sent: its records fill it exactly and their offsets are 0, 1, 2, … from the base.
- * Returns the largest timestamp, and the index of the first record without a key, -1 if all have one. A
+ * Checks a batch a producer sent: its records fill it exactly and their offsets are 0, 1, 2, … from the base. A
  * compressed batch is decompressed for it, so its codec must be loaded. Throws ProtocolError.
  */
 export function checkRecords(
@@ -85,7 +91,7 @@ export function checkRecords(
   position: number,
   byteLength: number,
   options: { readonly maxDecompressedBytes?: number } = {},
-): { maxTimestamp: number; firstNullKeyIndex: number } {
+): CheckedRecords {
   if (wholeBatchLength(bytes, position, byteLength) !== byteLength) {
     throw new ProtocolError('TRAILING_BYTES', 'bytes after the record batch', { position })
   }
@@ -98,12 +104,12 @@ export function checkRecords(
   return checkRecordSection(bytes, position, section)
 }
 
-/** The same for a batch whose header has been looked at, and whose records the caller has decompressed. */
+/** The same where the caller knows that the batch is whole, and has decompressed its records. */
 export function checkRecordSection(
   bytes: Uint8Array,
   position: number,
   section: RecordSection,
-): { maxTimestamp: number; firstNullKeyIndex: number } {
+): CheckedRecords {
   const count = batchHeader.recordCount(bytes, position)
   const cursor = new RecordCursor(section.bytes, section.start, section.end)
   let maxDelta = Number.NEGATIVE_INFINITY

@@ -122,5 +122,5 @@ test('an internal topic is created once, however many ask for it', async () => {
   const [one, two] = await Promise.all([topic.findOrCreate(), topic.findOrCreate()])
   expect(one).toBe(two)
   expect(one.logs).toHaveLength(50)
-  expect(one.configs).toEqual({ 'cleanup.policy': 'compact' })
+  expect(one.configs).toEqual({ 'cleanup.policy': 'compact', 'compression.type': 'producer' })
 })

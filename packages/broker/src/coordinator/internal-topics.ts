@@ -57,7 +57,7 @@ export class InternalTopic {
       return await this.#store.createTopic({
         name: this.#name,
         partitions: PARTITIONS,
-        configs: { 'cleanup.policy': 'compact' },
+        configs: { 'cleanup.policy': 'compact', 'compression.type': 'producer' },
       })
     } catch (error) {
       // Another broker over the same store was quicker.

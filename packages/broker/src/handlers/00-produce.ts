@@ -9,7 +9,7 @@ import { type AppendBatch, StorageError } from '@streambus/storage'
 import { isInternalTopic } from '../coordinator/internal-topics.ts'
 import type { BrokerServices, Handler } from '../handler.ts'
 import { ConnectionRefusal } from '../network/connection.ts'
-import { refuseBatch } from '../produce/batch-check.ts'
+import { type BatchRefusal, isRecompressed, refuseBatch } from '../produce/batch-check.ts'
 import {
   appendTransactional,
   type TransactionalResult,
@@ -28,8 +28,11 @@ import type { TopicPartition } from '../transactions/transaction.ts'
  * connection where something was refused. acks=1 and acks=all are the same with one replica. Batches that
  * belong to a transaction are checked against it (produce/transactional-append.ts).
  *
- * Left out: the timeout (an append takes as long as the disk does), decompression: a compressed batch is checked
- * by its header and CRC only, unless its topic is compacted.
+ * What its topic stores in another codec than it was sent in goes through produce/recompression.ts first, and so
+ * does what comes behind it in its log meanwhile.
+ *
+ * Left out: the timeout (an append takes as long as the disk does), decompression of what is stored as it was sent:
+ * such a batch is checked by its header and CRC only, unless its topic is compacted.
  */
 const TOPIC_IDS_SINCE = 13
 
@@ -47,7 +50,7 @@ interface Appended {
 const NOT_APPENDED = -1n
 
 export function produceHandler(services: BrokerServices): Handler<ProduceRequest, ProduceResponseInput> {
-  const { store, topicSettings, clock } = services
+  const { store, topicSettings, clock, recompression } = services
   return {
     api: produce,
     minVersion: 0,
@@ -61,7 +64,28 @@ export function produceHandler(services: BrokerServices): Handler<ProduceRequest
       const batches: AppendBatch[] = []
       const appended: Appended[] = []
       const isTransactional: boolean[] = []
+      /** Those that go through `recompression`. */
+      const queued: Appended[] = []
+      const queuedResults: Promise<TransactionalResult>[] = []
       let refused = false
+
+      const append = (
+        batches: readonly AppendBatch[],
+        isTransactional: readonly boolean[],
+        appended: readonly Appended[],
+      ): Promise<readonly TransactionalResult[]> => {
+        if (!isTransactional.includes(true)) return store.append(batches)
+        const partitions = appended.map(({ topic, partitions, position }): TopicPartition => {
+          return { topic, partition: partitions[position]!.index }
+        })
+        return appendTransactional(services, {
+          version,
+          transactionalId,
+          batches,
+          isTransactional,
+          partitions,
+        })
+      }
 
       for (const { name, topicId, partitionData } of topicData) {
         const topic = usesTopicIds ? store.topics.byId(topicId) : store.topics.byName(name)
@@ -90,24 +114,32 @@ export function produceHandler(services: BrokerServices): Handler<ProduceRequest
             const settings = topicSettings.of(topic)
             const refusal = refuseBatch(records, version, settings, nowMs)
             if (refusal !== undefined) {
-              const { errorCode, errorMessage, recordIndex } = refusal
-              response = failure(index, errorCode, errorMessage)
-              if (recordIndex !== undefined) {
-                const recordErrors = [{ batchIndex: recordIndex, batchIndexErrorMessage: errorMessage }]
-                response = { ...response, recordErrors }
-              }
+              response = refusedBatch(index, refusal)
             } else {
               const bytes = records!
               const inTransaction = batchHeader.isTransactional(bytes, 0)
               const transactionVersion = inTransaction ? transactionVersionOf(version) : 0
-              batches.push(
-                settings.logAppendTime
-                  ? { logId, bytes, transactionVersion, logAppendTimeMs: nowMs }
-                  : { logId, bytes, transactionVersion },
-              )
-              isTransactional.push(inTransaction)
+              const batch: AppendBatch = settings.logAppendTime
+                ? { logId, bytes, transactionVersion, logAppendTimeMs: nowMs }
+                : { logId, bytes, transactionVersion }
               const logAppendTimeMs = settings.logAppendTime ? BigInt(nowMs) : -1n
-              appended.push({ topic: topic.name, partitions, position: partitions.length, logAppendTimeMs })
+              const place = { topic: topic.name, partitions, position: partitions.length, logAppendTimeMs }
+              const recompressedBy = isRecompressed(bytes, settings) ? settings : null
+              if (recompressedBy !== null || recompression.holds(logId)) {
+                queued.push(place)
+                queuedResults.push(
+                  recompression.add({
+                    batch,
+                    recompressedBy,
+                    arrivedAtMs: nowMs,
+                    append: (batch) => append([batch], [inTransaction], [place]),
+                  }),
+                )
+              } else {
+                batches.push(batch)
+                isTransactional.push(inTransaction)
+                appended.push(place)
+              }
               response = { index, errorCode: ErrorCode.NONE, baseOffset: NOT_APPENDED }
             }
           }
@@ -116,7 +148,10 @@ export function produceHandler(services: BrokerServices): Handler<ProduceRequest
         }
       }
 
-      const answer = (results: readonly TransactionalResult[]): ProduceResponseInput | null => {
+      const answer = (
+        appended: readonly Appended[],
+        results: readonly TransactionalResult[],
+      ): ProduceResponseInput | null => {
         for (const [at, result] of results.entries()) {
           const { partitions, position, logAppendTimeMs } = appended[at]!
           const { index } = partitions[position]!
@@ -125,7 +160,7 @@ export function produceHandler(services: BrokerServices): Handler<ProduceRequest
             partitions[position] =
               error instanceof StorageError
                 ? failure(index, wireCodeOf(error), error.message)
-                : failure(index, error.errorCode, error.errorMessage)
+                : refusedBatch(index, error)
             refused = true
           } else {
             const { baseOffset, logStartOffset } = result
@@ -146,22 +181,31 @@ export function produceHandler(services: BrokerServices): Handler<ProduceRequest
         }
         return null
       }
-      if (batches.length === 0) return answer([])
-      if (!isTransactional.includes(true)) return store.append(batches).then(answer)
-      const partitions = appended.map(({ topic, partitions, position }): TopicPartition => {
-        return { topic, partition: partitions[position]!.index }
-      })
-      return appendTransactional(services, {
-        version,
-        transactionalId,
-        batches,
-        isTransactional,
-        partitions,
-      }).then(answer)
+      if (queued.length === 0) {
+        return batches.length === 0
+          ? answer([], [])
+          : append(batches, isTransactional, appended).then((results) => answer(appended, results))
+      }
+      const results = batches.length === 0 ? [] : append(batches, isTransactional, appended)
+      return Promise.all([results, ...queuedResults]).then(([results, ...others]) =>
+        answer([...appended, ...queued], [...results, ...others]),
+      )
     },
   }
 }
 
 function failure(index: number, errorCode: number, errorMessage: string | null): PartitionResponse {
   return { index, errorCode, baseOffset: NOT_APPENDED, errorMessage }
+}
+
+function refusedBatch(
+  index: number,
+  { errorCode, errorMessage, recordIndex }: BatchRefusal,
+): PartitionResponse {
+  const response = failure(index, errorCode, errorMessage)
+  if (recordIndex === undefined) return response
+  return {
+    ...response,
+    recordErrors: [{ batchIndex: recordIndex, batchIndexErrorMessage: errorMessage }],
+  }
 }

@@ -40,6 +40,8 @@ test('DescribeConfigs tells value, source, synonyms, type and documentation of e
     'message.timestamp.before.max.ms',
     'message.timestamp.after.max.ms',
     'compression.type',
+    'compression.gzip.level',
+    'compression.zstd.level',
     'min.insync.replicas',
     'cleanup.policy',
     'segment.bytes',
@@ -146,6 +148,38 @@ test('IncrementalAlterConfigs sets and deletes, and the change is in force at on
   expect(await change([{ name, configOperation: DELETE!, value: null }])).toMatchObject({ errorCode: 0 })
   expect(await produceBatch(client, 'words', batch)).toMatchObject({ errorCode: 0 })
   expect((await describe(TOPIC, 'words')).configs[0]).toMatchObject({ value: '1048588', configSource: 5 })
+})
+
+test.each([
+  ['compression.type', 'zstd', 2, 'producer', ['none', 'ZSTD', 'gzip,zstd', '']],
+  ['compression.gzip.level', '9', 3, '-1', ['0', '10', '-2', 'high']],
+  ['compression.zstd.level', '-131072', 3, '3', ['23', '-131073', '1.5']],
+])(
+  '%s has the values and the default that Kafka has',
+  async (name, value, configType, byDefault, refused) => {
+    const before = { name, value: byDefault, source: 5 }
+    const read = async () => (await describe(TOPIC, 'words', 4, [name])).configs[0]
+    expect(await read()).toMatchObject({ value: byDefault, configSource: 5, configType, synonyms: [before] })
+    expect(await change([{ name, configOperation: SET!, value }])).toMatchObject({ errorCode: 0 })
+    for (const bad of refused) {
+      expect(await change([{ name, configOperation: SET!, value: bad }])).toMatchObject({
+        errorCode: ErrorCode.INVALID_CONFIG,
+        errorMessage: expect.stringMatching(/it must be .*\.$/),
+      })
+    }
+    expect(await read()).toMatchObject({
+      value,
+      configSource: 1,
+      synonyms: [{ name, value, source: 1 }, before],
+    })
+  },
+)
+
+test('a level is refused where the codec has none', async () => {
+  expect(await change([{ name: 'compression.lz4.level', configOperation: SET!, value: '9' }])).toMatchObject({
+    errorCode: ErrorCode.INVALID_CONFIG,
+    errorMessage: expect.stringMatching(/no topic setting 'compression.lz4.level'/),
+  })
 })
 
 test('IncrementalAlterConfigs makes all changes of a resource or none', async () => {

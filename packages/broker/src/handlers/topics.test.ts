@@ -68,9 +68,9 @@ test.each<[string, TopicInput, number, RegExp]>([
   ],
   [
     'a value that is not served',
-    topicInput('t', { configs: [{ name: 'compression.type', value: 'lz4' }] }),
+    topicInput('t', { configs: [{ name: 'compression.type', value: 'none' }] }),
     ErrorCode.INVALID_CONFIG,
-    /it must be producer/,
+    /cannot be 'none': it must be uncompressed, gzip, snappy, lz4, zstd, or producer/,
   ],
   [
     'values that cannot be together',

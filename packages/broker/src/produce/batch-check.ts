@@ -3,6 +3,7 @@ import {
   BATCH_MAGIC,
   batchCrc,
   batchHeader,
+  type CheckedRecords,
   checkRecords,
   ErrorCode,
   ProtocolError,
@@ -18,6 +19,12 @@ export interface BatchRefusal {
   readonly recordIndex?: number
 }
 
+/**
+ * What the records of one batch may take when they are decompressed: a batch of Kafka's default size may so have
+ * been compressed to a 64th.
+ */
+export const MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024
+
 const MAX_CODEC = 4
 const ZSTD = 4
 /** First version of Produce whose senders expect a broker to know zstd (KIP-110). */
@@ -31,7 +38,8 @@ const NO_TIMESTAMP = -1
  *
  * Uncompressed records are walked. Compressed ones are not decompressed: their CRC shows that they are what
  * the producer sent, the counts in the header must be consistent, and the timestamps in the header are taken
- * as they are. Only for a compacted topic they are, because each record needs a key.
+ * as they are. Only for a compacted topic they are, because each record needs a key. The records of a batch that
+ * is stored in another codec are judged when that is done: see `isRecompressed`.
  */
 export function refuseBatch(
   bytes: Uint8Array | null,
@@ -56,6 +64,23 @@ export function refuseBatch(
   if (batchHeader.baseOffset(bytes, 0) !== 0) {
     return refusal(ErrorCode.INVALID_RECORD, 'The base offset of a batch that is produced must be 0.')
   }
+  const tooLarge = refuseSize(batchBytes, settings)
+  if (tooLarge !== undefined) return tooLarge
+  if (batchCrc(bytes, 0, batchBytes) !== batchHeader.crc(bytes, 0)) {
+    return refusal(ErrorCode.CORRUPT_MESSAGE, 'The CRC of the batch does not match its content.')
+  }
+  const refused = refuseHeader(bytes, produceVersion)
+  if (refused !== undefined || isRecompressed(bytes, settings)) return refused
+  return refuseRecords(bytes, settings, nowMs)
+}
+
+/** Whether the topic stores the batch in another codec than it was sent in. */
+export function isRecompressed(bytes: Uint8Array, { compression }: TopicSettings): boolean {
+  return compression !== null && compression.codec !== batchHeader.codec(bytes, 0)
+}
+
+/** Judges the size of a batch: of the one that was sent, and of the one that is stored. */
+export function refuseSize(batchBytes: number, settings: TopicSettings): BatchRefusal | undefined {
   if (batchBytes > settings.maxMessageBytes) {
     return refusal(
       ErrorCode.MESSAGE_TOO_LARGE,
@@ -68,10 +93,7 @@ export function refuseBatch(
       `The batch has ${batchBytes} bytes, the topic's segment.bytes allows ${settings.segmentBytes}.`,
     )
   }
-  if (batchCrc(bytes, 0, batchBytes) !== batchHeader.crc(bytes, 0)) {
-    return refusal(ErrorCode.CORRUPT_MESSAGE, 'The CRC of the batch does not match its content.')
-  }
-  return refuseHeader(bytes, produceVersion) ?? refuseRecords(bytes, settings, nowMs)
+  return undefined
 }
 
 function refuseHeader(bytes: Uint8Array, produceVersion: number): BatchRefusal | undefined {
@@ -115,24 +137,51 @@ function refuseHeader(bytes: Uint8Array, produceVersion: number): BatchRefusal |
 }
 
 function refuseRecords(bytes: Uint8Array, settings: TopicSettings, nowMs: number): BatchRefusal | undefined {
-  if (batchHeader.codec(bytes, 0) === 0 || settings.isCompacted) {
-    let maxTimestampMs: number
-    let firstNullKeyIndex: number
-    try {
-      const found = checkRecords(bytes, 0, bytes.byteLength)
-      maxTimestampMs = found.maxTimestamp
-      firstNullKeyIndex = found.firstNullKeyIndex
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error
-      return refusal(ErrorCode.INVALID_RECORD, `The records of the batch are malformed: ${error.message}.`)
-    }
-    if (settings.isCompacted && firstNullKeyIndex >= 0) {
-      const errorMessage = `Record ${firstNullKeyIndex} of the batch has no key, which a compacted topic needs.`
-      return { errorCode: ErrorCode.INVALID_RECORD, errorMessage, recordIndex: firstNullKeyIndex }
-    }
-    // Searches by time rely on the header. A producer that left it wrong is put right, as Kafka does.
-    if (maxTimestampMs !== batchHeader.maxTimestamp(bytes, 0)) setMaxTimestamp(bytes, maxTimestampMs)
+  if (batchHeader.codec(bytes, 0) !== 0 && !settings.isCompacted) {
+    return refuseTimestamps(bytes, settings, nowMs)
   }
+  let checked: CheckedRecords
+  try {
+    checked = checkRecords(bytes, 0, bytes.byteLength, { maxDecompressedBytes: MAX_DECOMPRESSED_BYTES })
+  } catch (error) {
+    return malformed(error)
+  }
+  return refuseChecked(bytes, checked, settings, nowMs)
+}
+
+/** Judges a batch whose records have been walked, and puts its largest timestamp right. */
+export function refuseChecked(
+  bytes: Uint8Array,
+  { maxTimestamp, firstNullKeyIndex }: CheckedRecords,
+  settings: TopicSettings,
+  nowMs: number,
+): BatchRefusal | undefined {
+  if (settings.isCompacted && firstNullKeyIndex >= 0) {
+    const errorMessage = `Record ${firstNullKeyIndex} of the batch has no key, which a compacted topic needs.`
+    return { errorCode: ErrorCode.INVALID_RECORD, errorMessage, recordIndex: firstNullKeyIndex }
+  }
+  // Searches by time rely on the header. A producer that left it wrong is put right, as Kafka does.
+  if (maxTimestamp !== batchHeader.maxTimestamp(bytes, 0)) setMaxTimestamp(bytes, maxTimestamp)
+  return refuseTimestamps(bytes, settings, nowMs)
+}
+
+/** What the error says of the records of a batch. Throws what says nothing of them. */
+export function malformed(error: unknown): BatchRefusal {
+  if (!(error instanceof ProtocolError) || error.code === 'CODEC_NOT_LOADED') throw error
+  // Java's producer splits a batch that is too large, and sends its halves.
+  return error.code === 'COMPRESSED_TOO_LARGE'
+    ? refusal(
+        ErrorCode.MESSAGE_TOO_LARGE,
+        `The records of the batch take more than ${MAX_DECOMPRESSED_BYTES} bytes when they are decompressed.`,
+      )
+    : refusal(ErrorCode.INVALID_RECORD, `The records of the batch are malformed: ${error.message}.`)
+}
+
+function refuseTimestamps(
+  bytes: Uint8Array,
+  settings: TopicSettings,
+  nowMs: number,
+): BatchRefusal | undefined {
   if (settings.logAppendTime) return undefined
   return (
     refuseTimestamp(batchHeader.maxTimestamp(bytes, 0), settings, nowMs) ??

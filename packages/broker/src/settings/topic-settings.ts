@@ -1,3 +1,4 @@
+import { type CompressionName, compressionIds } from '@streambus/protocol'
 import type { KeepingPolicy, Topic } from '@streambus/storage'
 import { BrokerError } from '../broker-error.ts'
 import { nearestName } from '../nearest-name.ts'
@@ -19,6 +20,8 @@ export interface TopicSettings {
   /** True: every record needs a key. */
   readonly isCompacted: boolean
   readonly segmentBytes: number
+  /** How batches are stored, by codec id; null where they stay as the producer sent them. */
+  readonly compression: { readonly codec: number; readonly level: number | undefined } | null
   /** What of each log stays; null where nothing is deleted for its age or its size. */
   readonly retention: { readonly ms: number; readonly bytes: number } | null
   readonly keeping: KeepingPolicy
@@ -30,6 +33,19 @@ const COMPACT = /(^|,)compact(,|$)/
 export function isCompacted(configs: Readonly<Record<string, string>>): boolean {
   return COMPACT.test(configs['cleanup.policy'] ?? '')
 }
+
+/** What batches may be compressed with, by Kafka's names; `producer` leaves them as they are. */
+const COMPRESSION_TYPES: ReadonlyMap<string, CompressionName | null> = new Map([
+  ['producer', null],
+  ['uncompressed', 'none'],
+  ['gzip', 'gzip'],
+  ['snappy', 'snappy'],
+  ['lz4', 'lz4'],
+  ['zstd', 'zstd'],
+])
+
+/** Codecs whose level can be set (KIP-390). lz4 is left out: its library has none. */
+const LEVELS = { gzip: 'compression.gzip.level', zstd: 'compression.zstd.level' } as const
 
 interface Definition {
   readonly name: string
@@ -142,6 +158,8 @@ export class TopicSettingsTable {
     const retention = { ms: limit('retention.ms'), bytes: limit('retention.bytes') }
     const isLimited = Number.isFinite(retention.ms) || Number.isFinite(retention.bytes)
     const segmentBytes = Number(value('segment.bytes'))
+    const codec = COMPRESSION_TYPES.get(value('compression.type')) ?? null
+    const level = codec === 'gzip' || codec === 'zstd' ? Number(value(LEVELS[codec])) : undefined
     const settings: TopicSettings = {
       maxMessageBytes: Number(value('max.message.bytes')),
       logAppendTime: value('message.timestamp.type') === 'LogAppendTime',
@@ -149,6 +167,7 @@ export class TopicSettingsTable {
       timestampAfterMaxMs: Number(value('message.timestamp.after.max.ms')),
       isCompacted: isKeptCompact,
       segmentBytes,
+      compression: codec === null ? null : { codec: compressionIds[codec], level },
       retention: isDeleted && isLimited ? retention : null,
       keeping: {
         segmentBytes,
@@ -271,9 +290,29 @@ function definitions(maxBatchBytes: number): Definition[] {
       brokerName: 'compression.type',
       type: ConfigType.STRING,
       defaultValue: 'producer',
-      allowed: 'producer, because batches are stored as they were sent',
-      isAllowed: oneOf('producer'),
-      documentation: 'How batches are stored: compressed as the producer sent them.',
+      allowed: 'uncompressed, gzip, snappy, lz4, zstd, or producer',
+      isAllowed: oneOf(...COMPRESSION_TYPES.keys()),
+      documentation:
+        'How batches are stored: in this codec, or (producer) as they were sent. One that arrives in another codec is checked and compressed anew.',
+    },
+    {
+      name: LEVELS.gzip,
+      brokerName: LEVELS.gzip,
+      type: ConfigType.INT,
+      defaultValue: '-1',
+      allowed: '-1, which is the default of gzip, or a number from 1 to 9',
+      isAllowed: (value) => /^(-1|[1-9])$/.test(value),
+      documentation: 'Level of what compression.type=gzip compresses anew: 1 is fast, 9 is small.',
+    },
+    {
+      name: LEVELS.zstd,
+      brokerName: LEVELS.zstd,
+      type: ConfigType.INT,
+      defaultValue: '3',
+      allowed: 'a number from -131072 to 22',
+      isAllowed: integerFrom(-131_072n, 22n),
+      documentation:
+        'Level of what compression.type=zstd compresses anew: the lowest is the fastest, 22 the smallest.',
     },
     {
       name: 'min.insync.replicas',

@@ -30,6 +30,7 @@ import { consumerGroupDescribeHandler } from '../../handlers/69-consumer-group-d
 import type { Logger } from '../../logger.ts'
 import type { Requester } from '../../network/connection.ts'
 import { resolveOptions } from '../../options.ts'
+import { Recompression } from '../../produce/recompression.ts'
 import { ProducerIds } from '../../producer-ids.ts'
 import { BrokerSettings } from '../../settings/broker-settings.ts'
 import { TopicSettingsTable } from '../../settings/topic-settings.ts'
@@ -88,6 +89,7 @@ export class BrokerProcess {
       topicSettings,
       partitionLimit,
       producerIds,
+      recompression: new Recompression(options.maxInFlightBytes),
       groups: this.#groups,
       transactions: this.#transactions,
       brokerSettings: new BrokerSettings(options, listening, store, topicSettings),
