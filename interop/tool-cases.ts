@@ -9,6 +9,17 @@ import type { Ledger } from './ledger.ts'
 export const TOOLS_NAME = 'Kafka command-line tools'
 const LINES = 10_000
 const PERFORMANCE_RECORDS = 50_000
+/** What a topic stores, and in what codec it is sent: each type from another one. */
+const STORED_AND_SENT = [
+  ['zstd', 'gzip'],
+  ['gzip', 'lz4'],
+  ['lz4', 'snappy'],
+  ['snappy', 'zstd'],
+  ['uncompressed', 'zstd'],
+  ['zstd', 'none'],
+] as const
+const REPEATING_LINES = 200
+const REPEATING_BYTES = 500
 /** Kafka looks for what is expired 30 seconds after its start for the first time. */
 const RETENTION_TIMEOUT_MS = 60_000
 
@@ -27,6 +38,7 @@ export class ToolCases {
   async all(filled: readonly { topic: string; partition: number; records: number }[]): Promise<void> {
     await this.#topics()
     await this.#configs()
+    await this.#compressionType()
     await this.#consoles()
     await this.#case('kafka-producer-perf-test', async () => {
       const topic = `${this.#run}-performance`
@@ -181,6 +193,48 @@ export class ToolCases {
     })
   }
 
+  /** One topic whose type is changed again and again: its size tells how each part of it is stored. */
+  async #compressionType(): Promise<void> {
+    const topic = `${this.#run}-stored`
+    const sent: string[] = []
+    const entity = ['--entity-type', 'topics', '--entity-name', topic]
+    const sizeBytes = async (): Promise<number> => {
+      const { stdout } = await this.#tool('kafka-log-dirs', ['--describe', '--topic-list', topic])
+      return Number(matches(stdout, new RegExp(`"partition":"${topic}-0","size":(\\d+),`))[1])
+    }
+    const name = (type: string, codec: string) =>
+      `kafka-configs --alter of compression.type=${type}: records sent with ${codec === 'none' ? 'no codec' : codec} take the room of ${type} ones`
+    for (const [type, codec] of STORED_AND_SENT) {
+      await this.#case(name(type, codec), async () => {
+        if (sent.length === 0) await this.#tool('kafka-topics', ['--create', '--topic', topic])
+        await this.#tool('kafka-configs', ['--alter', ...entity, '--add-config', `compression.type=${type}`])
+        const { stdout } = await this.#tool('kafka-configs', ['--describe', ...entity])
+        contains(stdout, `compression.type=${type} sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:`)
+        const lines = Array.from({ length: REPEATING_LINES }, (_, at) =>
+          `${sent.length + at} `.padEnd(REPEATING_BYTES, 'x'),
+        )
+        const before = await sizeBytes()
+        const args = ['--topic', topic, '--compression-codec', codec]
+        await this.#tool('kafka-console-producer', args, { stdin: `${lines.join('\n')}\n` })
+        sent.push(...lines)
+        const took = (await sizeBytes()) - before
+        const plainBytes = REPEATING_LINES * REPEATING_BYTES
+        const isRight = type === 'uncompressed' ? took > plainBytes : took < plainBytes / 4
+        if (!isRight) throw new Error(`${plainBytes} bytes of lines take ${took}`)
+        return `${took.toLocaleString('en-US')} bytes of ${plainBytes.toLocaleString('en-US')}`
+      })
+    }
+    await this.#case('kafka-console-consumer reads what was stored in another codec', async () => {
+      const args = ['--topic', topic, '--from-beginning', '--max-messages', String(sent.length)]
+      const { stdout } = await this.#tool('kafka-console-consumer', [...args, '--timeout-ms', '15000'])
+      const found = stdout.trimEnd().split('\n')
+      const wrong = sent.findIndex((line, at) => line !== found[at])
+      if (wrong !== -1 || found.length !== sent.length) {
+        throw new Error(`${found.length} lines of ${sent.length}, line ${wrong}: ${found[wrong]}`)
+      }
+    })
+  }
+
   async #consoles(): Promise<void> {
     const topic = `${this.#run}-console`
     const lines = Array.from({ length: LINES }, (_, i) => `index:${i},run:interop\tkey-${i % 50}\tline ${i}`)
@@ -250,7 +304,7 @@ export class ToolCases {
     return this.#tools.run(name, args, options)
   }
 
-  async #case(name: string, body: () => Promise<void>): Promise<void> {
+  async #case(name: string, body: () => Promise<unknown>): Promise<void> {
     await this.#ledger.run(TOOLS_NAME, name, body)
   }
 }
