@@ -47,6 +47,19 @@ interface Appended {
   readonly logAppendTimeMs: bigint
 }
 
+/** The request that batches came in. */
+interface Origin {
+  readonly services: BrokerServices
+  readonly version: number
+  readonly transactionalId: string | null
+}
+
+/** A batch that goes through `recompression`. */
+interface Queued {
+  readonly place: Appended
+  readonly result: Promise<TransactionalResult>
+}
+
 const NOT_APPENDED = -1n
 
 export function produceHandler(services: BrokerServices): Handler<ProduceRequest, ProduceResponseInput> {
@@ -64,28 +77,9 @@ export function produceHandler(services: BrokerServices): Handler<ProduceRequest
       const batches: AppendBatch[] = []
       const appended: Appended[] = []
       const isTransactional: boolean[] = []
-      /** Those that go through `recompression`. */
-      const queued: Appended[] = []
-      const queuedResults: Promise<TransactionalResult>[] = []
+      const origin = { services, version, transactionalId }
+      let queued: Queued[] | undefined
       let refused = false
-
-      const append = (
-        batches: readonly AppendBatch[],
-        isTransactional: readonly boolean[],
-        appended: readonly Appended[],
-      ): Promise<readonly TransactionalResult[]> => {
-        if (!isTransactional.includes(true)) return store.append(batches)
-        const partitions = appended.map(({ topic, partitions, position }): TopicPartition => {
-          return { topic, partition: partitions[position]!.index }
-        })
-        return appendTransactional(services, {
-          version,
-          transactionalId,
-          batches,
-          isTransactional,
-          partitions,
-        })
-      }
 
       for (const { name, topicId, partitionData } of topicData) {
         const topic = usesTopicIds ? store.topics.byId(topicId) : store.topics.byName(name)
@@ -126,15 +120,14 @@ export function produceHandler(services: BrokerServices): Handler<ProduceRequest
               const place = { topic: topic.name, partitions, position: partitions.length, logAppendTimeMs }
               const recompressedBy = isRecompressed(bytes, settings) ? settings : null
               if (recompressedBy !== null || recompression.holds(logId)) {
-                queued.push(place)
-                queuedResults.push(
-                  recompression.add({
-                    batch,
-                    recompressedBy,
-                    arrivedAtMs: nowMs,
-                    append: (batch) => append([batch], [inTransaction], [place]),
-                  }),
-                )
+                const result = recompression.add({
+                  batch,
+                  recompressedBy,
+                  arrivedAtMs: nowMs,
+                  append: (batch) => append(origin, [batch], [inTransaction], [place]),
+                })
+                queued ??= []
+                queued.push({ place, result })
               } else {
                 batches.push(batch)
                 isTransactional.push(inTransaction)
@@ -148,10 +141,7 @@ export function produceHandler(services: BrokerServices): Handler<ProduceRequest
         }
       }
 
-      const answer = (
-        appended: readonly Appended[],
-        results: readonly TransactionalResult[],
-      ): ProduceResponseInput | null => {
+      const answer = (results: readonly TransactionalResult[]): ProduceResponseInput | null => {
         for (const [at, result] of results.entries()) {
           const { partitions, position, logAppendTimeMs } = appended[at]!
           const { index } = partitions[position]!
@@ -181,17 +171,28 @@ export function produceHandler(services: BrokerServices): Handler<ProduceRequest
         }
         return null
       }
-      if (queued.length === 0) {
-        return batches.length === 0
-          ? answer([], [])
-          : append(batches, isTransactional, appended).then((results) => answer(appended, results))
-      }
-      const results = batches.length === 0 ? [] : append(batches, isTransactional, appended)
-      return Promise.all([results, ...queuedResults]).then(([results, ...others]) =>
-        answer([...appended, ...queued], [...results, ...others]),
+      const direct = batches.length === 0 ? null : append(origin, batches, isTransactional, appended)
+      if (queued === undefined) return direct === null ? answer([]) : direct.then(answer)
+      for (const { place } of queued) appended.push(place)
+      return Promise.all([direct ?? [], ...queued.map(({ result }) => result)]).then(([results, ...others]) =>
+        answer([...results, ...others]),
       )
     },
   }
+}
+
+/** Appends batches of one request; for each of them, `isTransactional` and `appended` say what and whose it is. */
+function append(
+  { services, version, transactionalId }: Origin,
+  batches: readonly AppendBatch[],
+  isTransactional: readonly boolean[],
+  appended: readonly Appended[],
+): Promise<readonly TransactionalResult[]> {
+  if (!isTransactional.includes(true)) return services.store.append(batches)
+  const partitions = appended.map(({ topic, partitions, position }): TopicPartition => {
+    return { topic, partition: partitions[position]!.index }
+  })
+  return appendTransactional(services, { version, transactionalId, batches, isTransactional, partitions })
 }
 
 function failure(index: number, errorCode: number, errorMessage: string | null): PartitionResponse {
