@@ -227,6 +227,17 @@ describe('zstd', () => {
   )
 
   test.each(Object.entries(implementations.zstd))(
+    'a frame that holds more than it announces is damaged, not too large (%s)',
+    (_name, { decompress }) => {
+      // Single segment, content size 1, one raw block of two bytes.
+      const frame = Buffer.from('28b52ffd2001' + '110000' + '6161', 'hex')
+      expect(() => decompress(frame, maxBytes)).toThrow(
+        expect.objectContaining({ code: 'INVALID_COMPRESSED_DATA' }),
+      )
+    },
+  )
+
+  test.each(Object.entries(implementations.zstd))(
     'a frame that announces more than it holds is refused (%s)',
     (_name, { decompress }) => {
       // Single segment, content size 2^40, one raw block of one byte.

@@ -124,6 +124,9 @@ function* framesWithin(
     if (contentBytes !== null && contentBytes > left) throw tooLarge(maxBytes)
     const capacityBytes = Math.min(maxContentBytes, left)
     const piece = yield { frame: bytes.subarray(start, end), capacityBytes }
+    // What overflows although all that the frame may hold has room is damaged.
+    if (piece === null && (contentBytes ?? maxContentBytes) <= left)
+      throw invalidData('zstd', 'damaged frame')
     if (piece === null || piece.length > left) throw tooLarge(maxBytes)
     left -= piece.length
     pieces.push(piece)
