@@ -75,6 +75,27 @@ test('a partition whose records cannot be deleted holds up no other, and is told
   await life.close()
 })
 
+test('a partition of a topic that was deleted is forgotten: one of the same name is told of again', async () => {
+  await filledTopic('t', 1)
+  const life = logLifeOf(
+    withOverrides(store, {
+      expiredUpTo: () => Promise.reject(new StorageError('READ_FAILED', 'the disk is old')),
+    }),
+  )
+  life.start()
+  await time.pass(2 * CHECK_MS)
+  expect(log.lines).toHaveLength(1)
+  await store.deleteTopic(store.topics.byName('t')!.id)
+  await time.pass(CHECK_MS)
+  await filledTopic('t', 1)
+  await time.pass(2 * CHECK_MS)
+  expect(log.lines.map(({ message }) => message)).toEqual([
+    'could not delete what is past its retention in t-0',
+    'could not delete what is past its retention in t-0',
+  ])
+  await life.close()
+})
+
 test('a topic that is deleted during a check is no failure', async () => {
   const logs = await filledTopic('t', 2)
   let deletion: Promise<void> | undefined

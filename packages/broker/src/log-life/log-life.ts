@@ -1,4 +1,4 @@
-import type { KeepingPolicy, LogStore, Topic } from '@streambus/storage'
+import type { KeepingPolicy, LogId, LogStore, Topic } from '@streambus/storage'
 import { isInternalTopic } from '../coordinator/internal-topics.ts'
 import type { Scheduled, Scheduler } from '../coordinator/scheduler.ts'
 import type { Logger } from '../logger.ts'
@@ -38,6 +38,8 @@ export class LogLife {
   #working: Promise<void> = Promise.resolve()
   /** What went wrong last, so that it is not told of at each interval. */
   readonly #failures = new Map<string, string>()
+  /** Likewise of logs, in the last check of all of them: one whose topic is gone has no part in the next. */
+  #logFailures: ReadonlyMap<LogId, string> = new Map()
   #closed = false
 
   constructor(options: LogLifeOptions) {
@@ -63,14 +65,17 @@ export class LogLife {
     if (this.#closed) return
     this.#nextCheck = scheduler.after(delayMs, () => {
       const work = this.#work('delete records past their retention', async () => {
+        const failures = new Map<LogId, string>()
         await applyRetention({
           store,
           topicSettings,
           nowMs: scheduler.nowMs(),
           isOver: () => this.#closed,
-          failed: (what, error) => this.#failed(what, error),
-          done: (what) => this.#failures.delete(what),
+          failed: (logId, what, error) => {
+            failures.set(logId, this.#failed(what, error, this.#logFailures.get(logId)))
+          },
         })
+        this.#logFailures = failures
         return false
       })
       void work.then(() => this.#checkAfter(retentionCheckIntervalMs))
@@ -102,7 +107,7 @@ export class LogLife {
         isMore = !this.#closed && (await work())
         this.#failures.delete(what)
       } catch (error) {
-        this.#failed(what, error)
+        this.#failures.set(what, this.#failed(what, error, this.#failures.get(what)))
       }
       return { isMore, tookMs: performance.now() - startedMs }
     })
@@ -110,10 +115,12 @@ export class LogLife {
     return done
   }
 
-  #failed(what: string, error: unknown): void {
+  /** Tells of it unless that was the same the last time; gives the sentence to compare the next one with. */
+  #failed(what: string, error: unknown, before: string | undefined): string {
     const sentence = error instanceof Error ? error.message : String(error)
-    if (this.#closed || this.#failures.get(what) === sentence) return
-    this.#failures.set(what, sentence)
-    this.#options.log.warn({ error: sentence }, `could not ${what}`)
+    if (!this.#closed && sentence !== before) {
+      this.#options.log.warn({ error: sentence }, `could not ${what}`)
+    }
+    return sentence
   }
 }

@@ -11,9 +11,7 @@ export interface RetentionCheck {
   /** Asked between logs: whether to stop. */
   isOver(): boolean
   /** Called for each log whose records could not be deleted; the others go on. */
-  failed(what: string, error: unknown): void
-  /** Called for each log of which everything could be deleted that was to be. */
-  done(what: string): void
+  failed(logId: LogId, what: string, error: unknown): void
 }
 
 /** Logs that are cut at once: they share disk writes. */
@@ -40,17 +38,16 @@ export async function applyRetention(check: RetentionCheck): Promise<void> {
 }
 
 async function cut(
-  { store, failed, done }: RetentionCheck,
+  { store, failed }: RetentionCheck,
   logId: LogId,
   limits: { expiredBeforeMs: number; keepBytes: number },
   what: string,
 ): Promise<void> {
   try {
     await store.advanceStart(logId, await store.expiredUpTo(logId, limits))
-    done(what)
   } catch (error) {
     // Its topic was deleted meanwhile.
     if (error instanceof StorageError && error.code === 'UNKNOWN_LOG') return
-    failed(what, error)
+    failed(logId, what, error)
   }
 }
