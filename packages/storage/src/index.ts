@@ -16,4 +16,13 @@ export {
 export { type LostOffsets, parseCut, type TruncationPlan } from './inspection/truncation-plan.ts'
 export { LocalLogStore, type LocalLogStoreOptions } from './local/local-log-store.ts'
 export * from './log-store.ts'
+export type {
+  CompactionWait,
+  LogCompaction,
+  LogStorage,
+  MaintenanceBacklog,
+  MaintenanceFailure,
+  MaintenanceMetrics,
+  RewritingMetrics,
+} from './maintenance-metrics.ts'
 export { MemoryLogStore, type MemoryLogStoreOptions } from './memory/memory-log-store.ts'

@@ -8,6 +8,7 @@
  * Offsets, sizes and timestamps are JavaScript numbers: integers below 2^53. Timestamps are milliseconds
  * since the Unix epoch.
  */
+import type { LogStorage, MaintenanceMetrics } from './maintenance-metrics.ts'
 
 /** Identifies one log (one partition of one topic) in a store. Never reused, not even after deletion. */
 export type LogId = number
@@ -173,6 +174,13 @@ export interface OffsetAndTimestamp {
   readonly offset: Offset
   readonly timestampMs: number
   readonly leaderEpoch: number
+}
+
+/** Where a log begins now, and what went before it. */
+export interface AdvancedStart {
+  readonly startOffset: Offset
+  /** Bytes of batches that were live until then; 0 where the start was there or behind it already. */
+  readonly freedBytes: number
 }
 
 /** Ownership of a log by a coordinator. `epoch` only grows; after `claim` a replay up to `endOffset` is safe. */
@@ -341,10 +349,9 @@ export interface LogStore {
   offsetForTime(id: LogId, timestampMs: number | 'max'): Promise<OffsetAndTimestamp | null>
 
   /**
-   * Records before `to` are gone for ever; their space is given back in the background. Returns the new log
-   * start; never moves back.
+   * Records before `to` are gone for ever; their space is given back in the background. Never moves back.
    */
-  advanceStart(id: LogId, to: Offset): Promise<Offset>
+  advanceStart(id: LogId, to: Offset): Promise<AdvancedStart>
 
   /**
    * Up to where the log may be cut: the end of its longest prefix of batches of which each is expired, or after which
@@ -376,6 +383,12 @@ export interface LogStore {
     budget: MaintenanceBudget,
     policyOf?: (topic: Topic) => KeepingPolicy,
   ): Promise<MaintenanceProgress>
+
+  /** What background work did since the store was opened, and what is to be done. */
+  maintenanceMetrics(): MaintenanceMetrics
+
+  /** How a log is kept, and what its next compaction by this policy waits for. Reads at most indexes. */
+  storageOf(id: LogId, compaction: CompactionPolicy | null): Promise<LogStorage>
 
   /** Makes everything acknowledged durable and leaves a clean mark, so that the next start is fast. */
   close(): Promise<void>

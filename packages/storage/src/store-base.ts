@@ -2,8 +2,10 @@ import { AppendWaiters } from './append-waiters.ts'
 import { newKafkaId } from './kafka-id.ts'
 import type { LogHead } from './log-head.ts'
 import {
+  type AdvancedStart,
   type AppendBatch,
   type AppendResult,
+  type CompactionPolicy,
   type Durability,
   type KeepingPolicy,
   type LogId,
@@ -26,6 +28,7 @@ import {
   type TopicSpec,
   type WaitOptions,
 } from './log-store.ts'
+import { type LogStorage, MaintenanceCounters, type MaintenanceMetrics } from './maintenance-metrics.ts'
 import { ProducerExpiry } from './producer-expiry.ts'
 import type { StoreEvent, StoreState } from './store-state.ts'
 
@@ -45,6 +48,7 @@ export abstract class StoreBase implements LogStore {
   readonly #newId: () => string
   protected readonly waiters = new AppendWaiters()
   protected readonly expiry: ProducerExpiry
+  protected readonly counters = new MaintenanceCounters()
   /** Changes of topics run one after the other: each is checked against the outcome of the one before. */
   #changes: Promise<unknown> = Promise.resolve()
   /** Of logs, by log, since the last change of topics: those of different logs run at once, and share disk writes. */
@@ -80,6 +84,8 @@ export abstract class StoreBase implements LogStore {
     budget: MaintenanceBudget,
     policyOf?: (topic: Topic) => KeepingPolicy,
   ): Promise<MaintenanceProgress>
+  abstract maintenanceMetrics(): MaintenanceMetrics
+  abstract storageOf(id: LogId, compaction: CompactionPolicy | null): Promise<LogStorage>
   abstract close(): Promise<void>
 
   createTopic(spec: TopicSpec): Promise<Topic> {
@@ -140,7 +146,7 @@ export abstract class StoreBase implements LogStore {
     return this.waiters.wait(this.storeState.logs, after, options)
   }
 
-  advanceStart(id: LogId, to: Offset): Promise<Offset> {
+  advanceStart(id: LogId, to: Offset): Promise<AdvancedStart> {
     return this.#inTurnOf(id, async () => {
       const log = this.log(id)
       if (to > log.highWatermark) {
@@ -149,14 +155,13 @@ export abstract class StoreBase implements LogStore {
           `log ${id} cannot start at ${to}: it ends at ${log.highWatermark}`,
         )
       }
-      if (to > log.startOffset) {
-        const freedBytes = await this.bytesBefore(log, to)
-        await this.commitEvent({ type: 'log-start-advanced', logId: id, to, freedBytes })
-        this.startAdvanced(log)
-        // Where a transaction that began before is still open, the last stable offset moved with the start.
-        this.waiters.wake(id, this.storeState.logs.get(id))
-      }
-      return log.startOffset
+      if (to <= log.startOffset) return { startOffset: log.startOffset, freedBytes: 0 }
+      const freedBytes = await this.bytesBefore(log, to)
+      await this.commitEvent({ type: 'log-start-advanced', logId: id, to, freedBytes })
+      this.startAdvanced(log)
+      // Where a transaction that began before is still open, the last stable offset moved with the start.
+      this.waiters.wake(id, this.storeState.logs.get(id))
+      return { startOffset: log.startOffset, freedBytes }
     })
   }
 
@@ -186,6 +191,13 @@ export abstract class StoreBase implements LogStore {
       await this.commitEvent({ type: 'producer-ids-allocated', nextProducerId: first + count })
       return { first, count }
     })
+  }
+
+  /** Bytes of batches that all logs hold from their starts on. */
+  protected get liveBytes(): number {
+    let bytes = 0
+    for (const { sizeBytes } of this.storeState.logs.values()) bytes += sizeBytes
+    return bytes
   }
 
   /** Resolves when the change under way, if there is one, is made or refused. After `close` no other begins. */

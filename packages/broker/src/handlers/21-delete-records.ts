@@ -58,7 +58,8 @@ async function moveStart(
     const [state] = await store.state([logId])
     if (state === undefined) return refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     const to = offset === HIGH_WATERMARK ? state.highWatermark : Number(offset)
-    return { lowWatermark: BigInt(await store.advanceStart(logId, to)), errorCode: ErrorCode.NONE }
+    const { startOffset } = await store.advanceStart(logId, to)
+    return { lowWatermark: BigInt(startOffset), errorCode: ErrorCode.NONE }
   } catch (error) {
     if (!(error instanceof StorageError)) throw error
     return refused(wireCodeOf(error))

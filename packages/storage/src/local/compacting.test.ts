@@ -2,8 +2,9 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { batchesIn, batchHeader, decodeRecords, encodeRecordBatch } from '@streambus/protocol'
 import { describe, expect, it } from 'vitest'
-import type { KeepingPolicy, LogId, LogStore } from '../log-store.ts'
+import type { CompactionPolicy, KeepingPolicy, LogId, LogStore } from '../log-store.ts'
 import { appendOne, bytesOf, markerOf } from '../testing/batches.ts'
+import { type KeyedBatchOptions, keyedBatch, readKeyed, textOf } from '../testing/keyed-records.ts'
 import { localStores } from '../testing/local-stores.ts'
 import { readCommitted } from '../testing/read-committed.ts'
 import { SeededRandom } from '../testing/seeded-random.ts'
@@ -129,6 +130,103 @@ describe('compaction of a log', () => {
       )
     }
     expect((await store.state([other]))[0]!.sizeBytes).toBeGreaterThan(0)
+  })
+
+  describe('is planned', () => {
+    const DAY_MS = 24 * 3600 * 1000
+    let nowMs = 1_700_000_000_000
+    const policy = (changes: Partial<CompactionPolicy> = {}) => ({
+      ...compacted({ deleteRetentionMs: DAY_MS, ...changes })(),
+      segmentMs: 1,
+    })
+
+    async function openLog(): Promise<{ store: LogStore; log: LogId }> {
+      const store = await open(stores.folder, { ...SMALL, clock: () => nowMs })
+      const { logs } = await store.createTopic({ name: 't', partitions: 1 })
+      return { store, log: logs[0]! }
+    }
+
+    const write = (store: LogStore, log: LogId, records: string[], options: KeyedBatchOptions = {}) =>
+      appendOne(store, log, keyedBatch(records, { timestampMs: nowMs, ...options }))
+
+    const maintain = (store: LogStore, changes: Partial<CompactionPolicy> = {}) =>
+      store.maintain({ maxBytes: 1e9 }, () => policy(changes))
+
+    const textsOf = async (store: LogStore, log: LogId) => (await readKeyed(store, log)).records.map(textOf)
+
+    /** What the next pass waits for, in the words of the store. */
+    const waitOf = async (store: LogStore, log: LogId, changes: Partial<CompactionPolicy> = {}) =>
+      (await store.storageOf(log, policy(changes).compaction)).compaction!.waitsFor
+
+    it('when the time of tombstones has come, once, also where nothing is written', async () => {
+      const { store, log } = await openLog()
+      for (const records of [['a=1'], ['a', 'b=1'], ['c=1']]) await write(store, log, records)
+      nowMs += 10
+      await maintain(store)
+      expect(await textsOf(store, log)).toEqual(['a', 'b=1', 'c=1'])
+      expect(await waitOf(store, log)).toBe('records')
+      nowMs += DAY_MS - 1
+      expect(await maintain(store)).toEqual({ bytes: 0, isMore: false })
+      nowMs += 1
+      expect(await waitOf(store, log)).toBe('turn')
+      await maintain(store)
+      expect(await textsOf(store, log)).toEqual(['b=1', 'c=1'])
+      nowMs += 10 * DAY_MS
+      expect(await maintain(store)).toEqual({ bytes: 0, isMore: false })
+      expect(store.maintenanceMetrics().compaction.passes).toBe(2)
+    })
+
+    it('for tombstones only when the last of them is due: a log that is written has no more passes', async () => {
+      const { store, log } = await openLog()
+      for (const records of [['a=1'], ['a', 'b=1'], ['c=1']]) await write(store, log, records)
+      nowMs += 10
+      await maintain(store)
+      nowMs += DAY_MS / 2
+      for (const records of [['b'], ['d=1']]) await write(store, log, records)
+      nowMs += 10
+      await maintain(store)
+      nowMs += DAY_MS / 2
+      expect(await maintain(store)).toEqual({ bytes: 0, isMore: false })
+      expect(await textsOf(store, log)).toEqual(['a', 'c=1', 'b', 'd=1'])
+      nowMs += DAY_MS / 2
+      await maintain(store)
+      expect(await textsOf(store, log)).toEqual(['c=1', 'd=1'])
+    })
+
+    it('and says what it waits for, and what no pass has seen', async () => {
+      const { store, log } = await openLog()
+      const { heldBytes, files } = await store.storageOf(log, null)
+      expect({ heldBytes, files }).toEqual({ heldBytes: 0, files: 0 })
+      expect(await waitOf(store, log)).toBe('records')
+      const producer = { producerId: 1, producerEpoch: 0 }
+      await write(store, log, ['a=1', 'b=1'])
+      await write(store, log, ['a=2'])
+      expect(await waitOf(store, log)).toBe('file')
+      // Another partition fills the file.
+      const { logs: others } = await store.createTopic({ name: 'other', partitions: 1 })
+      for (let index = 0; index < 12; index++) await write(store, others[0]!, [`k=${'x'.repeat(8_000)}`])
+      await write(store, log, ['c=1'])
+      expect(await waitOf(store, log)).toBe('turn')
+      expect(await waitOf(store, log, { minLagMs: 60_000 })).toBe('lag')
+      const before = (await store.storageOf(log, policy().compaction)).compaction!
+      expect(before).toMatchObject({ dirtyRatio: 1, lastPassAtMs: null })
+      expect(before.dirtyBytes).toBe((await store.state([log]))[0]!.sizeBytes)
+      nowMs += 10
+      await maintain(store)
+      const after = (await store.storageOf(log, policy().compaction)).compaction!
+      const newest = keyedBatch(['c=1']).byteLength
+      expect(after).toEqual({ dirtyBytes: newest, dirtyRatio: 0, lastPassAtMs: nowMs, waitsFor: 'records' })
+      await write(store, log, ['d=1'], { ...producer, baseSequence: 0, transactional: true })
+      nowMs += 10
+      await maintain(store)
+      await write(store, log, ['e=1'])
+      expect(await waitOf(store, log)).toBe('transaction')
+      await appendOne(store, log, markerOf('commit', producer))
+      nowMs += 10
+      await maintain(store, { minDirtyRatio: 1 })
+      expect(await waitOf(store, log, { minDirtyRatio: 1 })).toBe('ratio')
+      expect(await waitOf(store, log, { minDirtyRatio: 1, maxLagMs: 1 })).toBe('turn')
+    })
   })
 
   it('takes records without a time for neither old nor late', async () => {

@@ -2,21 +2,24 @@ import { randomBytes } from 'node:crypto'
 import { batchEndOffset, batchHeader } from '@streambus/protocol'
 import { loadCodecOf } from '../compaction/checked-batch.ts'
 import { type CompactionPass, compactBatch } from '../compaction/compact-batch.ts'
+import { deleteHorizonMsOf } from '../compaction/delete-horizon.ts'
 import { fillKeyOffsets } from '../compaction/fill-key-offsets.ts'
 import { KEY_HASH_SEED_BYTES } from '../compaction/key-hash.ts'
 import { KeyOffsets, MAX_KEY_BYTES } from '../compaction/key-offsets.ts'
 import type { LogHead } from '../log-head.ts'
 import { StorageError } from '../log-store.ts'
 import type { CompactionPlan } from './compaction-plan.ts'
-import {
-  addFinished,
-  damagedAt,
-  type GatheredBatch,
-  gather,
-  type Rewriting,
-  type RewritingSteps,
-} from './rewriting.ts'
+import { addFinished, damagedAt, type GatheredBatch, gather, type Rewriting } from './rewriting.ts'
 import { SegmentWriter } from './segment-file.ts'
+
+/** What came of a pass that went to its end. */
+export interface CompactionOutcome {
+  /** When the last of the tombstones may go that the pass has left; -Infinity where it knows of none. */
+  readonly lastHorizonMs: number
+}
+
+/** As `RewritingSteps`; undefined where the log was deleted meanwhile. */
+export type CompactionSteps = AsyncGenerator<number, CompactionOutcome | undefined>
 
 const MIN_KEY_BYTES = 1024 ** 2
 /** Records looked at between two turns of those who read and write, in bytes: about a quarter of a millisecond. */
@@ -36,11 +39,11 @@ export async function* compact(
   plan: CompactionPlan,
   segmentBytes: number,
   rewriting: Rewriting,
-): RewritingSteps {
+): CompactionSteps {
   const { logId, ranges, limit } = plan
   const { logOf, clock } = rewriting
   const log = logOf(logId)
-  if (log === undefined) return
+  if (log === undefined) return undefined
   for (const { file } of ranges) file.hold()
   try {
     const dirty = ranges.filter(({ directory }) => directory.endOffset > log.cleanedTo)
@@ -77,7 +80,7 @@ export async function* compact(
       nowMs: clock(),
       deleteRetentionMs: plan.policy.deleteRetentionMs,
     }
-    yield* rewrite(plan, segmentBytes, log, pass, rewriting)
+    return yield* rewrite(plan, segmentBytes, log, pass, rewriting)
   } finally {
     for (const { file } of ranges) file.release()
   }
@@ -89,11 +92,12 @@ async function* rewrite(
   log: LogHead,
   pass: CompactionPass,
   rewriting: Rewriting,
-): RewritingSteps {
+): CompactionSteps {
   let writer: SegmentWriter | null = null
   // What is decided later begins behind it, so that there is something below.
   const { lastStableOffset } = log
   let worked = 0
+  let lastHorizonMs = Number.NEGATIVE_INFINITY
   try {
     for (const range of ranges) {
       if (writer === null) {
@@ -112,6 +116,9 @@ async function* rewrite(
             batchHeader.baseOffset(bytes, 0) >= limit || batchEndOffset(bytes, 0) === lastStableOffset
           const kept = stays ? bytes : placed(batch, () => compactBatch(bytes, log.fateOf(bytes, 0), pass))
           const full = kept === null ? undefined : writer.add(kept)
+          // A horizon that had come before this pass has nothing more to do.
+          const horizonMs = kept === null ? null : deleteHorizonMsOf(kept)
+          if (horizonMs !== null && horizonMs > pass.nowMs) lastHorizonMs = Math.max(lastHorizonMs, horizonMs)
           if (full !== undefined) await full
           worked += bytes.byteLength
           if (worked >= WORK_STEP_BYTES) {
@@ -122,7 +129,7 @@ async function* rewrite(
       }
       const isLastRange = range === ranges.at(-1)
       if (!isLastRange && writer.sizeBytes < segmentBytes) continue
-      if (rewriting.logOf(logId) === undefined) return
+      if (rewriting.logOf(logId) === undefined) return undefined
       writer.endLog(range.directory.endOffset)
       const compaction = {
         logId,
@@ -134,6 +141,7 @@ async function* rewrite(
       yield worked
       worked = 0
     }
+    return { lastHorizonMs }
   } finally {
     await writer?.discard()
   }

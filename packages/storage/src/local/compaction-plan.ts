@@ -1,6 +1,7 @@
 import { hasTimestamp } from '../batch-timestamp.ts'
 import type { LogHead } from '../log-head.ts'
 import type { CompactionPolicy, LogId, Offset } from '../log-store.ts'
+import type { CompactionWait } from '../maintenance-metrics.ts'
 import { BATCH_FIELDS } from './index-file.ts'
 import type { OffsetIndex, SealedRange } from './offset-index.ts'
 
@@ -12,25 +13,30 @@ export interface CompactionPlan {
   readonly ranges: readonly SealedRange[]
   /** What begins here is left as it is: not decided, too young, or the newest batch. */
   readonly limit: Offset
-  /** Share of the bytes in the ranges that lies below the limit and that no pass has seen. */
+  /** Bytes below the limit that no pass has seen. */
+  readonly dirtyBytes: number
+  /** Their share of the bytes in the ranges. */
   readonly dirtyRatio: number
   /** True: some of it is older than it may get. */
   readonly isLate: boolean
 }
 
 /**
- * What a pass over the log would do now; null where nothing is below the limit that no pass has seen. Young and late
- * go by the timestamps of the records, as in Kafka.
+ * What a pass over the log would do now; null where nothing is below the limit that no pass has seen, unless tombstones
+ * are due to go. Young and late go by the timestamps of the records, as in Kafka.
+ *
+ * @param hasDueTombstones whether there are tombstones that passes have left and whose time has come
  */
 export async function planCompaction(
   log: LogHead,
   policy: CompactionPolicy,
   index: OffsetIndex,
   nowMs: number,
+  hasDueTombstones = false,
 ): Promise<CompactionPlan | null> {
   const newest = await index.newestBatchOffset(log.id)
   let limit = Math.min(log.lastStableOffset, newest)
-  if (limit <= log.cleanedTo) return null
+  if (limit <= log.cleanedTo && !hasDueTombstones) return null
   // Without a lag a timestamp in the future is no reason to wait.
   const youngMs = policy.minLagMs > 0 ? nowMs - policy.minLagMs : Number.POSITIVE_INFINITY
   const ranges: SealedRange[] = []
@@ -63,15 +69,40 @@ export async function planCompaction(
     totalBytes += sizeBytes
     ranges.push(range)
   }
-  if (dirtyBytes === 0) return null
+  if (dirtyBytes === 0 && (!hasDueTombstones || ranges.length === 0)) return null
   return {
     logId: log.id,
     policy,
     ranges,
     limit,
-    dirtyRatio: dirtyBytes / totalBytes,
-    isLate: nowMs - oldestMs > policy.maxLagMs,
+    dirtyBytes,
+    dirtyRatio: dirtyBytes === 0 ? 0 : dirtyBytes / totalBytes,
+    isLate: hasDueTombstones || nowMs - oldestMs > policy.maxLagMs,
   }
+}
+
+/** Whether the pass is worth it. */
+export function isDue({ dirtyRatio, isLate, policy }: CompactionPlan): boolean {
+  return dirtyRatio >= policy.minDirtyRatio || isLate
+}
+
+/** What the pass waits for, or one over a log for which there is no plan. */
+export async function compactionWait(
+  log: LogHead,
+  plan: CompactionPlan | null,
+  policy: CompactionPolicy,
+  index: OffsetIndex,
+  nowMs: number,
+): Promise<CompactionWait> {
+  if (plan !== null) return isDue(plan) ? 'turn' : 'ratio'
+  const seenTo = Math.max(log.cleanedTo, log.startOffset)
+  if ((await index.newestBatchOffset(log.id)) <= seenTo) return 'records'
+  if (log.lastStableOffset <= seenTo) return 'transaction'
+  if ((index.rangesOf(log.id).at(-1)?.directory.endOffset ?? 0) <= seenTo) return 'file'
+  // What holds up the first batch is either its age or a transaction.
+  return (await planCompaction(log, { ...policy, minLagMs: 0 }, index, nowMs)) === null
+    ? 'transaction'
+    : 'lag'
 }
 
 /** Records without a timestamp are never late. */

@@ -4,6 +4,7 @@ import type { LogHead } from '../log-head.ts'
 import {
   type AppendBatch,
   type AppendResult,
+  type CompactionPolicy,
   type KeepingPolicy,
   type LogId,
   type MaintenanceBudget,
@@ -17,6 +18,7 @@ import {
   StorageError,
   type Topic,
 } from '../log-store.ts'
+import type { LogCompaction, LogStorage, MaintenanceMetrics } from '../maintenance-metrics.ts'
 import { StoreBase } from '../store-base.ts'
 import type { Compacted, StoreEvent } from '../store-state.ts'
 import { BlockCache } from './block-cache.ts'
@@ -174,6 +176,7 @@ export class LocalLogStore extends StoreBase {
       state: recovered.state,
       fileBytes: options.fileBytes,
       files: this.#fullFiles,
+      counters: this.counters,
       leaveFile: () => this.#leaveFile(),
     })
     this.#commit = new GroupCommit(
@@ -402,6 +405,39 @@ export class LocalLogStore extends StoreBase {
     return isIdle ? { bytes: 0, isMore: false } : await this.#maintenance.step(maxBytes, policyOf)
   }
 
+  maintenanceMetrics(): MaintenanceMetrics {
+    const files = [...this.#fullFiles.all, this.#currentFile]
+    const segments = files.filter(({ isSegment }) => isSegment).length
+    return this.counters.snapshot({
+      logFiles: files.length - segments,
+      segments,
+      fileBytes: files.reduce((sum, { endPosition }) => sum + endPosition, 0),
+      liveBytes: this.liveBytes,
+    })
+  }
+
+  async storageOf(id: LogId, compaction: CompactionPolicy | null): Promise<LogStorage> {
+    this.assertOpen()
+    const log = this.log(id)
+    const ranges = this.#index.rangesOf(id)
+    const active = this.#index.activeOf(id)
+    return {
+      files: ranges.length + (active === null ? 0 : 1),
+      segments: ranges.filter(({ file }) => file.isSegment).length,
+      heldBytes: ranges.reduce((sum, { directory }) => sum + directory.sizeBytes, active?.sizeBytes ?? 0),
+      compaction: compaction === null ? null : await this.#compactionOf(log, compaction),
+    }
+  }
+
+  async #compactionOf(log: LogHead, policy: CompactionPolicy): Promise<LogCompaction> {
+    const cleanBytes = await this.bytesBefore(log, log.cleanedTo)
+    try {
+      return await this.#maintenance.compactionOf(log, policy, cleanBytes)
+    } catch (error) {
+      throw readFailed(this.location, error)
+    }
+  }
+
   async #removeDeadFiles(maxBytes: number): Promise<void> {
     const dead = this.#fullFiles.dead(this.#checkpointFileNumber)
     if (dead.length === 0) return
@@ -496,11 +532,12 @@ export class LocalLogStore extends StoreBase {
   /** The segment takes the place of what it covers in the moment in which that is durable. */
   #addSegment(segment: WrittenSegment, compaction: Omit<Compacted, 'freedBytes'> | null): Promise<void> {
     return this.inTurn(async () => {
-      const { number } = segment.file
+      const { number, endPosition } = segment.file
       const compacted = compaction === null ? null : await this.#compacted(segment, compaction)
       this.#newSegments.set(number, segment)
       try {
         await this.commitEvent({ type: 'segment-added', number, compacted })
+        this.counters.segmentAdded(endPosition, compaction === null ? 'merge' : 'compaction')
       } finally {
         this.#newSegments.delete(number)
       }
@@ -640,6 +677,7 @@ export class LocalLogStore extends StoreBase {
     this.#background = this.#background.then(work).catch((error: unknown) => {
       // Nothing is lost: a start without it replays more of the log.
       this.#log.warn({ error: String(error) }, `could not ${what}`)
+      this.counters.failed(this.clock(), `could not ${what}: ${String(error)}`)
     })
   }
 }

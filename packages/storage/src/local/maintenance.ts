@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { hasTimestamp } from '../batch-timestamp.ts'
 import type { LogHead } from '../log-head.ts'
 import {
+  type CompactionPolicy,
   type KeepingPolicy,
   type LogId,
   type MaintenanceProgress,
@@ -9,9 +10,10 @@ import {
   StorageError,
   type Topic,
 } from '../log-store.ts'
+import type { LogCompaction, MaintenanceCounters } from '../maintenance-metrics.ts'
 import type { StoreState } from '../store-state.ts'
-import { compact } from './compacting.ts'
-import { type CompactionPlan, planCompaction } from './compaction-plan.ts'
+import { type CompactionOutcome, type CompactionSteps, compact } from './compacting.ts'
+import { type CompactionPlan, compactionWait, isDue, planCompaction } from './compaction-plan.ts'
 import { isNoRoom } from './file-system.ts'
 import type { FullFiles } from './full-files.ts'
 import type { LogFile } from './log-files.ts'
@@ -22,7 +24,10 @@ import type { Rewriting, RewritingSteps } from './rewriting.ts'
  * What is rewritten next, and how far it has come: one job at a time, in steps, so that whoever calls decides how
  * much of the disk it may take. A job that was not finished when the store closes begins anew.
  *
- * Compaction comes first, that of the log with the largest share no pass has seen.
+ * Compaction comes first, that of the log with the largest share no pass has seen. A log also has a pass when the time
+ * of the last of the tombstones has come that a pass before has left: so one that is no longer written loses them, and
+ * one that is has no more passes than it had else. What a start finds is not known to have tombstones: there they go
+ * with the next pass that is worth it.
  *
  * Merging pays where reading does not go well or space is held for nothing, and where what is rewritten stays
  * (ADR 0007):
@@ -40,6 +45,7 @@ export interface MaintenanceOptions {
   /** Bytes of a full log file. */
   readonly fileBytes: number
   readonly files: FullFiles
+  readonly counters: MaintenanceCounters
   /** Ends the file being written. */
   leaveFile(): Promise<void>
 }
@@ -55,9 +61,14 @@ interface Content {
 
 interface Job {
   readonly inputs: readonly LogFile[]
-  /** Of a compaction. */
-  readonly logId: LogId | null
-  readonly steps: RewritingSteps
+  /** The log that is compacted; null where files are merged. */
+  readonly log: LogHead | null
+  readonly steps: RewritingSteps | CompactionSteps
+}
+
+/** The last pass over a log that came to its end. */
+interface DonePass extends CompactionOutcome {
+  readonly atMs: number
 }
 
 export class Maintenance {
@@ -68,6 +79,7 @@ export class Maintenance {
   readonly #damaged = new Set<LogFile>()
   /** Logs that cannot be compacted, for they have a part in such a file, or a batch that cannot be read. */
   readonly #damagedLogs = new Set<LogId>()
+  readonly #passes = new WeakMap<LogHead, DonePass>()
   /** What there was when nothing of a log was to be compacted: most logs need not be looked at again and again. */
   readonly #restingLogs = new WeakMap<
     LogHead,
@@ -92,7 +104,7 @@ export class Maintenance {
   async stop(): Promise<void> {
     this.#isStopped = true
     await this.#stepping
-    await this.#job?.steps.return()
+    await this.#job?.steps.return(undefined)
     this.#job = null
   }
 
@@ -104,14 +116,17 @@ export class Maintenance {
         this.#job ??= await this.#nextJob(policyOf)
         if (this.#job === null) break
         const { done, value } = await this.#job.steps.next()
-        if (done) this.#job = null
-        else bytes += value
+        if (!done) bytes += value
+        else {
+          this.#finished(this.#job, value ?? undefined)
+          this.#job = null
+        }
       } catch (cause) {
-        const { inputs = [], logId = null } = this.#job ?? {}
+        const { inputs = [], log = null } = this.#job ?? {}
         this.#job = null
         const error = maintenanceError(cause)
         if (error.code === 'READ_FAILED' || error.code === 'CORRUPT_BATCH') {
-          if (logId !== null) this.#damagedLogs.add(logId)
+          if (log !== null) this.#damagedLogs.add(log.id)
           else for (const file of inputs) this.#damaged.add(file)
         }
         throw error
@@ -121,16 +136,43 @@ export class Maintenance {
     return { bytes, isMore: false }
   }
 
+  #finished({ log }: Job, outcome: CompactionOutcome | undefined): void {
+    if (log === null || outcome === undefined) return
+    const { counters, rewriting } = this.#options
+    counters.compactionPasses++
+    this.#passes.set(log, { ...outcome, atMs: rewriting.clock() })
+  }
+
+  /** How far compaction of a log has come, and what its next pass waits for. */
+  async compactionOf(log: LogHead, policy: CompactionPolicy, cleanBytes: number): Promise<LogCompaction> {
+    const { index, clock } = this.#options.rewriting
+    const nowMs = clock()
+    const plan = await planCompaction(log, policy, index, nowMs, this.#hasDueTombstones(log, nowMs))
+    return {
+      dirtyBytes: log.sizeBytes - cleanBytes,
+      dirtyRatio: plan === null ? 0 : plan.dirtyRatio,
+      lastPassAtMs: this.#passes.get(log)?.atMs ?? null,
+      waitsFor: this.#damagedLogs.has(log.id)
+        ? 'repair'
+        : await compactionWait(log, plan, policy, index, nowMs),
+    }
+  }
+
+  #hasDueTombstones(log: LogHead, nowMs: number): boolean {
+    const { lastHorizonMs = Number.NEGATIVE_INFINITY } = this.#passes.get(log) ?? {}
+    return Number.isFinite(lastHorizonMs) && lastHorizonMs <= nowMs
+  }
+
   async #nextJob(policyOf: (topic: Topic) => KeepingPolicy): Promise<Job | null> {
     const { rewriting, leaveFile } = this.#options
     if (this.#shouldLeaveFile(policyOf)) await leaveFile()
     const compaction = await this.#logToCompact(policyOf)
     if (compaction !== null) {
-      const { plan, segmentBytes } = compaction
-      return { inputs: [], logId: plan.logId, steps: compact(plan, segmentBytes, rewriting) }
+      const { log, plan, segmentBytes } = compaction
+      return { inputs: [], log, steps: compact(plan, segmentBytes, rewriting) }
     }
     const inputs = this.#filesToMerge(policyOf)
-    return inputs === null ? null : { inputs, logId: null, steps: merge(inputs, rewriting) }
+    return inputs === null ? null : { inputs, log: null, steps: merge(inputs, rewriting) }
   }
 
   /** What is in the file being written cannot be compacted before the file is full. */
@@ -152,11 +194,13 @@ export class Maintenance {
 
   async #logToCompact(
     policyOf: (topic: Topic) => KeepingPolicy,
-  ): Promise<{ plan: CompactionPlan; segmentBytes: number } | null> {
-    const { rewriting, state } = this.#options
+  ): Promise<{ log: LogHead; plan: CompactionPlan; segmentBytes: number } | null> {
+    const { rewriting, state, counters } = this.#options
     const nowMs = rewriting.clock()
-    let best: { plan: CompactionPlan; segmentBytes: number } | null = null
+    let best: { log: LogHead; plan: CompactionPlan; segmentBytes: number } | null = null
     let highestUrgency = -1
+    let logsToCompact = 0
+    let bytesToCompact = 0
     for (const topic of [...state.topics.all()]) {
       const { compaction: policy, segmentBytes } = policyOf(topic)
       if (policy === null) continue
@@ -165,26 +209,31 @@ export class Maintenance {
         if (log === undefined || this.#damagedLogs.has(logId)) continue
         const files = this.#options.files.all.length
         const resting = this.#restingLogs.get(log)
-        if (resting?.files === files && resting.lastStableOffset === log.lastStableOffset) continue
-        const plan = await planCompaction(log, policy, rewriting.index, nowMs)
+        const hasDueTombstones = this.#hasDueTombstones(log, nowMs)
+        const rests = resting?.files === files && resting.lastStableOffset === log.lastStableOffset
+        if (rests && !hasDueTombstones) continue
+        const plan = await planCompaction(log, policy, rewriting.index, nowMs, hasDueTombstones)
         // Where nothing may wait for its time, only what is added can change that.
         if (plan === null && policy.minLagMs === 0) {
           const { lastStableOffset } = log
           this.#restingLogs.set(log, { files, lastStableOffset })
         }
-        if (plan === null || (plan.dirtyRatio < policy.minDirtyRatio && !plan.isLate)) continue
+        if (plan === null || !isDue(plan)) continue
+        logsToCompact++
+        bytesToCompact += plan.dirtyBytes
         // What may not wait comes before what is worth most.
         const urgency = plan.isLate ? 1 + plan.dirtyRatio : plan.dirtyRatio
         if (urgency <= highestUrgency) continue
         highestUrgency = urgency
-        best = { plan, segmentBytes }
+        best = { log, plan, segmentBytes }
       }
     }
+    counters.backlog = { ...counters.backlog, logsToCompact, bytesToCompact }
     return best
   }
 
   #filesToMerge(policyOf: (topic: Topic) => KeepingPolicy): LogFile[] | null {
-    const { fileBytes } = this.#options
+    const { counters } = this.#options
     const files = this.#options.files.all
     // Only what was added, deleted or cut can make a file worth it; time alone makes it less so.
     const state = `${files.length} ${files.reduce((logs, { liveLogs }) => logs + liveLogs, 0)}`
@@ -198,13 +247,32 @@ export class Maintenance {
         (isScattered(file, content) || isSparse(file, content))
       )
     }
-    const sparse = files.find((file) => file.isSegment && isWorthIt(file))
+    const worthIt = new Set(files.filter(isWorthIt))
+    const inputs = this.#nextToMerge(files, worthIt, (file) => isSparse(file, contents.get(file)!))
+    const waiting = inputs === null ? [] : [...worthIt]
+    counters.backlog = {
+      ...counters.backlog,
+      filesToMerge: waiting.length,
+      bytesToMerge: waiting.reduce((sum, { endPosition }) => sum + endPosition, 0),
+    }
+    if (inputs === null) this.#restingState = state
+    return inputs
+  }
+
+  /** A segment, or log files that follow each other; null where too few do, and none of them is sparse. */
+  #nextToMerge(
+    files: readonly LogFile[],
+    worthIt: ReadonlySet<LogFile>,
+    isSparse: (file: LogFile) => boolean,
+  ): LogFile[] | null {
+    const { fileBytes } = this.#options
+    const sparse = files.find((file) => file.isSegment && worthIt.has(file))
     if (sparse !== undefined) return [sparse]
     const run: LogFile[] = []
     const logFiles = files.filter(({ isSegment }) => !isSegment).sort((a, b) => a.number - b.number)
     for (const file of logFiles) {
       const continues = run.length === 0 || file.number === run.at(-1)!.number + 1
-      const isTaken = isWorthIt(file)
+      const isTaken = worthIt.has(file)
       // Nothing more can be added to the run: it is merged as long as it is.
       if (run.length > 0 && !(continues && isTaken)) return run
       if (!isTaken) continue
@@ -212,10 +280,7 @@ export class Maintenance {
       const bytes = run.reduce((sum, { endPosition }) => sum + endPosition, 0)
       if (bytes >= (MERGED_FILES - 0.5) * fileBytes) return run
     }
-    const hasSparse = run.some((file) => isSparse(file, contents.get(file)!))
-    if (hasSparse) return run
-    this.#restingState = state
-    return null
+    return run.some(isSparse) ? run : null
   }
 
   #contents(policyOf: (topic: Topic) => KeepingPolicy): Map<LogFile, Content> {

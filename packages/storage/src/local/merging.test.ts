@@ -60,6 +60,19 @@ describe('merging of log files', () => {
       filesBefore.filter((name) => name.endsWith('.log')).length,
     )
     expect(await contents(store, logs)).toEqual(before)
+    const { merging, segments, logFiles, fileBytes, liveBytes, backlog } = store.maintenanceMetrics()
+    expect({ segments, logFiles }).toEqual({
+      segments: after.filter((name) => name.endsWith('.segment')).length,
+      logFiles: after.filter((name) => name.endsWith('.log')).length,
+    })
+    expect(merging.passes).toBeGreaterThan(0)
+    expect(merging.writtenBytes).toBeGreaterThan(merging.passes * BATCH_BYTES)
+    expect(liveBytes).toBe(200 * BATCH_BYTES)
+    expect(fileBytes).toBeGreaterThan(liveBytes)
+    expect(backlog).toEqual({ logsToCompact: 0, bytesToCompact: 0, filesToMerge: 0, bytesToMerge: 0 })
+    const storage = await store.storageOf(logs[0]!, null)
+    expect(storage).toMatchObject({ heldBytes: 40 * BATCH_BYTES, compaction: null })
+    expect(storage.segments).toBe(segments)
     await fill(store, logs, 3)
     const more = await contents(store, logs)
     const copy = await copyOf(store)
@@ -108,6 +121,10 @@ describe('merging of log files', () => {
     const { bytes, isMore } = await store.maintain({ maxBytes: 1 }, lasting)
     expect(bytes).toBeGreaterThan(0)
     expect(isMore).toBe(true)
+    const { merging, backlog } = store.maintenanceMetrics()
+    expect(merging).toEqual({ passes: 0, writtenBytes: 0 })
+    expect(backlog.filesToMerge).toBeGreaterThan(1)
+    expect(backlog.bytesToMerge).toBeGreaterThan(256 * 1024)
     await store.close()
     expect((await names(stores.folder)).filter((name) => name.endsWith('.segment'))).toEqual([])
     const again = await open(stores.folder)

@@ -10,6 +10,7 @@ import { KeyOffsets, MAX_KEY_BYTES } from '../compaction/key-offsets.ts'
 import { emptyBatch, extendTo } from '../compaction/offset-range.ts'
 import type { LogHead } from '../log-head.ts'
 import { type CompactionPolicy, type Offset, StorageError } from '../log-store.ts'
+import type { CompactionWait } from '../maintenance-metrics.ts'
 import { endOffsetOf, indexOfOffset, type StoredBatch, storedBatch } from './stored-batch.ts'
 
 /**
@@ -28,21 +29,46 @@ export interface CompactedState {
   readonly knownUpTo: Offset
   /** When the first of the tombstones that are left below may go. */
   readonly nextHorizonMs: number
+  readonly atMs: number
 }
 
 /** What of a log a pass is to look at for keys that are new. */
 export interface DirtyRange {
   readonly fromOffset: Offset
   readonly endOffset: Offset
-  /** Its share of the bytes below its end. */
+  readonly dirtyBytes: number
+  /** Their share of the bytes below its end. */
   readonly dirtyRatio: number
+  readonly isDue: boolean
 }
 
 /**
  * Null where no pass is worth it now. Whether a batch is too young, or overdue, is told by the timestamps of its
  * records, as in Kafka.
  */
-export function dirtyRange(
+export function dirtyRange(...of: Parameters<typeof rangeToLookAt>): DirtyRange | null {
+  const range = rangeToLookAt(...of)
+  return range?.isDue === true ? range : null
+}
+
+/** What the next pass waits for. */
+export function compactionWait(
+  log: LogHead,
+  batches: readonly StoredBatch[],
+  compacted: CompactedState | undefined,
+  policy: CompactionPolicy,
+  nowMs: number,
+): CompactionWait {
+  const range = rangeToLookAt(log, batches, compacted, policy, nowMs)
+  if (range === null || batches.at(-1)!.baseOffset <= range.fromOffset) return 'records'
+  if (range.isDue) return 'turn'
+  if (range.dirtyBytes > 0) return 'ratio'
+  const withoutLag = rangeToLookAt(log, batches, compacted, { ...policy, minLagMs: 0 }, nowMs)
+  return withoutLag!.dirtyBytes > 0 ? 'lag' : 'transaction'
+}
+
+/** Null for an empty log. */
+export function rangeToLookAt(
   log: LogHead,
   batches: readonly StoredBatch[],
   compacted: CompactedState | undefined,
@@ -72,10 +98,17 @@ export function dirtyRange(
     }
   }
   const dirtyRatio = dirtyBytes === 0 ? 0 : dirtyBytes / (cleanBytes + dirtyBytes)
-  const isWorthIt =
+  const isDue =
     (dirtyBytes > 0 && (dirtyRatio >= policy.minDirtyRatio || oldestMs < nowMs - policy.maxLagMs)) ||
     (compacted !== undefined && compacted.nextHorizonMs <= nowMs)
-  return isWorthIt ? { fromOffset, endOffset, dirtyRatio } : null
+  return { fromOffset, endOffset, dirtyBytes, dirtyRatio, isDue }
+}
+
+interface StepDone {
+  /** Gone over and written. */
+  readonly bytes: number
+  readonly writtenBytes: number
+  readonly freedBytes: number
 }
 
 export class MemoryCompactionPass {
@@ -117,14 +150,14 @@ export class MemoryCompactionPass {
   /** Null until the pass is at its end. */
   get outcome(): CompactedState | null {
     if (!this.#isFilled || this.#offset < this.#knownUpTo) return null
-    return { knownUpTo: this.#knownUpTo, nextHorizonMs: this.#nextHorizonMs }
+    return { knownUpTo: this.#knownUpTo, nextHorizonMs: this.#nextHorizonMs, atMs: this.#clock() }
   }
 
   /** Goes over the next batches, of about `maxBytes` and at least one, if the log is still there. */
-  async step(maxBytes: number): Promise<{ readonly bytes: number; readonly freedBytes: number }> {
+  async step(maxBytes: number): Promise<StepDone> {
     const next = this.#next(Math.max(maxBytes, 1))
     for (const { bytes } of next) await loadCodecOf(bytes)
-    if (this.log.deleted) return { bytes: 0, freedBytes: 0 }
+    if (this.log.deleted) return { bytes: 0, writtenBytes: 0, freedBytes: 0 }
     // Other batches may have come meanwhile, and those below the start are gone.
     const there = next.filter((batch) => endOffsetOf(batch) > this.log.startOffset)
     const last = next.at(-1)
@@ -132,10 +165,10 @@ export class MemoryCompactionPass {
     const bytes = bytesOf(there)
     if (this.#isFilled) {
       const leftBytes = this.#compact(there)
-      return { bytes: bytes + leftBytes, freedBytes: bytes - leftBytes }
+      return { bytes: bytes + leftBytes, writtenBytes: leftBytes, freedBytes: bytes - leftBytes }
     }
     this.#fill(there)
-    return { bytes, freedBytes: 0 }
+    return { bytes, writtenBytes: 0, freedBytes: 0 }
   }
 
   #next(maxBytes: number): StoredBatch[] {

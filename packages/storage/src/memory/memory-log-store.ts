@@ -22,14 +22,17 @@ import {
   StorageError,
   type Topic,
 } from '../log-store.ts'
+import type { LogCompaction, LogStorage, MaintenanceMetrics } from '../maintenance-metrics.ts'
 import { findRecordByTime } from '../record-by-time.ts'
 import { StoreBase } from '../store-base.ts'
 import { type StoreEvent, StoreState } from '../store-state.ts'
 import {
   type CompactedState,
+  compactionWait,
   type DirtyRange,
   dirtyRange,
   MemoryCompactionPass,
+  rangeToLookAt,
 } from './memory-compaction.ts'
 import { endOffsetOf, indexOfOffset, type StoredBatch, storedBatch } from './stored-batch.ts'
 
@@ -217,7 +220,9 @@ export class MemoryLogStore extends StoreBase {
       const done = await pass.step(Math.min(maxBytes - bytes, COMPACTION_STEP_BYTES))
       bytes += done.bytes
       this.#usedBytes -= done.freedBytes
+      this.counters.compactionWrittenBytes += done.writtenBytes
       if (pass.outcome === null) continue
+      this.counters.compactionPasses++
       this.#compacted.set(pass.log.id, pass.outcome)
       this.#pass = null
     }
@@ -230,6 +235,8 @@ export class MemoryLogStore extends StoreBase {
     if (policyOf === undefined || topic === undefined || policyOf(topic).compaction === null)
       this.#pass = null
     if (this.#pass !== null || policyOf === undefined) return this.#pass
+    let logsToCompact = 0
+    let bytesToCompact = 0
     let dirtiest: { log: LogHead; range: DirtyRange; policy: CompactionPolicy } | null = null
     for (const topic of this.topics.all()) {
       const policy = policyOf(topic).compaction
@@ -238,15 +245,43 @@ export class MemoryLogStore extends StoreBase {
         const log = this.log(id)
         const batches = this.#batches.get(id) ?? []
         const range = dirtyRange(log, batches, this.#compacted.get(id), policy, this.clock())
-        if (range === null || range.dirtyRatio < (dirtiest?.range.dirtyRatio ?? 0)) continue
+        if (range === null) continue
+        logsToCompact++
+        bytesToCompact += range.dirtyBytes
+        if (range.dirtyRatio < (dirtiest?.range.dirtyRatio ?? 0)) continue
         dirtiest = { log, range, policy }
       }
     }
+    this.counters.backlog = { logsToCompact, bytesToCompact, filesToMerge: 0, bytesToMerge: 0 }
     if (dirtiest !== null) {
       const { log, range, policy } = dirtiest
       this.#pass = new MemoryCompactionPass(log, this.#batches.get(log.id)!, range, policy, this.clock)
     }
     return this.#pass
+  }
+
+  maintenanceMetrics(): MaintenanceMetrics {
+    return this.counters.snapshot({ logFiles: 0, segments: 0, fileBytes: 0, liveBytes: this.liveBytes })
+  }
+
+  async storageOf(id: LogId, policy: CompactionPolicy | null): Promise<LogStorage> {
+    this.assertOpen()
+    const log = this.log(id)
+    const compaction = policy === null ? null : await this.#compactionOf(log, policy)
+    return { files: 0, segments: 0, heldBytes: log.sizeBytes, compaction }
+  }
+
+  async #compactionOf(log: LogHead, policy: CompactionPolicy): Promise<LogCompaction> {
+    const { id } = log
+    const batches = this.#batches.get(id) ?? []
+    const compacted = this.#compacted.get(id)
+    const nowMs = this.clock()
+    return {
+      dirtyBytes: log.sizeBytes - (await this.bytesBefore(log, compacted?.knownUpTo ?? 0)),
+      dirtyRatio: rangeToLookAt(log, batches, compacted, policy, nowMs)?.dirtyRatio ?? 0,
+      lastPassAtMs: compacted?.atMs ?? null,
+      waitsFor: compactionWait(log, batches, compacted, policy, nowMs),
+    }
   }
 
   async close(): Promise<void> {

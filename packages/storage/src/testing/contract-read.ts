@@ -365,13 +365,14 @@ export function describeReads(suite: () => ContractSuite): void {
   describe('advanceStart', () => {
     it('moves the start forward, never back and never beyond the end', async () => {
       await appendOne(store, log, batchOf(['a', 'b', 'c']))
-      expect(await store.advanceStart(log, 2)).toBe(2)
-      expect(await store.advanceStart(log, 1)).toBe(2)
+      const { sizeBytes } = await stateOf(store, log)
+      expect(await store.advanceStart(log, 2)).toEqual({ startOffset: 2, freedBytes: 0 })
+      expect(await store.advanceStart(log, 1)).toEqual({ startOffset: 2, freedBytes: 0 })
       expect(await codeOf(store.advanceStart(log, 4))).toBe('OFFSET_OUT_OF_RANGE')
       expect(await codeOf(store.advanceStart(NO_LOG, 0))).toBe('UNKNOWN_LOG')
       expect((await stateOf(store, log)).logStartOffset).toBe(2)
       expect(await valuesOf(store, log, 2)).toEqual(['c'])
-      expect(await store.advanceStart(log, 3)).toBe(3)
+      expect(await store.advanceStart(log, 3)).toEqual({ startOffset: 3, freedBytes: sizeBytes })
       expect((await appendOne(store, log, batchOf(['d']))).baseOffset).toBe(3)
       expect(await valuesOf(store, log, 3)).toEqual(['d'])
       await store.maintain({ maxBytes: Number.POSITIVE_INFINITY })

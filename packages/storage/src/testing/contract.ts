@@ -4,6 +4,7 @@ import { describeAppends } from './contract-append.ts'
 import { describeCompaction } from './contract-compaction.ts'
 import { describeReads } from './contract-read.ts'
 import { describeRetention } from './contract-retention.ts'
+import { describeStorage } from './contract-storage.ts'
 import type { ContractSuite } from './contract-suite.ts'
 import { describeTopics } from './contract-topics.ts'
 import { describeTransactions } from './contract-transactions.ts'
@@ -39,6 +40,7 @@ export function describeLogStore(engineName: string, engine: ContractEngine): vo
     describeTransactions(() => suite)
     describeCompaction(() => suite)
     describeRetention(() => suite)
+    describeStorage(() => suite)
 
     it('has an identity, a place and a bound', () => {
       const { store } = suite

@@ -416,7 +416,7 @@ class Simulation {
     if (state === undefined) return
     const to = this.#random.between(log.start, state.highWatermark)
     log.startAtMost = Math.max(log.startAtMost, to)
-    const start = await this.#change(store.advanceStart(log.id, to))
+    const start = await this.#change(store.advanceStart(log.id, to).then(({ startOffset }) => startOffset))
     if (start === null) return
     check(start >= to, () => `log ${log.id} starts at ${start} after it was advanced to ${to}`)
     log.start = Math.max(log.start, start)

@@ -149,7 +149,7 @@ export class ScriptedStore {
 
   async advanceStart(log: ModelLog, to: number): Promise<void> {
     log.startAtMost = Math.max(log.startAtMost, to)
-    log.start = await this.#store.advanceStart(log.id, to)
+    log.start = (await this.#store.advanceStart(log.id, to)).startOffset
   }
 
   async claim(log: ModelLog): Promise<void> {

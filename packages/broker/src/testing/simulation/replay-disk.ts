@@ -1,9 +1,12 @@
 import {
+  type AdvancedStart,
   type AppendBatch,
   type AppendResult,
   type LogId,
   type LogState,
+  type LogStorage,
   type LogStore,
+  type MaintenanceMetrics,
   type MaintenanceProgress,
   type MemoryLogStore,
   type Offset,
@@ -90,7 +93,7 @@ export class ReplayDisk implements LogStore {
     return Promise.reject(readOnly())
   }
 
-  advanceStart(): Promise<Offset> {
+  advanceStart(): Promise<AdvancedStart> {
     return Promise.reject(readOnly())
   }
 
@@ -100,6 +103,14 @@ export class ReplayDisk implements LogStore {
 
   async maintain(): Promise<MaintenanceProgress> {
     return { bytes: 0, isMore: false }
+  }
+
+  maintenanceMetrics(): MaintenanceMetrics {
+    return this.#durable.maintenanceMetrics()
+  }
+
+  storageOf(id: LogId): Promise<LogStorage> {
+    return this.#durable.storageOf(id, null)
   }
 
   async close(): Promise<void> {}

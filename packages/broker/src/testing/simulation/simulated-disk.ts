@@ -1,9 +1,12 @@
 import {
+  type AdvancedStart,
   type AppendBatch,
   type AppendResult,
   type LogId,
   type LogState,
+  type LogStorage,
   type LogStore,
+  type MaintenanceMetrics,
   type MaintenanceProgress,
   type MemoryLogStore,
   type Offset,
@@ -165,7 +168,7 @@ export class SimulatedDisk implements LogStore {
     return this.#durable.expiredUpTo(id, limits)
   }
 
-  advanceStart(id: LogId, to: Offset): Promise<Offset> {
+  advanceStart(id: LogId, to: Offset): Promise<AdvancedStart> {
     return this.#change(() => this.#durable.advanceStart(id, to))
   }
 
@@ -208,6 +211,15 @@ export class SimulatedDisk implements LogStore {
   async maintain(...work: Parameters<LogStore['maintain']>): Promise<MaintenanceProgress> {
     await this.#alive()
     return this.#durable.maintain(...work)
+  }
+
+  maintenanceMetrics(): MaintenanceMetrics {
+    return this.#durable.maintenanceMetrics()
+  }
+
+  async storageOf(...of: Parameters<LogStore['storageOf']>): Promise<LogStorage> {
+    await this.#alive()
+    return this.#durable.storageOf(...of)
   }
 
   async close(): Promise<void> {
