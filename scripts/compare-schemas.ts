@@ -21,6 +21,7 @@ import {
   type Field,
   type Fields,
   fieldInVersion,
+  OWN_TAGS,
   parseVersions,
   type VersionRange,
 } from '../packages/protocol/src/schema.ts'
@@ -199,7 +200,7 @@ function differences(
     }
   }
   for (const our of ours) {
-    if (our.tag !== null && !theirs.some(({ name }) => name === our.name)) {
+    if (our.tag !== null && our.tag < OWN_TAGS && !theirs.some(({ name }) => name === our.name)) {
       found.push(`${path}.${our.name}: Kafka has no such field`)
     }
   }

@@ -42,6 +42,7 @@ import { listTransactionsHandler } from './handlers/66-list-transactions.ts'
 import { consumerGroupHeartbeatHandler } from './handlers/68-consumer-group-heartbeat.ts'
 import { consumerGroupDescribeHandler } from './handlers/69-consumer-group-describe.ts'
 import { LogLife } from './log-life/log-life.ts'
+import type { BrokerMetrics } from './log-life/metrics.ts'
 import { FrameMemory } from './network/frame-memory.ts'
 import { Listener } from './network/listener.ts'
 import { PeerComplaints } from './network/peer-complaints.ts'
@@ -123,7 +124,15 @@ export class Broker {
       throw error
     }
     const coordinators = makeCoordinators(resolved, store)
-    const services = makeServices(resolved, listener, store, topicSettings, coordinators)
+    const logLife = new LogLife({
+      store,
+      scheduler: resolved.scheduler,
+      topicSettings,
+      log: resolved.log,
+      retentionCheckIntervalMs: resolved.retentionCheckIntervalMs,
+      cleanerBackoffMs: resolved.cleanerBackoffMs,
+    })
+    const services = makeServices(resolved, listener, store, topicSettings, coordinators, logLife)
     listener.serve({
       executor: new Dispatch(makeHandlers(services), resolved.interceptor),
       memory: new RequestMemory(resolved.maxInFlightBytes, resolved.maxFrameBytes),
@@ -137,14 +146,6 @@ export class Broker {
     })
     coordinators.groups.start()
     coordinators.transactions.start()
-    const logLife = new LogLife({
-      store,
-      scheduler: resolved.scheduler,
-      topicSettings,
-      log: resolved.log,
-      retentionCheckIntervalMs: resolved.retentionCheckIntervalMs,
-      cleanerBackoffMs: resolved.cleanerBackoffMs,
-    })
     logLife.start()
     return new Broker(listener, store, resolved, coordinators, services.recompression, logLife)
   }
@@ -161,6 +162,11 @@ export class Broker {
   /** Clients connected at the moment. */
   get connectionCount(): number {
     return this.#listener.connectionCount
+  }
+
+  /** What the broker did in the background since it was started. Costs a look at each log and file. */
+  metrics(): BrokerMetrics {
+    return { maintenance: this.#logLife.metrics() }
   }
 
   /**
@@ -231,6 +237,7 @@ function makeServices(
   store: LogStore,
   topicSettings: TopicSettingsTable,
   coordinators: Coordinators,
+  logLife: LogLife,
 ): BrokerServices {
   const listening = { host: listener.host, port: listener.port }
   const partitionLimit = new PartitionLimit(store, options.maxPartitions)
@@ -253,6 +260,7 @@ function makeServices(
     // As many as all connections together can wait for.
     recompression: new Recompression(options.maxInFlightBytes + options.maxFrameBytes),
     ...coordinators,
+    logLife,
   }
 }
 

@@ -3,6 +3,7 @@ import type { LogStore } from '@streambus/storage'
 import type { Scheduler } from './coordinator/scheduler.ts'
 import type { FetchSessions } from './fetch/fetch-sessions.ts'
 import type { GroupCoordinator } from './groups/group-coordinator.ts'
+import type { LogLife } from './log-life/log-life.ts'
 import type { Logger } from './logger.ts'
 import type { Requester } from './network/connection.ts'
 import type { HostAndPort, ResolvedOptions } from './options.ts'
@@ -34,6 +35,7 @@ export interface BrokerServices {
   readonly scheduler: Scheduler
   readonly groups: GroupCoordinator
   readonly transactions: TransactionCoordinator
+  readonly logLife: LogLife
 }
 
 export interface RequestContext {

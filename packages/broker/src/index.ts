@@ -7,6 +7,7 @@ export {
   SystemScheduler,
 } from './coordinator/scheduler.ts'
 export type { GroupOptions } from './groups/group-options.ts'
+export type { BrokerMetrics, LogLifeMetrics, RetentionMetrics } from './log-life/metrics.ts'
 export type { Logger } from './logger.ts'
 export type { BrokerOptions, HostAndPort } from './options.ts'
 export type { InterceptedRequest, RequestInterceptor } from './request-interceptor.ts'

@@ -34,10 +34,12 @@ export type { MemberReference, RemoveMembersOptions } from './admin/group-member
 export type {
   DescribeLogDirsOptions,
   LogDirDescription,
+  LogDirMaintenance,
   LogDirReplica,
   ReplicaMove,
 } from './admin/log-dirs.ts'
 export type { Operation } from './admin/operations.ts'
+export type { LogCompaction, LogStorage, PartitionStorage } from './admin/partition-storage.ts'
 export type { QuorumDescription, QuorumReplica } from './admin/quorum.ts'
 export type {
   DeletedRecords,

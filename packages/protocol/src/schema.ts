@@ -47,6 +47,12 @@ export interface FieldOptions<T = unknown> {
   readonly ignorable?: true
 }
 
+/**
+ * Tags from here on are StreamBus's own: of fields that Kafka's definitions do not have. Whoever does not know a tag
+ * passes over it (KIP-482). They are sent only to those who ask for them by one, so that no other client meets them.
+ */
+export const OWN_TAGS = 0x5342
+
 export interface FieldTypes<Decoded, Input, Optional extends boolean> {
   decoded: Decoded
   input: Input

@@ -2,9 +2,11 @@ import {
   type CreateTopicsRequestInput,
   createPartitions,
   createTopics,
+  type DescribeLogDirsRequestInput,
   deleteTopics,
   describeLogDirs,
   ErrorCode,
+  encodeRecordBatch,
   ZERO_UUID,
 } from '@streambus/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -228,5 +230,47 @@ test('DescribeLogDirs tells the bytes of records that partitions have', async ()
         totalBytes: -1n,
       },
     ])
+  }
+})
+
+test('DescribeLogDirs tells of background work and of how partitions are kept, to those only who ask for it', async () => {
+  const configs = { 'cleanup.policy': 'compact,delete', 'retention.ms': '60000' }
+  await createTopic(client, 'words', { configs })
+  await createTopic(client, 'plain', { configs: { 'retention.ms': '-1' } })
+  const old = encodeRecordBatch([{ key: 'k', value: 'some bytes', timestamp: 1000 }])
+  await produceBatch(client, 'words', old)
+  const ask = (version: number, told: Pick<DescribeLogDirsRequestInput, 'withMaintenance' | 'withStorage'>) =>
+    client.request(describeLogDirs, version, { topics: null, ...told })
+  for (const [version, told] of [
+    [4, {}],
+    [1, { withMaintenance: true, withStorage: true }],
+  ] as const) {
+    const [dir] = (await ask(version, told)).results
+    expect(dir!.maintenance).toBeNull()
+    for (const { partitions } of dir!.topics) expect(partitions[0]!.storage).toBeNull()
+  }
+  for (let version = 2; version <= 4; version++) {
+    const [dir] = (await ask(version, { withMaintenance: true, withStorage: true })).results
+    expect(dir!.maintenance).toMatchObject({
+      liveBytes: BigInt(old.byteLength),
+      retentionChecks: 0n,
+      failures: 0n,
+      lastFailureAtMs: -1n,
+    })
+    const storageOf = (topic: string) =>
+      dir!.topics.find(({ name }) => name === topic)!.partitions.map(({ storage }) => storage)
+    expect(storageOf('words')[0]).toEqual({
+      files: 0,
+      segments: 0,
+      heldBytes: BigInt(old.byteLength),
+      expiredTo: 1n,
+      compaction: {
+        dirtyBytes: BigInt(old.byteLength),
+        dirtyRatio: 0,
+        lastPassAtMs: -1n,
+        waitsFor: 'records',
+      },
+    })
+    expect(storageOf('plain')[0]).toMatchObject({ expiredTo: -1n, compaction: null })
   }
 })

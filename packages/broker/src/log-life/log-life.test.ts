@@ -168,3 +168,43 @@ test('the store works on in steps as long as there is more to do, and then is as
   expect(steps).toBe(6)
   await life.close()
 })
+
+test('what was done and what failed is counted, from the start on', async () => {
+  const startedMs = time.nowMs()
+  const logs = await filledTopic('t', 3)
+  const [{ sizeBytes } = { sizeBytes: 0 }] = await store.state(logs)
+  let isBroken = false
+  const life = logLifeOf(
+    withOverrides(store, {
+      maintain: async (...of) => {
+        if (isBroken) throw new StorageError('DISK_FULL', 'no room')
+        return await store.maintain(...of)
+      },
+    }),
+  )
+  life.start()
+  await time.pass(CHECK_MS)
+  expect(life.metrics()).toMatchObject({
+    sinceMs: startedMs,
+    liveBytes: 3 * sizeBytes,
+    failures: 0,
+    lastFailure: null,
+  })
+  // The newest batch goes as well.
+  await time.pass(RETENTION_MS + CHECK_MS)
+  const { retention, liveBytes } = life.metrics()
+  expect(retention.checks).toBeGreaterThan(RETENTION_MS / CHECK_MS)
+  expect(retention.freedBytes).toBe(3 * sizeBytes)
+  expect(liveBytes).toBe(0)
+  isBroken = true
+  await time.pass(2 * BACKOFF_MS)
+  const { failures, lastFailure } = life.metrics()
+  // Each is counted, though one line tells of them.
+  expect(failures).toBe(2)
+  expect(lastFailure).toEqual({
+    atMs: expect.any(Number),
+    message: 'could not compact and merge logs: no room',
+  })
+  expect(log.lines).toHaveLength(1)
+  await life.close()
+})

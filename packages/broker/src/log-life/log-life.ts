@@ -1,9 +1,17 @@
-import type { KeepingPolicy, LogId, LogStore, Topic } from '@streambus/storage'
+import type {
+  KeepingPolicy,
+  LogId,
+  LogStorage,
+  LogStore,
+  MaintenanceFailure,
+  Topic,
+} from '@streambus/storage'
 import { isInternalTopic } from '../coordinator/internal-topics.ts'
 import type { Scheduled, Scheduler } from '../coordinator/scheduler.ts'
 import type { Logger } from '../logger.ts'
 import type { TopicSettingsTable } from '../settings/topic-settings.ts'
-import { applyRetention } from './retention.ts'
+import type { LogLifeMetrics } from './metrics.ts'
+import { applyRetention, retentionLimits } from './retention.ts'
 
 /**
  * What happens to records when they are old: at intervals those past their retention go, and the store compacts and
@@ -40,10 +48,16 @@ export class LogLife {
   readonly #failures = new Map<string, string>()
   /** Likewise of logs, in the last check of all of them: one whose topic is gone has no part in the next. */
   #logFailures: ReadonlyMap<LogId, string> = new Map()
+  #checks = 0
+  #freedBytes = 0
+  #failureCount = 0
+  #lastFailure: MaintenanceFailure | null = null
+  readonly #sinceMs: number
   #closed = false
 
   constructor(options: LogLifeOptions) {
     this.#options = options
+    this.#sinceMs = options.scheduler.nowMs()
   }
 
   start(): void {
@@ -60,6 +74,29 @@ export class LogLife {
     await this.#working
   }
 
+  metrics(): LogLifeMetrics {
+    const { failures, lastFailure, ...done } = this.#options.store.maintenanceMetrics()
+    return {
+      sinceMs: this.#sinceMs,
+      ...done,
+      retention: { checks: this.#checks, freedBytes: this.#freedBytes },
+      failures: failures + this.#failureCount,
+      lastFailure: laterOf(lastFailure, this.#lastFailure),
+    }
+  }
+
+  /**
+   * How a log of a topic is kept, and where it will begin when its retention is applied next: null where none applies.
+   */
+  async storageOf(topic: Topic, logId: LogId): Promise<LogStorage & { readonly expiredTo: number | null }> {
+    const { store, topicSettings, scheduler } = this.#options
+    const limits = retentionLimits(topic, topicSettings, scheduler.nowMs())
+    return {
+      ...(await store.storageOf(logId, this.#policyOf(topic).compaction)),
+      expiredTo: limits === null ? null : await store.expiredUpTo(logId, limits),
+    }
+  }
+
   #checkAfter(delayMs: number): void {
     const { scheduler, store, topicSettings, retentionCheckIntervalMs } = this.#options
     if (this.#closed) return
@@ -74,7 +111,11 @@ export class LogLife {
           failed: (logId, what, error) => {
             failures.set(logId, this.#failed(what, error, this.#logFailures.get(logId)))
           },
+          freed: (bytes) => {
+            this.#freedBytes += bytes
+          },
         })
+        this.#checks++
         this.#logFailures = failures
         return false
       })
@@ -118,9 +159,19 @@ export class LogLife {
   /** Tells of it unless that was the same the last time; gives the sentence to compare the next one with. */
   #failed(what: string, error: unknown, before: string | undefined): string {
     const sentence = error instanceof Error ? error.message : String(error)
+    this.#failureCount++
+    this.#lastFailure = { atMs: this.#options.scheduler.nowMs(), message: `could not ${what}: ${sentence}` }
     if (!this.#closed && sentence !== before) {
       this.#options.log.warn({ error: sentence }, `could not ${what}`)
     }
     return sentence
   }
+}
+
+function laterOf(
+  one: MaintenanceFailure | null,
+  other: MaintenanceFailure | null,
+): MaintenanceFailure | null {
+  if (one === null || other === null) return one ?? other
+  return one.atMs > other.atMs ? one : other
 }

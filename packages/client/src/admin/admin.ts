@@ -99,6 +99,7 @@ import {
   type ReplicaMove,
 } from './log-dirs.ts'
 import type { Operation } from './operations.ts'
+import { describeStorageOf, type PartitionStorage } from './partition-storage.ts'
 import { describeMetadataQuorum, type QuorumDescription } from './quorum.ts'
 import {
   type DeletedRecords,
@@ -227,6 +228,15 @@ export class Admin {
       describePartitions(this.#requests, topics, options),
     )
     return topics.map((topic, index) => ({ ...topic, partitions: partitions[index]! }))
+  }
+
+  /**
+   * How the partitions of a topic are kept: the oldest record of each; and of a StreamBus broker what retention takes
+   * next, in how many files they lie, and how far compaction has come. Rejects with UNKNOWN_TOPIC.
+   */
+  async describeStorage(name: string, options: AdminOptions = {}): Promise<PartitionStorage[]> {
+    const topic = await this.#topic(name, options)
+    return await this.#requests.within(options, () => describeStorageOf(this.#requests, topic, options))
   }
 
   /** The settings of a topic by its name, of a broker, a group and so on. Rejects with UNKNOWN_TOPIC. */

@@ -1,5 +1,5 @@
 /** The folders that brokers keep partitions in (KIP-113): what is in them, and moving it. */
-import { alterReplicaLogDirs, describeLogDirs } from '@streambus/protocol'
+import { alterReplicaLogDirs, type DescribeLogDirsResponse, describeLogDirs } from '@streambus/protocol'
 import { brokerError, type StreamBusError } from '../errors.ts'
 import { byTopic } from '../groups/group-offsets.ts'
 import type { TopicPartition } from '../list-offsets.ts'
@@ -22,6 +22,33 @@ export interface LogDirDescription {
   readonly totalBytes: number | null
   readonly usableBytes: number | null
   readonly replicas: readonly LogDirReplica[]
+  /** Null where the broker does not tell: only StreamBus does. */
+  readonly maintenance: LogDirMaintenance | null
+}
+
+/** The background work on a folder. Counters grow from 0 since `sinceMs`; gauges are what holds at this moment. */
+export interface LogDirMaintenance {
+  /** When the broker was started; times are in milliseconds since the Unix epoch. */
+  readonly sinceMs: number
+  /** Gauges: log files, segments, and the bytes written to them. */
+  readonly logFiles: number
+  readonly segments: number
+  readonly fileBytes: number
+  /** A gauge: bytes of record batches that are not deleted. */
+  readonly liveBytes: number
+  /** Checks of all partitions; bytes that went for their age, or for the size of their partition. */
+  readonly retention: { readonly checks: number; readonly freedBytes: number }
+  readonly compaction: { readonly passes: number; readonly writtenBytes: number }
+  readonly merging: { readonly passes: number; readonly writtenBytes: number }
+  /** A gauge: what there was to do when the broker last looked for work. */
+  readonly backlog: {
+    readonly logsToCompact: number
+    readonly bytesToCompact: number
+    readonly filesToMerge: number
+    readonly bytesToMerge: number
+  }
+  readonly failures: number
+  readonly lastFailure: { readonly atMs: number; readonly message: string } | null
 }
 
 export interface DescribeLogDirsOptions extends AdminOptions {
@@ -43,7 +70,10 @@ export async function describeLogDirsOf(
   const brokers = options.brokers ?? (await brokerIds(requests, options))
   const described = brokers.map((broker) =>
     requests.onBroker(broker, options, async (connection) => {
-      const { errorCode, results } = await connection.request(describeLogDirs, { topics: null })
+      const { errorCode, results } = await connection.request(describeLogDirs, {
+        topics: null,
+        withMaintenance: true,
+      })
       const doing = `Broker ${broker} cannot describe its log folders`
       if (errorCode !== 0) throw brokerError(errorCode, doing)
       return results.map(
@@ -65,11 +95,36 @@ export async function describeLogDirsOf(
               isFuture: isFutureKey,
             })),
           ),
+          maintenance: result.maintenance && maintenanceOf(result.maintenance),
         }),
       )
     }),
   )
   return (await Promise.all(described)).flat()
+}
+
+type WireMaintenance = NonNullable<DescribeLogDirsResponse['results'][number]['maintenance']>
+
+function maintenanceOf(told: WireMaintenance): LogDirMaintenance {
+  return {
+    sinceMs: Number(told.sinceMs),
+    logFiles: told.logFiles,
+    segments: told.segments,
+    fileBytes: Number(told.fileBytes),
+    liveBytes: Number(told.liveBytes),
+    retention: { checks: Number(told.retentionChecks), freedBytes: Number(told.retentionFreedBytes) },
+    compaction: { passes: Number(told.compactionPasses), writtenBytes: Number(told.compactionWrittenBytes) },
+    merging: { passes: Number(told.mergingPasses), writtenBytes: Number(told.mergingWrittenBytes) },
+    backlog: {
+      logsToCompact: told.logsToCompact,
+      bytesToCompact: Number(told.bytesToCompact),
+      filesToMerge: told.filesToMerge,
+      bytesToMerge: Number(told.bytesToMerge),
+    },
+    failures: Number(told.failures),
+    lastFailure:
+      told.lastFailureAtMs < 0n ? null : { atMs: Number(told.lastFailureAtMs), message: told.lastFailure },
+  }
 }
 
 async function brokerIds(requests: AdminRequests, options: AdminOptions): Promise<number[]> {

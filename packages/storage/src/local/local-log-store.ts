@@ -1,5 +1,4 @@
-import { join, resolve } from 'node:path'
-import { newKafkaId } from '../kafka-id.ts'
+import { join } from 'node:path'
 import type { LogHead } from '../log-head.ts'
 import {
   type AppendBatch,
@@ -18,7 +17,7 @@ import {
   StorageError,
   type Topic,
 } from '../log-store.ts'
-import type { LogCompaction, LogStorage, MaintenanceMetrics } from '../maintenance-metrics.ts'
+import type { LogStorage, MaintenanceMetrics } from '../maintenance-metrics.ts'
 import { StoreBase } from '../store-base.ts'
 import type { Compacted, StoreEvent } from '../store-state.ts'
 import { BlockCache } from './block-cache.ts'
@@ -31,16 +30,16 @@ import {
 } from './checkpoint.ts'
 import { asOpenError, firstCheckpoint, lockFolder } from './data-folder.ts'
 import { DiskReader } from './disk-reader.ts'
-import { FileSupply, type Preparation } from './file-supply.ts'
+import { FileSupply } from './file-supply.ts'
 import { type FileSystem, type FolderLock, isNoRoom } from './file-system.ts'
 import { FullFiles } from './full-files.ts'
 import { GroupCommit } from './group-commit.ts'
 import { decodeDirectory, encodeIndex } from './index-file.ts'
+import { type LocalLogStoreOptions, type StoreLog, withDefaults } from './local-log-store-options.ts'
 import { LocalRecordBytes, type RecordSources, readFailed } from './local-record-bytes.ts'
 import { giveBackPrepared, type LogFile, LogFileFactory, type WritableLogFile } from './log-files.ts'
 import { MAX_GROUP_BYTES } from './log-format.ts'
 import { Maintenance, maintenanceError } from './maintenance.ts'
-import { nodeFileSystem } from './node-file-system.ts'
 import { offsetForTime } from './offset-for-time.ts'
 import { bytesWithin, type OffsetIndex } from './offset-index.ts'
 import { ReadPlan } from './read-plan.ts'
@@ -51,6 +50,12 @@ import { Reserve } from './reserve.ts'
 import { RewritingBuffers } from './rewriting.ts'
 import type { WrittenSegment } from './segment-file.ts'
 import { TailRing } from './tail-ring.ts'
+
+export type { LocalLogStoreOptions } from './local-log-store-options.ts'
+
+const MIB = 1024 ** 2
+const TARGET_GROUP_BYTES = MIB
+const SECOND_WRITE_BYTES = 256 * 1024
 
 /**
  * The local engine: one log of groups for all partitions, in one data folder.
@@ -66,44 +71,6 @@ import { TailRing } from './tail-ring.ts'
  * The way of a batch: `GroupCommit` places it in the ring and writes its group; then it is indexed, and
  * `read` finds it through `OffsetIndex` and copies it from the ring or the disk.
  */
-export interface StoreLog {
-  info(facts: Record<string, unknown>, message: string): void
-  warn(facts: Record<string, unknown>, message: string): void
-  error(facts: Record<string, unknown>, message: string): void
-}
-
-export interface LocalLogStoreOptions {
-  /** Folder for everything the store keeps; made when missing. */
-  dataDir: string
-  /** `fsync`: acknowledged is on disk. `os`: acknowledged is with the operating system. Default `fsync`. */
-  durability?: 'fsync' | 'os'
-  /** Memory for groups on their way to disk and for the newest records. Default 64 MiB. */
-  cacheBytes?: number
-  /** Size at which a log file is full. Default 256 MiB. */
-  fileBytes?: number
-  /** Memory for loaded index parts of full files. Default 16 MiB. */
-  indexCacheBytes?: number
-  /** When the next file is written with zeros beforehand. Default `small-groups`. */
-  prepareFiles?: Preparation
-  /** What to do when acknowledged records are found damaged at start. Default `refuse`. */
-  onDamage?: 'refuse' | 'truncate'
-  log?: StoreLog
-  /** Milliseconds since the epoch. Default Date.now. */
-  clock?: () => number
-  /** Makes cluster and topic ids: 16 bytes as 22 characters of base64url. Default: random ones. */
-  newId?: () => string
-  fileSystem?: FileSystem
-}
-
-const MIB = 1024 ** 2
-const DEFAULT_CACHE_BYTES = 64 * MIB
-const DEFAULT_FILE_BYTES = 256 * MIB
-const DEFAULT_INDEX_CACHE_BYTES = 16 * MIB
-const TARGET_GROUP_BYTES = MIB
-const SECOND_WRITE_BYTES = 256 * 1024
-
-const silent: StoreLog = { info() {}, warn() {}, error() {} }
-
 export class LocalLogStore extends StoreBase {
   readonly clusterId: string
   readonly durability: 'fsync' | 'os'
@@ -213,20 +180,7 @@ export class LocalLogStore extends StoreBase {
    * or DATA_DAMAGED, each with the way out in its message and nothing changed on disk.
    */
   static async open(given: LocalLogStoreOptions): Promise<LocalLogStore> {
-    const options: Required<LocalLogStoreOptions> = {
-      durability: 'fsync',
-      cacheBytes: DEFAULT_CACHE_BYTES,
-      fileBytes: DEFAULT_FILE_BYTES,
-      indexCacheBytes: DEFAULT_INDEX_CACHE_BYTES,
-      prepareFiles: 'small-groups',
-      onDamage: 'refuse',
-      log: silent,
-      clock: Date.now,
-      newId: newKafkaId,
-      fileSystem: nodeFileSystem,
-      ...given,
-      dataDir: resolve(given.dataDir),
-    }
+    const options = withDefaults(given)
     const { dataDir, fileSystem, log } = options
     const lock = await lockFolder(fileSystem, dataDir)
     try {
@@ -408,31 +362,24 @@ export class LocalLogStore extends StoreBase {
   maintenanceMetrics(): MaintenanceMetrics {
     const files = [...this.#fullFiles.all, this.#currentFile]
     const segments = files.filter(({ isSegment }) => isSegment).length
-    return this.counters.snapshot({
-      logFiles: files.length - segments,
-      segments,
-      fileBytes: files.reduce((sum, { endPosition }) => sum + endPosition, 0),
-      liveBytes: this.liveBytes,
-    })
+    const fileBytes = files.reduce((sum, { endPosition }) => sum + endPosition, 0)
+    const { liveBytes } = this
+    return this.counters.snapshot({ logFiles: files.length - segments, segments, fileBytes, liveBytes })
   }
 
-  async storageOf(id: LogId, compaction: CompactionPolicy | null): Promise<LogStorage> {
+  async storageOf(id: LogId, policy: CompactionPolicy | null): Promise<LogStorage> {
     this.assertOpen()
     const log = this.log(id)
     const ranges = this.#index.rangesOf(id)
     const active = this.#index.activeOf(id)
-    return {
+    const inFiles = {
       files: ranges.length + (active === null ? 0 : 1),
       segments: ranges.filter(({ file }) => file.isSegment).length,
       heldBytes: ranges.reduce((sum, { directory }) => sum + directory.sizeBytes, active?.sizeBytes ?? 0),
-      compaction: compaction === null ? null : await this.#compactionOf(log, compaction),
     }
-  }
-
-  async #compactionOf(log: LogHead, policy: CompactionPolicy): Promise<LogCompaction> {
-    const cleanBytes = await this.bytesBefore(log, log.cleanedTo)
+    if (policy === null) return { ...inFiles, compaction: null }
     try {
-      return await this.#maintenance.compactionOf(log, policy, cleanBytes)
+      return { ...inFiles, compaction: await this.#maintenance.compactionOf(log, policy) }
     } catch (error) {
       throw readFailed(this.location, error)
     }

@@ -144,12 +144,12 @@ export class Maintenance {
   }
 
   /** How far compaction of a log has come, and what its next pass waits for. */
-  async compactionOf(log: LogHead, policy: CompactionPolicy, cleanBytes: number): Promise<LogCompaction> {
+  async compactionOf(log: LogHead, policy: CompactionPolicy): Promise<LogCompaction> {
     const { index, clock } = this.#options.rewriting
     const nowMs = clock()
     const plan = await planCompaction(log, policy, index, nowMs, this.#hasDueTombstones(log, nowMs))
     return {
-      dirtyBytes: log.sizeBytes - cleanBytes,
+      dirtyBytes: log.sizeBytes - (await index.bytesBefore(log, log.cleanedTo)),
       dirtyRatio: plan === null ? 0 : plan.dirtyRatio,
       lastPassAtMs: this.#passes.get(log)?.atMs ?? null,
       waitsFor: this.#damagedLogs.has(log.id)

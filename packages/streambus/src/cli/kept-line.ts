@@ -21,8 +21,8 @@ export function keptLine(configs: readonly Pick<ConfigEntry, 'name' | 'value'>[]
   const parts: string[] = []
   if (policies.includes('compact')) parts.push('the last record of each key')
   if (policies.includes('delete')) {
-    const ms = limit(value('retention.ms'))
-    const bytes = limit(value('retention.bytes'))
+    const ms = limitOf(value('retention.ms'))
+    const bytes = limitOf(value('retention.bytes'))
     if (ms !== undefined) parts.push(`for ${duration(ms)}`)
     if (bytes !== undefined) parts.push(`up to ${formatBytes(bytes)} per partition`)
   }
@@ -30,7 +30,7 @@ export function keptLine(configs: readonly Pick<ConfigEntry, 'name' | 'value'>[]
 }
 
 /** Undefined for Kafka's -1, and for what no log can reach: 2^53 ms are 285,000 years. */
-function limit(text: string | undefined): number | undefined {
+export function limitOf(text: string | undefined): number | undefined {
   const number = Number(text ?? -1)
   return number >= 0 && number <= Number.MAX_SAFE_INTEGER ? number : undefined
 }

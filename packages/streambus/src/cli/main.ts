@@ -221,7 +221,13 @@ topicCommand
   .addOption(jsonOption('print it as JSON'))
   .addHelpText(
     'after',
-    '\nExamples:\n  $ streambus topic describe orders\n  $ streambus topic describe orders --json',
+    `
+Of a StreamBus broker also how its logs age: what retention takes with its next check, in how many files a partition
+lies, how much of it is not compacted, and what the next pass waits for. \`streambus status\` has the work done so far.
+
+Examples:
+  $ streambus topic describe orders
+  $ streambus topic describe orders --json | jq '.storage[].log.compaction.waitsFor'`,
   )
   .action(async (name: string, options: GivenOptions) => {
     await (await import('./topic.ts')).describeTopic(name, options)

@@ -1,5 +1,6 @@
 import { apiByKey } from '@streambus/protocol'
 import { askingOptions, withCluster } from './client-session.ts'
+import { describedLogDirs, maintenanceLines } from './maintenance-lines.ts'
 import { counted, formatBytes, table } from './numbers.ts'
 import type { GivenOptions } from './settings.ts'
 
@@ -7,6 +8,7 @@ export async function status(given: GivenOptions): Promise<void> {
   await withCluster(given, askingOptions, async (bus) => {
     const cluster = await bus.admin.describeCluster()
     const topics = await bus.admin.describeTopics(await bus.admin.listTopics())
+    const logDirs = await describedLogDirs(bus)
     const summaries = topics.map(({ name, partitions }) => ({
       name,
       partitions: partitions.length,
@@ -26,9 +28,12 @@ export async function status(given: GivenOptions): Promise<void> {
       bytes: sum('bytes'),
     }
     const { clusterId, controllerId, brokers } = cluster
+    const maintenance = logDirs.flatMap(({ broker, path, maintenance: work }) =>
+      work === null ? [] : [{ broker, path, ...work }],
+    )
     if (given.json) {
       process.stdout.write(
-        `${JSON.stringify({ clusterId, controllerId, brokers, ...totals, topicList: summaries, apis }, null, 2)}\n`,
+        `${JSON.stringify({ clusterId, controllerId, brokers, ...totals, topicList: summaries, maintenance, apis }, null, 2)}\n`,
       )
       return
     }
@@ -57,6 +62,7 @@ export async function status(given: GivenOptions): Promise<void> {
                 formatBytes(bytes),
               ]),
             ])}`,
+        ...maintenanceLines(logDirs),
         '\nRequests it answers, with versions:\n',
         ...wrapped([
           ...known.map(({ name, min, max }) => `${name} ${min}-${max}`),

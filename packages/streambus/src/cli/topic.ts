@@ -1,8 +1,11 @@
+import { isStreamBusError } from '@streambus/client'
 import { askingOptions, pairs, withCluster } from './client-session.ts'
+import { warn } from './failure.ts'
 import { keptLine } from './kept-line.ts'
 import { counted, formatBytes, table } from './numbers.ts'
 import { print } from './output.ts'
 import { type GivenOptions, integer } from './settings.ts'
+import { storageTable } from './topic-storage.ts'
 
 export async function createTopic(name: string, given: GivenOptions): Promise<void> {
   const count = (option: string, flag: string) => {
@@ -64,10 +67,16 @@ export async function describeTopic(name: string, given: GivenOptions): Promise<
   await withCluster(given, askingOptions, async (bus) => {
     const topic = await bus.admin.describeTopic(name)
     const { partitions, configs } = topic
+    // It reads records: where one is damaged, the rest is still worth showing.
+    const storage = await bus.admin.describeStorage(name).catch((error: unknown) => {
+      if (!isStreamBusError(error)) throw error
+      warn(`How the partitions are kept is not known: ${error.message}`)
+      return null
+    })
     const sizes = partitions.map(({ sizeBytes }) => sizeBytes ?? 0)
     const records = partitions.reduce((sum, { earliest, latest }) => sum + latest - earliest, 0)
     const set = configs.filter(({ isDefault }) => !isDefault)
-    print(given, topic, () => {
+    print(given, { ...topic, storage }, () => {
       const rows = partitions.map((one) => [
         one.partition,
         one.leader,
@@ -81,6 +90,7 @@ export async function describeTopic(name: string, given: GivenOptions): Promise<
         `Topic ${name} (${topic.id}): ${counted(records, 'record')}, ${formatBytes(sizes.reduce((a, b) => a + b, 0))}\n`,
         keptLine(configs),
         table([['Partition', 'Leader', 'Replicas', 'In sync', 'Earliest', 'Latest', 'Size'], ...rows]),
+        storage === null ? '' : `\n${storageTable(partitions, storage, configs, Date.now())}\n`,
         set.length === 0 ? 'All settings have their defaults.\n' : 'Settings:\n',
         ...set.map((one) => `  ${one.name} = ${one.isSensitive ? '(secret)' : (one.value ?? '')}\n`),
       ].join('')

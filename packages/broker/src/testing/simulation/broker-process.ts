@@ -27,9 +27,10 @@ import { describeTransactionsHandler } from '../../handlers/65-describe-transact
 import { listTransactionsHandler } from '../../handlers/66-list-transactions.ts'
 import { consumerGroupHeartbeatHandler } from '../../handlers/68-consumer-group-heartbeat.ts'
 import { consumerGroupDescribeHandler } from '../../handlers/69-consumer-group-describe.ts'
+import { LogLife } from '../../log-life/log-life.ts'
 import type { Logger } from '../../logger.ts'
 import type { Requester } from '../../network/connection.ts'
-import { resolveOptions } from '../../options.ts'
+import { LOG_LIFE_DEFAULTS, resolveOptions } from '../../options.ts'
 import { Recompression } from '../../produce/recompression.ts'
 import { ProducerIds } from '../../producer-ids.ts'
 import { BrokerSettings } from '../../settings/broker-settings.ts'
@@ -92,6 +93,7 @@ export class BrokerProcess {
       recompression: new Recompression(options.maxInFlightBytes),
       groups: this.#groups,
       transactions: this.#transactions,
+      logLife: new LogLife({ store, scheduler, topicSettings, log: logger, ...LOG_LIFE_DEFAULTS }),
       brokerSettings: new BrokerSettings(options, listening, store, topicSettings),
       topicChanges: new TopicChanges(),
       autoCreation: new AutoCreation(store, partitionLimit, { enabled: false, partitions: 1 }),
