@@ -1,4 +1,4 @@
-import { appendFile, cp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32c } from '@streambus/protocol'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -112,20 +112,20 @@ test('what a crash may leave is said, and is no damage', async () => {
   expect(stdout.match(/^note: /gm)).toHaveLength(3)
 })
 
-test('a folder in use, one that is none, and one of a newer release are one sentence each', async () => {
+test('a folder in use, one that is none, and one of a newer release are one sentence each, and end with 2', async () => {
   const data = await copy()
   const broker = await startBroker(['--data', data])
   const used = await cli(['log', 'check', data])
   await broker.stop()
   expect(used).toMatchObject({
-    code: 1,
+    code: 2,
     stdout: '',
     stderr: expect.stringMatching(/is in use by another broker/),
   })
   for (const path of [join(folder.path, 'none'), folder.path, join(data, 'checkpoint')]) {
     const none = await cli(['log', 'check', path])
     expect(none).toMatchObject({
-      code: 1,
+      code: 2,
       stdout: '',
       stderr: expect.stringMatching(/^error: .* is no data folder/),
     })
@@ -139,9 +139,21 @@ test('a folder in use, one that is none, and one of a newer release are one sent
   await handle.close()
   const newer = await cli(['log', 'check', data])
   expect(newer).toMatchObject({
-    code: 1,
+    code: 2,
     stdout: '',
     stderr: expect.stringMatching(/format version 2: use the newer/),
   })
   expect((await cli(['log', 'check'])).code).toBe(2)
+})
+
+test('a folder of which a file cannot be read ends with 2: nobody knows whether it is sound', async () => {
+  const data = await copy()
+  const file = join(data, 'log', (await logNames(data, '.log'))[0]!)
+  // A folder cannot be read as a file, not even by the superuser.
+  await rm(file)
+  await mkdir(file)
+  const { code, stdout, stderr } = await cli(['log', 'check', data, '--json'])
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  expect(stderr).toMatch(/^error: .+\n$/)
+  expect(stderr).not.toContain('unexpected')
 })

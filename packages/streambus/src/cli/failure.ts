@@ -1,5 +1,8 @@
-/** How commands end: 0 when they did what was asked, 1 when that failed, 2 when the arguments are wrong. */
-export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const
+/**
+ * How commands end: 0 when they did what was asked, 1 when that failed, 2 when the arguments are wrong. Those that look
+ * for something end with 1 where they found it, and with 2 where they could not look, as grep and cmp do.
+ */
+export const exitCodes = { ok: 0, failed: 1, usage: 2, found: 1, trouble: 2, interrupted: 130 } as const
 
 /** The arguments, the environment or the configuration file are wrong. */
 export class UsageError extends Error {
@@ -20,8 +23,12 @@ function isExpected(error: unknown): error is Error {
   return typeof (error as NodeJS.ErrnoException).syscall === 'string'
 }
 
-/** Writes one sentence to standard error, sets the exit code, and shows the stack where it was asked for. */
-export function reportFailure(error: unknown): void {
+/**
+ * Writes one sentence to standard error, sets the exit code, and shows the stack where it was asked for.
+ *
+ * @param code for what is no fault of the arguments
+ */
+export function reportFailure(error: unknown, code: number = exitCodes.failed): void {
   const message = error instanceof Error ? error.message : String(error)
   const sentence = message.split('\n').join(' ').trim()
   const prefix = paint(31, 'error:')
@@ -36,7 +43,7 @@ export function reportFailure(error: unknown): void {
       )
     }
   }
-  process.exitCode = error instanceof UsageError ? exitCodes.usage : exitCodes.failed
+  process.exitCode = error instanceof UsageError ? exitCodes.usage : code
 }
 
 export function warn(message: string): void {

@@ -22,7 +22,8 @@ Examples:
     .addHelpText(
       'after',
       `
-Nothing is changed. Ends with 0 where the folder is sound, with 1 where damage was found or it cannot be checked.
+Nothing is changed. Ends with 0 where the folder is sound, with 1 where damage was found, and with 2 where it cannot be
+checked: a broker has it open, it is no data folder, a newer release wrote it, or a file cannot be read.
 What a crash may leave (an incomplete last write, a file that was only begun) is said, and is no damage.
 
 Examples:

@@ -1,5 +1,5 @@
 import { type CheckReport, checkDataFolder, type Finding } from '@streambus/storage'
-import { exitCodes } from './failure.ts'
+import { exitCodes, reportFailure } from './failure.ts'
 import { counted, formatBytes, formatCount } from './numbers.ts'
 import { print } from './output.ts'
 import { megabytesPerSecond, ProgressLine } from './progress-line.ts'
@@ -12,11 +12,13 @@ export async function checkLog(dataDir: string, given: GivenOptions): Promise<vo
     report = await checkDataFolder(dataDir, {
       onProgress: ({ bytes, totalBytes }) => progress.show(bytes, totalBytes),
     })
-  } finally {
+  } catch (error) {
     progress.clear()
+    return reportFailure(error, exitCodes.trouble)
   }
+  progress.clear()
   print(given, report, () => readable(report))
-  process.exitCode = report.isSound ? exitCodes.ok : exitCodes.failed
+  process.exitCode = report.isSound ? exitCodes.ok : exitCodes.found
 }
 
 function readable(report: CheckReport): string {

@@ -36,7 +36,7 @@ Brokers that want TLS or a password: these are read from the environment, or fro
   STREAMBUS_SASL_MECHANISM                       plain, scram-sha-256, scram-sha-512 or oauthbearer
   STREAMBUS_USERNAME, _PASSWORD, _TOKEN          what the mechanism needs
 
-Exit codes: 0 done, 1 failed, 2 wrong arguments.
+Exit codes: 0 done, 1 failed, 2 wrong arguments; of log check 1 damage, 2 not checked.
 Set STREAMBUS_DEBUG=1 to see stack traces with errors, NO_COLOR=1 to see no colours.`,
   )
 
