@@ -66,6 +66,11 @@ function environment(extra: Readonly<Record<string, string>> = {}): NodeJS.Proce
   return { ...Object.fromEntries(inherited), ...extra }
 }
 
+/** What runs a command, for those who start it in another way. */
+export function cliCommand(args: readonly string[]): { command: string[]; env: NodeJS.ProcessEnv } {
+  return { command: [process.execPath, entry, ...args], env: environment() }
+}
+
 export function spawnCli(args: readonly string[], options: CliOptions = {}): ChildProcess {
   return spawn(process.execPath, [entry, ...args], { env: environment(options.env), stdio: 'pipe' })
 }

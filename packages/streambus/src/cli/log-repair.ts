@@ -36,8 +36,15 @@ async function isConfirmed(plan: TruncationPlan, given: GivenOptions): Promise<b
   }
   process.stderr.write(readable(plan))
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  // Ctrl-C and Ctrl-D close it. Node.js 20.19 then leaves the question without an answer.
+  const closed = new AbortController()
+  terminal.once('close', () => closed.abort())
   try {
-    return (await terminal.question('Cut it off? Type yes: ')).trim() === 'yes'
+    const { signal } = closed
+    return (await terminal.question('Cut it off? Type yes: ', { signal })).trim() === 'yes'
+  } catch (error) {
+    if (error instanceof Error && error.name === 'AbortError') return false
+    throw error
   } finally {
     terminal.close()
   }
