@@ -1,8 +1,10 @@
 import { open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type Checkpoint, readCheckpoint, writeCheckpoint } from '../local/checkpoint.ts'
 import { LocalLogStore } from '../local/local-log-store.ts'
 import { decodeGroup, FILE_HEADER_BYTES, GROUP_HEADER_BYTES } from '../local/log-format.ts'
+import { nodeFileSystem } from '../local/node-file-system.ts'
 import type { LogId } from '../log-store.ts'
 import { appendOne, batchOf, batchOfSize, markerOf } from '../testing/batches.ts'
 import { contentsOf, copyDataFolder, makeDataFolder, removeDataFolder } from '../testing/data-folder.ts'
@@ -222,6 +224,64 @@ describe('checking a data folder', () => {
     expect(findings.map(({ kind }) => kind)).toEqual(
       expect.arrayContaining(['group', 'checkpoint', 'missing']),
     )
+  })
+
+  describe('compares what the checkpoint says of producers with their batches', () => {
+    async function changed(change: (checkpoint: Checkpoint) => Partial<Checkpoint>) {
+      const { checkpoint } = (await readCheckpoint(nodeFileSystem, folder))!
+      await writeCheckpoint(nodeFileSystem, folder, { ...checkpoint, ...change(checkpoint) })
+      return (await checkDataFolder(folder)).findings
+    }
+
+    /** The one producer in the checkpoint, with its fields changed by their number. */
+    const producer = ({ producers }: Checkpoint, fields: Readonly<Record<number, unknown>>) => ({
+      producers: [Object.assign([...producers[0]!], fields) as unknown as Checkpoint['producers'][number]],
+    })
+
+    it.each<[string, (checkpoint: Checkpoint) => Partial<Checkpoint>, RegExp]>([
+      [
+        'the sequences of one',
+        (checkpoint) => {
+          const window = [...checkpoint.producers[0]![4]]
+          window[0]!++
+          return producer(checkpoint, { 4: window })
+        },
+        /that the batch of producer 5 at offset \d+ has the sequences 20 to 19 of epoch 0, and it has 19 to 19/,
+      ],
+      ['its epoch', (checkpoint) => producer(checkpoint, { 2: 7 }), /of epoch 7, and it has/],
+      [
+        'that there was another one later',
+        (checkpoint) => producer(checkpoint, { 4: checkpoint.producers[0]![4].slice(0, 4) }),
+        /that the last batch of producer 5 ends at offset \d+, and there is one at \d+/,
+      ],
+      [
+        'where its open transaction begins',
+        (checkpoint) => producer(checkpoint, { 6: checkpoint.producers[0]![4].at(-1)! + 1 }),
+        /that producer 5 has a transaction open from offset \d+ on, where none of it begins/,
+      ],
+      [
+        'who aborted a transaction',
+        ({ aborted }) => ({ aborted: [[aborted![0]![0], [6, ...aborted![0]![1].slice(1)]]] }),
+        /that a transaction of producer 6 was aborted at offset \d+, where no marker of it is/,
+      ],
+      [
+        'that one was aborted',
+        ({ aborted }) => {
+          const [first, begun, ended, stable] = aborted![0]![1] as [number, number, number, number]
+          return { aborted: [[aborted![0]![0], [first, begun, ended + 1, stable]]] }
+        },
+        /that a transaction of producer 5 was aborted at offset \d+, where no marker of it is/,
+      ],
+    ])('%s', async (_, change, problem) => {
+      expect(await changed(() => ({}))).toEqual([])
+      const findings = await changed(change)
+      expect(findings.length).toBeGreaterThan(0)
+      for (const finding of findings) {
+        expect(finding).toMatchObject({ kind: 'checkpoint', file: 'checkpoint' })
+        expect(finding.problem).toMatch(/^it says of 'words'-0 that .*: \d{20}\.log at byte \d+$/)
+      }
+      expect(findings[0]!.problem).toMatch(problem)
+    })
   })
 
   it('says that an index is missing, and reports one that differs', async () => {

@@ -9,6 +9,7 @@ import { type Entry, EntryKind, FILE_HEADER_BYTES } from '../local/log-format.ts
 import type { LogId, Offset } from '../log-store.ts'
 import type { StoreEvent } from '../store-state.ts'
 import { crcIsValid, loadCodecOf, recordsFault } from './batch-check.ts'
+import { CheckpointProducers } from './checkpoint-producers.ts'
 import {
   type DataFolderInspection,
   InspectedFile,
@@ -34,8 +35,8 @@ export interface CheckOptions {
  * its end. Reads each file once, front to back. Needs memory for one group, for the index of one file or segment, and
  * for a few numbers per log.
  *
- * Producer state and aborted transactions in the checkpoint are covered by its checksum only: what they were made from
- * may be gone. Throws the StorageErrors of `inspectDataFolder`; rejects with the reason of `signal`.
+ * What the checkpoint says of producers and aborted transactions is compared with the batches it was made from, as far
+ * as these are still in log files; what of it is gone is covered by its checksum only. Throws the StorageErrors of `inspectDataFolder`; rejects with the reason of `signal`.
  */
 export function checkDataFolder(dataDir: string, options: CheckOptions = {}): Promise<CheckReport> {
   return inspectDataFolder(
@@ -64,6 +65,7 @@ class DataFolderCheck {
   readonly #inspection: DataFolderInspection
   readonly #options: CheckOptions
   readonly #catalog: LogCatalog
+  readonly #producers: CheckpointProducers
   readonly #found = new OffsetRanges()
   readonly #inSegments = new OffsetRanges()
   readonly #ends = new Map<LogId, Offset>()
@@ -87,6 +89,7 @@ class DataFolderCheck {
     this.#options = options
     const { checkpoint } = inspection
     this.#catalog = new LogCatalog(checkpoint)
+    this.#producers = new CheckpointProducers(checkpoint)
     for (const [logId, , endOffset] of checkpoint?.logs ?? []) this.#ends.set(logId, endOffset)
     this.#checkpointIsMet = checkpoint === null || checkpoint.end.position <= FILE_HEADER_BYTES
   }
@@ -219,6 +222,10 @@ class DataFolderCheck {
         )
       }
       this.#advanceEnd(file, position, logId, endOffset, isInCheckpoint)
+      if (isInCheckpoint && fault === null) {
+        const wrong = this.#producers.faultOf(logId, group.bytes, entry.position, baseOffset)
+        if (wrong !== null) this.#wrongProducer(file, position, logId, wrong)
+      }
     }
     this.#checkpointAgainstGroup(file, group)
   }
@@ -243,6 +250,13 @@ class DataFolderCheck {
         remedy: 'truncate-all',
       })
     }
+  }
+
+  #wrongProducer(file: InspectedFile, position: number, logId: LogId, problem: string): void {
+    this.#checkpointFinding(
+      `it says of ${displayName(this.#catalog, logId)} that ${problem}: ${file.name} at byte ${position}`,
+      'no record; a producer may be refused, or what it sends again be taken twice, or what it aborted be read',
+    )
   }
 
   #damagedEvent(file: InspectedFile, position: number, isInCheckpoint: boolean): void {
@@ -312,8 +326,7 @@ class DataFolderCheck {
     })
   }
 
-  #checkpointFinding(problem: string): void {
-    const lost = 'nothing by itself'
+  #checkpointFinding(problem: string, lost = 'nothing by itself'): void {
     this.#suspect({
       kind: 'checkpoint',
       file: 'checkpoint',
