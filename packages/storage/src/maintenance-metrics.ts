@@ -28,6 +28,7 @@ export interface MaintenanceBacklog {
   readonly logsToCompact: number
   /** Bytes in them that no pass has seen. */
   readonly bytesToCompact: number
+  /** Those of the next merge. */
   readonly filesToMerge: number
   readonly bytesToMerge: number
 }

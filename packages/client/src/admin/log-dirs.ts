@@ -40,7 +40,7 @@ export interface LogDirMaintenance {
   readonly retention: { readonly checks: number; readonly freedBytes: number }
   readonly compaction: { readonly passes: number; readonly writtenBytes: number }
   readonly merging: { readonly passes: number; readonly writtenBytes: number }
-  /** A gauge: what there was to do when the broker last looked for work. */
+  /** A gauge: what there was to do when the broker last looked for work; of merges, the next one. */
   readonly backlog: {
     readonly logsToCompact: number
     readonly bytesToCompact: number

@@ -98,7 +98,7 @@ export async function compactionWait(
   const seenTo = Math.max(log.cleanedTo, log.startOffset)
   if ((await index.newestBatchOffset(log.id)) <= seenTo) return 'records'
   if (log.lastStableOffset <= seenTo) return 'transaction'
-  if ((index.rangesOf(log.id).at(-1)?.directory.endOffset ?? 0) <= seenTo) return 'file'
+  if (index.tail(log.id, seenTo) !== null) return 'file'
   // What holds up the first batch is either its age or a transaction.
   return (await planCompaction(log, { ...policy, minLagMs: 0 }, index, nowMs)) === null
     ? 'transaction'

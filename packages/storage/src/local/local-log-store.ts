@@ -370,16 +370,16 @@ export class LocalLogStore extends StoreBase {
   async storageOf(id: LogId, policy: CompactionPolicy | null): Promise<LogStorage> {
     this.assertOpen()
     const log = this.log(id)
-    const ranges = this.#index.rangesOf(id)
-    const active = this.#index.activeOf(id)
-    const inFiles = {
-      files: ranges.length + (active === null ? 0 : 1),
-      segments: ranges.filter(({ file }) => file.isSegment).length,
-      heldBytes: ranges.reduce((sum, { directory }) => sum + directory.sizeBytes, active?.sizeBytes ?? 0),
-    }
-    if (policy === null) return { ...inFiles, compaction: null }
     try {
-      return { ...inFiles, compaction: await this.#maintenance.compactionOf(log, policy) }
+      const active = this.#index.activeOf(id)
+      const inFiles = { files: active === null ? 0 : 1, segments: 0, heldBytes: active?.sizeBytes ?? 0 }
+      for await (const { file, directory } of this.#index.rangesOf(id)) {
+        inFiles.files++
+        if (file.isSegment) inFiles.segments++
+        inFiles.heldBytes += directory.sizeBytes
+      }
+      const compaction = policy === null ? null : await this.#maintenance.compactionOf(log, policy)
+      return { ...inFiles, compaction }
     } catch (error) {
       throw readFailed(this.location, error)
     }

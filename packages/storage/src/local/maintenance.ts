@@ -164,7 +164,7 @@ export class Maintenance {
   }
 
   async #nextJob(policyOf: (topic: Topic) => KeepingPolicy): Promise<Job | null> {
-    const { rewriting, leaveFile } = this.#options
+    const { rewriting, leaveFile, counters } = this.#options
     if (this.#shouldLeaveFile(policyOf)) await leaveFile()
     const compaction = await this.#logToCompact(policyOf)
     if (compaction !== null) {
@@ -172,6 +172,8 @@ export class Maintenance {
       return { inputs: [], log, steps: compact(plan, segmentBytes, rewriting) }
     }
     const inputs = this.#filesToMerge(policyOf)
+    const bytesToMerge = (inputs ?? []).reduce((sum, { endPosition }) => sum + endPosition, 0)
+    counters.backlog = { ...counters.backlog, filesToMerge: inputs?.length ?? 0, bytesToMerge }
     return inputs === null ? null : { inputs, log: null, steps: merge(inputs, rewriting) }
   }
 
@@ -233,7 +235,7 @@ export class Maintenance {
   }
 
   #filesToMerge(policyOf: (topic: Topic) => KeepingPolicy): LogFile[] | null {
-    const { counters } = this.#options
+    const { fileBytes } = this.#options
     const files = this.#options.files.all
     // Only what was added, deleted or cut can make a file worth it; time alone makes it less so.
     const state = `${files.length} ${files.reduce((logs, { liveLogs }) => logs + liveLogs, 0)}`
@@ -247,32 +249,13 @@ export class Maintenance {
         (isScattered(file, content) || isSparse(file, content))
       )
     }
-    const worthIt = new Set(files.filter(isWorthIt))
-    const inputs = this.#nextToMerge(files, worthIt, (file) => isSparse(file, contents.get(file)!))
-    const waiting = inputs === null ? [] : [...worthIt]
-    counters.backlog = {
-      ...counters.backlog,
-      filesToMerge: waiting.length,
-      bytesToMerge: waiting.reduce((sum, { endPosition }) => sum + endPosition, 0),
-    }
-    if (inputs === null) this.#restingState = state
-    return inputs
-  }
-
-  /** A segment, or log files that follow each other; null where too few do, and none of them is sparse. */
-  #nextToMerge(
-    files: readonly LogFile[],
-    worthIt: ReadonlySet<LogFile>,
-    isSparse: (file: LogFile) => boolean,
-  ): LogFile[] | null {
-    const { fileBytes } = this.#options
-    const sparse = files.find((file) => file.isSegment && worthIt.has(file))
+    const sparse = files.find((file) => file.isSegment && isWorthIt(file))
     if (sparse !== undefined) return [sparse]
     const run: LogFile[] = []
     const logFiles = files.filter(({ isSegment }) => !isSegment).sort((a, b) => a.number - b.number)
     for (const file of logFiles) {
       const continues = run.length === 0 || file.number === run.at(-1)!.number + 1
-      const isTaken = worthIt.has(file)
+      const isTaken = isWorthIt(file)
       // Nothing more can be added to the run: it is merged as long as it is.
       if (run.length > 0 && !(continues && isTaken)) return run
       if (!isTaken) continue
@@ -280,7 +263,10 @@ export class Maintenance {
       const bytes = run.reduce((sum, { endPosition }) => sum + endPosition, 0)
       if (bytes >= (MERGED_FILES - 0.5) * fileBytes) return run
     }
-    return run.some(isSparse) ? run : null
+    const hasSparse = run.some((file) => isSparse(file, contents.get(file)!))
+    if (hasSparse) return run
+    this.#restingState = state
+    return null
   }
 
   #contents(policyOf: (topic: Topic) => KeepingPolicy): Map<LogFile, Content> {
