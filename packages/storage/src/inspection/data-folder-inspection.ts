@@ -13,6 +13,7 @@ import {
 } from '../local/log-files.ts'
 import { FILE_HEADER_BYTES, fileHeaderFault } from '../local/log-format.ts'
 import { nodeFileSystem } from '../local/node-file-system.ts'
+import { ReadHandles } from '../local/read-handles.ts'
 import { StorageError } from '../log-store.ts'
 
 /** A data folder that nobody has open, to be looked at. What is wrong with it is found, not refused. */
@@ -135,7 +136,8 @@ export class InspectedFile {
 
   static async open(fileSystem: FileSystem, path: string, number: number): Promise<InspectedFile> {
     const sizeBytes = await sizeOf(fileSystem, path)
-    return new InspectedFile(new LogFile(fileSystem, path, number, false, sizeBytes, sizeBytes), sizeBytes)
+    const handles = new ReadHandles(fileSystem)
+    return new InspectedFile(new LogFile(handles, path, number, false, sizeBytes, sizeBytes), sizeBytes)
   }
 
   static openLog({ fileSystem, folder }: DataFolderInspection, number: number): Promise<InspectedFile> {

@@ -4,6 +4,7 @@ import { DiskReader } from './disk-reader.ts'
 import { LocalRecordBytes } from './local-record-bytes.ts'
 import { LogFile } from './log-files.ts'
 import { nodeFileSystem } from './node-file-system.ts'
+import { ReadHandles } from './read-handles.ts'
 import { ReadSlots } from './read-slots.ts'
 import { TailRing } from './tail-ring.ts'
 
@@ -14,7 +15,7 @@ function watchedFile() {
   const held: (() => void)[] = []
   let isHolding = false
   const file = new LogFile(
-    {
+    new ReadHandles({
       ...nodeFileSystem,
       open: async () => ({
         async read(target: Uint8Array, position: number) {
@@ -28,7 +29,7 @@ function watchedFile() {
         truncate: () => Promise.resolve(),
         close: () => Promise.resolve(),
       }),
-    },
+    }),
     'log',
     1,
     false,

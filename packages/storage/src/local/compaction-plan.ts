@@ -43,7 +43,7 @@ export async function planCompaction(
   let totalBytes = 0
   let dirtyBytes = 0
   let oldestMs = Number.POSITIVE_INFINITY
-  for (const range of [...index.rangesOf(log.id)]) {
+  for await (const range of index.rangesOf(log.id)) {
     const { firstOffset, endOffset, sizeBytes, maxTimestampMs } = range.directory
     if (firstOffset >= limit) break
     const isBelowLimit = endOffset <= limit && maxTimestampMs <= youngMs

@@ -23,7 +23,7 @@ import type { LogId } from '../log-store.ts'
 export const INDEX_VERSION = 1
 const MAGIC = 0x58494253
 export const INDEX_HEADER_BYTES = 32
-const DIRECTORY_ENTRY_BYTES = 48
+export const DIRECTORY_ENTRY_BYTES = 48
 /** Numbers per batch in an index. */
 export const BATCH_FIELDS = 4
 export const BATCH_BYTES = BATCH_FIELDS * 8
@@ -35,7 +35,7 @@ export interface IndexedLog {
   readonly maxTimestampMs: number
   readonly sizeBytes: number
   /** base offset, position, length, max timestamp; base offset, … */
-  readonly batches: Float64Array
+  readonly batches: ArrayLike<number>
 }
 
 export interface DirectoryEntry extends Omit<IndexedLog, 'batches'> {
@@ -45,13 +45,9 @@ export interface DirectoryEntry extends Omit<IndexedLog, 'batches'> {
   readonly crc: number
 }
 
-function bytesOf(batches: Float64Array): Uint8Array {
-  return new Uint8Array(batches.buffer, batches.byteOffset, batches.byteLength)
-}
-
 export function encodeIndex(fileNumber: number, logs: readonly IndexedLog[]): Uint8Array {
   const batchesStart = INDEX_HEADER_BYTES + logs.length * DIRECTORY_ENTRY_BYTES
-  const batchesBytes = logs.reduce((sum, log) => sum + log.batches.byteLength, 0)
+  const batchesBytes = logs.reduce((sum, log) => sum + log.batches.length * 8, 0)
   const bytes = new Uint8Array(batchesStart + batchesBytes)
   const view = new DataView(bytes.buffer)
   view.setUint32(0, MAGIC, true)
@@ -61,7 +57,8 @@ export function encodeIndex(fileNumber: number, logs: readonly IndexedLog[]): Ui
   let position = batchesStart
   logs.forEach((log, index) => {
     const at = INDEX_HEADER_BYTES + index * DIRECTORY_ENTRY_BYTES
-    const batches = bytesOf(log.batches)
+    new Float64Array(bytes.buffer, position, log.batches.length).set(log.batches)
+    const batches = bytes.subarray(position, position + log.batches.length * 8)
     view.setUint32(at, log.logId, true)
     view.setUint32(at + 4, crc32c(batches), true)
     view.setUint32(at + 8, log.batches.length / BATCH_FIELDS, true)
@@ -70,7 +67,6 @@ export function encodeIndex(fileNumber: number, logs: readonly IndexedLog[]): Ui
     view.setFloat64(at + 24, log.endOffset, true)
     view.setFloat64(at + 32, log.maxTimestampMs, true)
     view.setFloat64(at + 40, log.sizeBytes, true)
-    bytes.set(batches, position)
     position += batches.byteLength
   })
   view.setUint32(4, crc32c(bytes.subarray(8, batchesStart)), true)
@@ -85,31 +81,51 @@ export function directoryLength(header: Uint8Array): number | null {
   return INDEX_HEADER_BYTES + view.getUint32(12, true) * DIRECTORY_ENTRY_BYTES
 }
 
+/** False when the directory is missing, damaged, of another version or of another file. */
+export function directoryIsIntact(bytes: Uint8Array, fileNumber: number): boolean {
+  const batchesStart = directoryLength(bytes)
+  if (batchesStart === null || bytes.byteLength < batchesStart) return false
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return (
+    view.getUint32(4, true) === crc32c(bytes.subarray(8, batchesStart)) &&
+    view.getBigUint64(16, true) === BigInt(fileNumber)
+  )
+}
+
 /** Null when the directory is missing, damaged, of another version or of another file. */
 export function decodeDirectory(bytes: Uint8Array, fileNumber: number): DirectoryEntry[] | null {
-  const batchesStart = directoryLength(bytes)
-  if (batchesStart === null || bytes.byteLength < batchesStart) return null
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  if (view.getUint32(4, true) !== crc32c(bytes.subarray(8, batchesStart))) return null
-  if (view.getBigUint64(16, true) !== BigInt(fileNumber)) return null
-  const entries: DirectoryEntry[] = []
+  return directoryIsIntact(bytes, fileNumber) ? [...directoryEntries(bytes)] : null
+}
+
+/** The entries of an intact directory, one after the other. */
+export function* directoryEntries(bytes: Uint8Array): Generator<DirectoryEntry, void> {
+  const batchesStart = directoryLength(bytes)!
   for (let at = INDEX_HEADER_BYTES; at < batchesStart; at += DIRECTORY_ENTRY_BYTES) {
-    entries.push({
-      logId: view.getUint32(at, true),
-      crc: view.getUint32(at + 4, true),
-      batchCount: view.getUint32(at + 8, true),
-      position: batchesStart + view.getUint32(at + 12, true) * BATCH_BYTES,
-      firstOffset: view.getFloat64(at + 16, true),
-      endOffset: view.getFloat64(at + 24, true),
-      maxTimestampMs: view.getFloat64(at + 32, true),
-      sizeBytes: view.getFloat64(at + 40, true),
-    })
+    yield decodeEntry(bytes, at, batchesStart)
   }
-  return entries
+}
+
+/** @param batchesStart where the directory ends */
+export function decodeEntry(bytes: Uint8Array, at: number, batchesStart: number): DirectoryEntry {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, DIRECTORY_ENTRY_BYTES)
+  return {
+    logId: view.getUint32(0, true),
+    crc: view.getUint32(4, true),
+    batchCount: view.getUint32(8, true),
+    position: batchesStart + view.getUint32(12, true) * BATCH_BYTES,
+    firstOffset: view.getFloat64(16, true),
+    endOffset: view.getFloat64(24, true),
+    maxTimestampMs: view.getFloat64(32, true),
+    sizeBytes: view.getFloat64(40, true),
+  }
 }
 
 /** The batches of one log from their bytes in the index, or null when damaged. */
 export function decodeBatches(bytes: Uint8Array, entry: DirectoryEntry): Float64Array | null {
-  if (bytes.byteLength !== entry.batchCount * BATCH_BYTES || crc32c(bytes) !== entry.crc) return null
+  if (!batchesAreIntact(bytes, entry)) return null
   return new Float64Array(bytes.slice().buffer)
+}
+
+export function batchesAreIntact(bytes: Uint8Array, entry: DirectoryEntry): boolean {
+  return bytes.byteLength === entry.batchCount * BATCH_BYTES && crc32c(bytes) === entry.crc
 }

@@ -34,7 +34,6 @@ import { FileSupply } from './file-supply.ts'
 import { type FileSystem, type FolderLock, isNoRoom } from './file-system.ts'
 import { FullFiles } from './full-files.ts'
 import { GroupCommit } from './group-commit.ts'
-import { decodeDirectory, encodeIndex } from './index-file.ts'
 import { type LocalLogStoreOptions, type StoreLog, withDefaults } from './local-log-store-options.ts'
 import { LocalRecordBytes, type RecordSources, readFailed } from './local-record-bytes.ts'
 import { giveBackPrepared, type LogFile, LogFileFactory, type WritableLogFile } from './log-files.ts'
@@ -108,6 +107,7 @@ export class LocalLogStore extends StoreBase {
     files: LogFileFactory,
     recovered: Recovered,
     current: WritableLogFile,
+    slots: ReadSlots,
   ) {
     super(recovered.state, options.clock, options.newId)
     this.clusterId = checkpoint.clusterId
@@ -117,7 +117,6 @@ export class LocalLogStore extends StoreBase {
     this.#log = options.log
     this.#lock = lock
     this.#ring = new TailRing(options.cacheBytes)
-    const slots = new ReadSlots()
     this.#sources = { ring: this.#ring, blocks: new BlockCache(slots), reader: new DiskReader(slots) }
     this.maxBatchBytes = Math.floor(
       Math.min(this.#ring.capacityBytes / 4, options.fileBytes / 2, MAX_GROUP_BYTES / 2),
@@ -196,6 +195,7 @@ export class LocalLogStore extends StoreBase {
         durable: options.durability === 'fsync',
       })
       await files.probeDirectIo()
+      const slots = new ReadSlots()
       const recovered = await recover({
         fileSystem,
         folder,
@@ -203,6 +203,7 @@ export class LocalLogStore extends StoreBase {
         checkpoint,
         files,
         maxLoadedIndexBytes: options.indexCacheBytes,
+        slots,
         onDamage: options.onDamage,
         warn: (facts, message) => log.warn(facts, message),
       })
@@ -216,7 +217,7 @@ export class LocalLogStore extends StoreBase {
         throw error
       })
       recovered.index.beginFile(current.file)
-      const store = new LocalLogStore(options, checkpoint, lock, files, recovered, current)
+      const store = new LocalLogStore(options, checkpoint, lock, files, recovered, current, slots)
       log.info(
         {
           dataDir,
@@ -507,7 +508,7 @@ export class LocalLogStore extends StoreBase {
 
   #segmentCounts({ file, directory }: WrittenSegment): void {
     this.#fullFiles.addSegment(file, () =>
-      this.#index.addSegment(file, directory, (entry) => this.storeState.isLive(entry)),
+      this.#index.addFile(file, directory, (entry) => this.storeState.isLive(entry)),
     )
     this.#inBackground('give back the space of what was rewritten', async () => {
       await this.#checkpoint()
@@ -543,7 +544,7 @@ export class LocalLogStore extends StoreBase {
   }
 
   #fileFull(full: WritableLogFile, next: LogFile): void {
-    const logs = this.#index.seal(next, (logId) => this.storeState.logs.get(logId)!)
+    const index = this.#index.seal(next, (logId) => this.storeState.logs.get(logId)!)
     this.#currentFile = next
     this.#fullFiles.add(full.file)
     if (this.durability === 'os') this.#unsynced.add(full)
@@ -555,13 +556,12 @@ export class LocalLogStore extends StoreBase {
       await full.handle.close()
       // Its records may all be gone by now, and the file with them.
       if (this.#fullFiles.all.includes(full.file)) {
-        const bytes = encodeIndex(full.file.number, logs)
-        await this.#fileSystem.replaceFile(full.file.indexPath, bytes).catch((error: unknown) => {
+        await this.#fileSystem.replaceFile(full.file.indexPath, index).catch((error: unknown) => {
           // The folder may have lost the name of the file that is being written, and no later sync would say so.
           if (!isNoRoom(error)) this.#commit.stop(error)
           throw error
         })
-        this.#index.persisted(full.file, decodeDirectory(bytes, full.file.number)!)
+        this.#index.persisted(full.file)
       }
       await this.#checkpoint()
       await this.#removeDeadFiles(Number.POSITIVE_INFINITY)

@@ -4,13 +4,14 @@ import { SeededRandom } from '../testing/seeded-random.ts'
 import { SimulatedFileSystem } from '../testing/simulated-file-system.ts'
 import { LocalLogStore } from './local-log-store.ts'
 import { LogFile } from './log-files.ts'
+import { ReadHandles } from './read-handles.ts'
 
 describe('a log file that is removed', () => {
   it('can be let go by its last reader while it is opened for that one, also when that fails', async () => {
     const fileSystem = new SimulatedFileSystem(new SeededRandom(1))
     const path = '/data/log/00000000000000000001.log'
     await (await fileSystem.open(path, { access: 'create', direct: false, writesAreDurable: false })).close()
-    const file = new LogFile(fileSystem, path, 1, false, 0, 0)
+    const file = new LogFile(new ReadHandles(fileSystem), path, 1, false, 0, 0)
     file.hold()
     fileSystem.failOne('open', 1)
     const removal = file.remove()

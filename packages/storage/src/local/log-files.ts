@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { alignedMemory } from './aligned-memory.ts'
 import { errorCodeOf, type FileSystem, isNoRoom, removeIfPresent, type StorageFile } from './file-system.ts'
-import type { DirectoryEntry } from './index-file.ts'
 import { BLOCK_BYTES, FILE_HEADER_BYTES, writeFileHeader } from './log-format.ts'
+import { ReadHandle, ReadHandles } from './read-handles.ts'
 
 /**
  * The log files of a data folder: `log/00000000000000000001.log` and so on, each with an index beside it once
@@ -61,14 +61,14 @@ export class LogFile {
   /** Of a segment: bytes of the batches that were written to it. */
   batchBytes: number | null = null
   readonly #fileSystem: FileSystem
-  readonly #direct: boolean
-  #readHandle: Promise<StorageFile> | null = null
+  readonly #records: ReadHandle
+  readonly #index: ReadHandle
   #readers = 0
   /** Removed or closed: the read handle goes with the last reader. */
   #isDone = false
 
   constructor(
-    fileSystem: FileSystem,
+    handles: ReadHandles,
     path: string,
     number: number,
     direct: boolean,
@@ -76,14 +76,15 @@ export class LogFile {
     preparedBytes: number,
     indexPosition: number | null = null,
   ) {
-    this.#fileSystem = fileSystem
+    this.#fileSystem = handles.fileSystem
     this.path = path
     this.number = number
-    this.#direct = direct
     this.endPosition = endPosition
     this.committedEnd = endPosition
     this.preparedBytes = preparedBytes
     this.indexPosition = indexPosition
+    this.#records = new ReadHandle(handles, path, direct)
+    this.#index = new ReadHandle(handles, this.indexPath, false)
   }
 
   get isSegment(): boolean {
@@ -101,61 +102,43 @@ export class LogFile {
 
   release(): void {
     this.#readers--
-    if (this.#isDone && this.#readers === 0) void this.#closeReadHandle()
+    if (this.#isDone && this.#readers === 0) void this.#records.end()
   }
 
   /** Reads aligned blocks. The caller holds the file. */
-  async readBlocks(target: Uint8Array, position: number): Promise<number> {
-    const handle = await this.#openForReading()
-    return handle.read(target, position)
+  readBlocks(target: Uint8Array, position: number): Promise<number> {
+    return this.#records.read(target, position)
+  }
+
+  /** Reads from the index of the file, which has one when it is full. */
+  readIndex(target: Uint8Array, position: number): Promise<number> {
+    return this.#index.read(target, (this.indexPosition ?? 0) + position)
   }
 
   /** Opens the file for reading now, so that it can still be read after it is removed. */
   async remove(): Promise<void> {
     this.#isDone = true
-    if (this.#readers > 0) await this.#openForReading()
+    if (this.#readers > 0) await this.#records.keepOpen()
     try {
       await removeIfPresent(this.#fileSystem, this.path)
       if (!this.isSegment) await removeIfPresent(this.#fileSystem, this.indexPath)
     } finally {
-      if (this.#readers === 0) await this.#closeReadHandle()
+      await this.#index.end()
+      if (this.#readers === 0) await this.#records.end()
     }
   }
 
-  /** Closes the read handle when nobody reads; it is opened again when needed. */
+  /** Closes the file when nobody reads; it is opened again when needed. */
   async pause(): Promise<void> {
-    if (this.#readers === 0) await this.#closeReadHandle()
+    await this.#index.pause()
+    if (this.#readers === 0) await this.#records.pause()
   }
 
-  /** Closes the read handle, now or when the last reader lets go. */
+  /** Closes the file, now or when the last reader lets go. */
   async close(): Promise<void> {
     this.#isDone = true
-    await this.pause()
-  }
-
-  #openForReading(): Promise<StorageFile> {
-    if (this.#readHandle !== null) return this.#readHandle
-    const opening = this.#fileSystem.open(this.path, {
-      access: 'read',
-      direct: this.#direct,
-      writesAreDurable: false,
-    })
-    this.#readHandle = opening
-    // Out of file descriptors, for example: the next reader tries again.
-    opening.catch(() => {
-      this.#readHandle = null
-    })
-    return opening
-  }
-
-  async #closeReadHandle(): Promise<void> {
-    const handle = this.#readHandle
-    this.#readHandle = null
-    try {
-      await (await handle)?.close()
-    } catch {
-      // Nothing was written through it; and whoever needed it and could not open it was told.
-    }
+    await this.#index.end()
+    if (this.#readers === 0) await this.#records.end()
   }
 }
 
@@ -182,11 +165,13 @@ export async function giveBackPrepared({ file, handle }: WritableLogFile): Promi
 /** Creates and opens the log files of one data folder, with direct I/O where the filesystem takes it. */
 export class LogFileFactory {
   readonly #options: LogFileOptions
+  readonly #handles: ReadHandles
   /** Whether files are opened past the page cache. */
   direct = false
 
   constructor(options: LogFileOptions) {
     this.#options = options
+    this.#handles = new ReadHandles(options.fileSystem)
   }
 
   pathOf(fileNumber: number): string {
@@ -254,7 +239,7 @@ export class LogFileFactory {
       await preparing.close()
     }
     if (durable) await fileSystem.syncFolder(folder)
-    const file = new LogFile(fileSystem, path, fileNumber, this.direct, FILE_HEADER_BYTES, prepared)
+    const file = new LogFile(this.#handles, path, fileNumber, this.direct, FILE_HEADER_BYTES, prepared)
     return this.reopen(file)
   }
 
@@ -278,15 +263,10 @@ export class LogFileFactory {
   }
 
   /** A segment that is complete: `sizeBytes` long, its index from `indexPosition` on. */
-  segment(
-    segmentNumber: number,
-    sizeBytes: number,
-    indexPosition: number,
-    directory: readonly DirectoryEntry[],
-  ): LogFile {
+  segment(segmentNumber: number, sizeBytes: number, indexPosition: number, batchBytes: number): LogFile {
     const path = this.segmentPathOf(segmentNumber)
     const file = new LogFile(
-      this.#options.fileSystem,
+      this.#handles,
       path,
       segmentNumber,
       this.direct,
@@ -295,7 +275,7 @@ export class LogFileFactory {
       indexPosition,
     )
     file.committedEnd = indexPosition
-    file.batchBytes = directory.reduce((bytes, log) => bytes + log.sizeBytes, 0)
+    file.batchBytes = batchBytes
     return file
   }
 
@@ -318,7 +298,7 @@ export class LogFileFactory {
 
   /** Registers a file found in the folder. */
   existing(fileNumber: number, endPosition: number): LogFile {
-    const { fileSystem } = this.#options
-    return new LogFile(fileSystem, this.pathOf(fileNumber), fileNumber, this.direct, endPosition, endPosition)
+    const path = this.pathOf(fileNumber)
+    return new LogFile(this.#handles, path, fileNumber, this.direct, endPosition, endPosition)
   }
 }

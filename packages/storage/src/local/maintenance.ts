@@ -85,6 +85,11 @@ export class Maintenance {
     LogHead,
     { readonly files: number; readonly lastStableOffset: Offset }
   >()
+  /** What of a file was live when it was not worth merging, and which topics there were, if that mattered. */
+  readonly #restingFiles = new WeakMap<
+    LogFile,
+    { readonly liveLogs: number; readonly catalogVersion: number }
+  >()
   /** What there was when there was nothing to merge. */
   #restingState = ''
   #isStopped = false
@@ -171,7 +176,7 @@ export class Maintenance {
       const { log, plan, segmentBytes } = compaction
       return { inputs: [], log, steps: compact(plan, segmentBytes, rewriting) }
     }
-    const inputs = this.#filesToMerge(policyOf)
+    const inputs = await this.#filesToMerge(policyOf)
     const bytesToMerge = (inputs ?? []).reduce((sum, { endPosition }) => sum + endPosition, 0)
     counters.backlog = { ...counters.backlog, filesToMerge: inputs?.length ?? 0, bytesToMerge }
     return inputs === null ? null : { inputs, log: null, steps: merge(inputs, rewriting) }
@@ -234,61 +239,71 @@ export class Maintenance {
     return best
   }
 
-  #filesToMerge(policyOf: (topic: Topic) => KeepingPolicy): LogFile[] | null {
+  async #filesToMerge(policyOf: (topic: Topic) => KeepingPolicy): Promise<LogFile[] | null> {
     const { fileBytes } = this.#options
-    const files = this.#options.files.all
+    const files = [...this.#options.files.all]
     // Only what was added, deleted or cut can make a file worth it; time alone makes it less so.
     const state = `${files.length} ${files.reduce((logs, { liveLogs }) => logs + liveLogs, 0)}`
     if (state === this.#restingState) return null
-    const contents = this.#contents(policyOf)
-    const isWorthIt = (file: LogFile): boolean => {
-      const content = contents.get(file)
-      if (content === undefined || this.#damaged.has(file)) return false
-      return (
-        content.lastingBytes * 2 >= content.liveBytes &&
-        (isScattered(file, content) || isSparse(file, content))
-      )
+    for (const file of files) {
+      if (file.isSegment && (await this.#worth(file, policyOf)) !== null) return [file]
     }
-    const sparse = files.find((file) => file.isSegment && isWorthIt(file))
-    if (sparse !== undefined) return [sparse]
     const run: LogFile[] = []
+    let hasSparse = false
     const logFiles = files.filter(({ isSegment }) => !isSegment).sort((a, b) => a.number - b.number)
     for (const file of logFiles) {
       const continues = run.length === 0 || file.number === run.at(-1)!.number + 1
-      const isTaken = isWorthIt(file)
+      const content = await this.#worth(file, policyOf)
       // Nothing more can be added to the run: it is merged as long as it is.
-      if (run.length > 0 && !(continues && isTaken)) return run
-      if (!isTaken) continue
+      if (run.length > 0 && !(continues && content !== null)) return run
+      if (content === null) continue
       run.push(file)
+      hasSparse ||= isSparse(file, content)
       const bytes = run.reduce((sum, { endPosition }) => sum + endPosition, 0)
       if (bytes >= (MERGED_FILES - 0.5) * fileBytes) return run
     }
-    const hasSparse = run.some((file) => isSparse(file, contents.get(file)!))
     if (hasSparse) return run
     this.#restingState = state
     return null
   }
 
-  #contents(policyOf: (topic: Topic) => KeepingPolicy): Map<LogFile, Content> {
+  /** What is in a file that is worth being merged, or null. */
+  async #worth(file: LogFile, policyOf: (topic: Topic) => KeepingPolicy): Promise<Content | null> {
+    const { rewriting, state } = this.#options
+    const { liveLogs } = file
+    if (liveLogs === 0 || this.#damaged.has(file) || this.#isStopped) return null
+    // Nothing of such a segment is gone, and it lies together.
+    if (file.isSegment && rewriting.index.isWhole(file)) return null
+    const resting = this.#restingFiles.get(file)
+    const isResting = resting?.liveLogs === liveLogs && resting.catalogVersion >= state.topics.version
+    if (isResting) return null
+    const content = await this.#contentOf(file, policyOf)
+    const isInTheWay = isScattered(file, content) || isSparse(file, content)
+    if (isInTheWay && content.lastingBytes * 2 >= content.liveBytes) return content
+    // How long something lasts may be set anew with its topic; that it lies well does not change.
+    const catalogVersion = isInTheWay ? state.topics.version : Number.POSITIVE_INFINITY
+    this.#restingFiles.set(file, { liveLogs, catalogVersion })
+    return null
+  }
+
+  async #contentOf(file: LogFile, policyOf: (topic: Topic) => KeepingPolicy): Promise<Content> {
     const { rewriting, state } = this.#options
     const { index, clock } = rewriting
     const nowMs = clock()
-    const contents = new Map<LogFile, Content>()
-    for (const logId of index.sealedLogs()) {
-      const log = state.logs.get(logId)
-      const topic = log === undefined ? undefined : state.topics.byId(log.topicId)
-      if (topic === undefined) continue
-      const { retentionMs } = policyOf(topic)
-      for (const { file, directory } of index.rangesOf(logId)) {
-        const { sizeBytes, maxTimestampMs } = directory
-        const content = contents.get(file) ?? { liveBytes: 0, largestBytes: 0, lastingBytes: 0 }
-        contents.set(file, content)
+    const content = { liveBytes: 0, largestBytes: 0, lastingBytes: 0 }
+    for await (const ranges of index.rangesIn(file)) {
+      for (const { directory } of ranges) {
+        const { logId, sizeBytes, maxTimestampMs } = directory
+        const log = state.logs.get(logId)
+        const topic = log === undefined ? undefined : state.topics.byId(log.topicId)
+        if (topic === undefined) continue
+        const { retentionMs } = policyOf(topic)
         content.liveBytes += sizeBytes
         content.largestBytes = Math.max(content.largestBytes, sizeBytes)
         if (retentionMs - ageMs(maxTimestampMs, nowMs) >= MIN_REMAINING_MS) content.lastingBytes += sizeBytes
       }
     }
-    return contents
+    return content
   }
 }
 

@@ -1,7 +1,7 @@
 import { batchCrc, batchHeader } from '@streambus/protocol'
 import type { LogId, Offset } from '../log-store.ts'
 import type { LogFile } from './log-files.ts'
-import type { SealedRange } from './offset-index.ts'
+import type { OffsetIndex, SealedRange } from './offset-index.ts'
 import { addFinished, damagedAt, gather, type Rewriting, type RewritingSteps } from './rewriting.ts'
 import { SegmentWriter } from './segment-file.ts'
 
@@ -16,13 +16,14 @@ const WRITE_STEP_BYTES = 256 * 1024
  * The inputs follow each other: whatever a log has in them is one stretch of offsets.
  */
 export async function* merge(inputs: readonly LogFile[], rewriting: Rewriting): RewritingSteps {
-  const ranges = rangesIn(inputs, rewriting)
-  if (ranges.length === 0) return
-  const covered = new Map<LogId, Offset>()
-  const begins = new Map<LogId, Offset>()
-  for (const { directory } of ranges) {
-    if (!begins.has(directory.logId)) begins.set(directory.logId, directory.firstOffset)
-    covered.set(directory.logId, directory.endOffset)
+  /** What the segment covers of the logs that are read now. */
+  const stretches = new Map<LogId, { readonly begin: Offset; readonly end: Offset }>()
+  const ranges = async function* () {
+    for await (const ofLog of rangesByLog(inputs, rewriting.index)) {
+      const { logId, firstOffset } = ofLog[0]!.directory
+      stretches.set(logId, { begin: firstOffset, end: ofLog.at(-1)!.directory.endOffset })
+      yield* ofLog
+    }
   }
   for (const file of inputs) file.hold()
   let writer: SegmentWriter | null = null
@@ -30,7 +31,11 @@ export async function* merge(inputs: readonly LogFile[], rewriting: Rewriting): 
     writer = await SegmentWriter.create(rewriting)
     let current: LogId | null = null
     let written = 0
-    for await (const step of gather(ranges, rewriting)) {
+    const endLog = (logId: LogId) => {
+      writer!.endLog(stretches.get(logId)!.end)
+      stretches.delete(logId)
+    }
+    for await (const step of gather(ranges(), rewriting)) {
       if (typeof step === 'number') {
         yield step
         continue
@@ -40,8 +45,8 @@ export async function* merge(inputs: readonly LogFile[], rewriting: Rewriting): 
           throw damagedAt(range, position, 'the batch does not match its checksum')
         }
         if (logId !== current) {
-          if (current !== null) writer.endLog(covered.get(current)!)
-          writer.beginLog(logId, begins.get(logId)!)
+          if (current !== null) endLog(current)
+          writer.beginLog(logId, stretches.get(logId)!.begin)
           current = logId
         }
         const full = writer.add(bytes)
@@ -55,7 +60,7 @@ export async function* merge(inputs: readonly LogFile[], rewriting: Rewriting): 
     }
     // Every log may have been deleted meanwhile.
     if (current === null) return
-    writer.endLog(covered.get(current)!)
+    endLog(current)
     await addFinished(writer, null, rewriting)
     yield written
   } finally {
@@ -67,10 +72,48 @@ export async function* merge(inputs: readonly LogFile[], rewriting: Rewriting): 
   }
 }
 
-/** What the logs have in these files, by log, then by offset. */
-function rangesIn(inputs: readonly LogFile[], { index }: Rewriting): SealedRange[] {
-  const files = new Set(inputs)
-  return [...index.sealedLogs()]
-    .sort((a, b) => a - b)
-    .flatMap((logId) => index.rangesOf(logId).filter(({ file }) => files.has(file)))
+/** What each log has in these files, in the order of the logs' ids; of each in the order of its offsets. */
+async function* rangesByLog(
+  inputs: readonly LogFile[],
+  index: OffsetIndex,
+): AsyncGenerator<readonly [SealedRange, ...SealedRange[]]> {
+  const ofFiles = inputs.map((file) => new Ascending(index.rangesIn(file)))
+  for (;;) {
+    for (const ranges of ofFiles) await ranges.load()
+    const logId = Math.min(...ofFiles.map(({ logId }) => logId))
+    if (logId === Number.POSITIVE_INFINITY) return
+    const ofLog = ofFiles.flatMap((ranges) => (ranges.logId === logId ? [ranges.take()] : []))
+    ofLog.sort((a, b) => a.directory.firstOffset - b.directory.firstOffset)
+    yield ofLog as [SealedRange, ...SealedRange[]]
+  }
+}
+
+/** The ranges in one file, one log after the other. */
+class Ascending {
+  readonly #blocks: AsyncGenerator<readonly SealedRange[]>
+  #block: readonly SealedRange[] = []
+  #next = 0
+
+  constructor(blocks: AsyncGenerator<readonly SealedRange[]>) {
+    this.#blocks = blocks
+  }
+
+  /** Of the next range; infinite where there is none. */
+  get logId(): LogId {
+    return this.#block[this.#next]?.directory.logId ?? Number.POSITIVE_INFINITY
+  }
+
+  /** To be called before `logId` is looked at. */
+  async load(): Promise<void> {
+    while (this.#next === this.#block.length) {
+      const { done, value } = await this.#blocks.next()
+      if (done) return
+      this.#block = value
+      this.#next = 0
+    }
+  }
+
+  take(): SealedRange {
+    return this.#block[this.#next++]!
+  }
 }

@@ -2,24 +2,38 @@ import { hasTimestamp, NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
 import { ExpiredPrefix } from '../expired-prefix.ts'
 import type { LogHead } from '../log-head.ts'
 import type { LogId, Offset, RetentionLimits } from '../log-store.ts'
-import { BATCH_BYTES, BATCH_FIELDS, type DirectoryEntry, type IndexedLog } from './index-file.ts'
+import { FileIndex } from './file-index.ts'
+import {
+  BATCH_FIELDS,
+  type DirectoryEntry,
+  directoryEntries,
+  directoryLength,
+  encodeIndex,
+  type IndexedLog,
+} from './index-file.ts'
+import type { IndexParts } from './index-parts.ts'
 import type { LogFile } from './log-files.ts'
+import { LogRanges, NO_FILE } from './log-ranges.ts'
 
 /**
  * Where each log's batches lie: for every log a list of ranges, one per file that has records of it, each of which
- * continues the one before. The ranges of the file being written are lists in memory; those of full files and
- * segments are loaded from their indexes when a reader needs them and forgotten again, least recently used first,
- * so that memory is bounded however long the logs are.
+ * continues the one before. The ranges of the file being written are lists in memory; of those of full files and
+ * segments only where they end and in which file they are. The rest is read from the indexes when it is needed, so
+ * that memory is bounded however long the logs are.
  */
 
 /** The batches of one log in one full file or segment. */
 export interface SealedRange {
   readonly file: LogFile
-  directory: DirectoryEntry
-  /** base offset, position, length, max timestamp; … Null when not loaded. */
-  batches: Float64Array | null
-  /** Of its first batch; known once it was loaded. */
-  firstTimestampMs?: number
+  readonly index: FileIndex
+  readonly directory: DirectoryEntry
+}
+
+/** What is known of one without reading. */
+interface Stretch {
+  readonly index: FileIndex
+  readonly firstOffset: Offset
+  readonly endOffset: Offset
 }
 
 interface ActiveRange {
@@ -38,23 +52,19 @@ export interface BatchSlice {
   readonly first: number
 }
 
-/** Loads the batches of a range from its index file, or rebuilds them. */
-export type LoadBatches = (range: SealedRange) => Promise<Float64Array>
-
 export class OffsetIndex {
-  readonly #sealed = new Map<LogId, SealedRange[]>()
+  readonly #sealed = new Map<LogId, LogRanges>()
+  /** Those that have a live range, by the numbers that `LogRanges` knows them by. */
+  readonly #indexes: (FileIndex | null)[] = [null]
+  readonly #numbers = new Map<LogFile, number>()
+  readonly #freeNumbers: number[] = []
+  readonly #parts: IndexParts
   #active = new Map<LogId, ActiveRange>()
   #activeFile: LogFile
-  readonly #load: LoadBatches
-  readonly #maxLoadedBytes: number
-  /** In the order of last use; only ranges that an index file holds too. */
-  readonly #loaded = new Set<SealedRange>()
-  #loadedBytes = 0
 
-  constructor(activeFile: LogFile, maxLoadedBytes: number, load: LoadBatches) {
+  constructor(activeFile: LogFile, parts: IndexParts) {
     this.#activeFile = activeFile
-    this.#maxLoadedBytes = maxLoadedBytes
-    this.#load = load
+    this.#parts = parts
   }
 
   /** The file being written, when it had to be created first. */
@@ -75,10 +85,10 @@ export class OffsetIndex {
   }
 
   /**
-   * The file being written is full: its batches by log, for its index file, and the next one begins. The
-   * ranges stay in memory until `persisted`. A log whose start has passed all it has in the file needs none.
+   * The file being written is full: gives its index, and the next one begins. The index stays in memory until
+   * `persisted`. A log whose start has passed all it has in the file needs none.
    */
-  seal(next: LogFile, headOf: (logId: LogId) => LogHead): IndexedLog[] {
+  seal(next: LogFile, headOf: (logId: LogId) => LogHead): Uint8Array {
     const logs: IndexedLog[] = []
     for (const [logId, range] of this.#active) {
       logs.push({
@@ -87,76 +97,90 @@ export class OffsetIndex {
         endOffset: headOf(logId).highWatermark,
         maxTimestampMs: range.maxTimestampMs,
         sizeBytes: range.sizeBytes,
-        batches: Float64Array.from(range.fields),
+        batches: range.fields,
       })
     }
     logs.sort((a, b) => a.logId - b.logId)
-    for (const log of logs) {
-      if (log.endOffset <= headOf(log.logId).startOffset) continue
-      this.#addSealed(log.logId, { file: this.#activeFile, directory: pending(log), batches: log.batches })
-    }
+    const file = this.#activeFile
+    const bytes = encodeIndex(file.number, logs)
     this.#activeFile = next
     this.#active = new Map()
-    return logs
+    const isLive = ({ logId, endOffset }: DirectoryEntry) => endOffset > headOf(logId).startOffset
+    this.addFile(file, bytes.subarray(0, directoryLength(bytes)!), isLive, bytes)
+    return bytes
   }
 
-  /** A full file's index is on disk: its ranges may be forgotten and loaded again. */
-  persisted(file: LogFile, directory: readonly DirectoryEntry[]): void {
-    for (const entry of directory) {
-      const range = this.#sealed.get(entry.logId)?.find((candidate) => candidate.file === file)
-      if (range === undefined) continue
-      range.directory = entry
-      if (range.batches !== null) this.#keep(range)
-    }
+  /** A full file's index is on disk: what is needed of it is read from there. */
+  persisted(file: LogFile): void {
+    this.#indexOf(file)?.persisted()
   }
 
   /**
-   * Registers a full file found at start. Files come in order. Batches that no index file holds yet stay in memory
-   * until `persisted`.
+   * A full file, or a segment, which takes the place of the ranges it covers. Logs that are gone, or whose start has
+   * passed all of it, have no part in it.
+   *
+   * @param directory header and directory of its index, intact
+   * @param bytes all of the index, if it is not on disk yet: it stays in memory until `persisted`
    */
   addFile(
     file: LogFile,
-    directory: readonly DirectoryEntry[],
+    directory: Uint8Array,
     isLive: (entry: DirectoryEntry) => boolean,
-    batchesOf: (entry: DirectoryEntry) => Float64Array | null,
+    bytes: Uint8Array | null = null,
   ): void {
-    for (const entry of directory) {
+    let number = NO_FILE
+    for (const entry of directoryEntries(directory)) {
       if (!isLive(entry)) continue
-      this.#addSealed(entry.logId, { file, directory: entry, batches: batchesOf(entry) })
-    }
-  }
-
-  /**
-   * A segment takes the place of the ranges it covers. Logs that are gone, or whose start has passed all of it, have
-   * no part in it.
-   */
-  addSegment(
-    file: LogFile,
-    directory: readonly DirectoryEntry[],
-    isLive: (entry: DirectoryEntry) => boolean,
-  ): void {
-    for (const entry of directory) {
-      if (!isLive(entry)) continue
-      const ranges = this.#sealed.get(entry.logId) ?? []
-      this.#sealed.set(entry.logId, ranges)
-      const from = indexOfRangeAfter(ranges, entry.firstOffset)
-      let to = from
-      while (to < ranges.length && ranges[to]!.directory.endOffset <= entry.endOffset) to++
-      file.liveLogs++
-      for (const range of ranges.splice(from, to - from, { file, directory: entry, batches: null })) {
-        this.#drop(range)
+      if (number === NO_FILE) {
+        number = this.#freeNumbers.pop() ?? this.#indexes.length
+        this.#indexes[number] = new FileIndex(file, directory, bytes, this.#parts)
+        this.#numbers.set(file, number)
       }
+      let ranges = this.#sealed.get(entry.logId)
+      if (ranges === undefined) {
+        ranges = new LogRanges()
+        this.#sealed.set(entry.logId, ranges)
+      }
+      file.liveLogs++
+      for (const replaced of ranges.replace(entry.firstOffset, entry.endOffset, number)) this.#drop(replaced)
     }
   }
 
-  /** The full files and segments that hold a log, in the order of its offsets. */
-  rangesOf(logId: LogId): readonly SealedRange[] {
-    return this.#sealed.get(logId) ?? []
+  /** What a log has in full files and segments, in the order of its offsets. Throws READ_FAILED. */
+  async *rangesOf(logId: LogId): AsyncGenerator<SealedRange> {
+    for (let next = 0; ; ) {
+      const stretch = this.#stretchAfter(logId, next)
+      if (stretch === undefined) return
+      const { index } = stretch
+      const directory = await this.#unlessDropped(logId, stretch, index.entryOf(logId))
+      if (directory === null) continue
+      yield { file: index.file, index, directory }
+      next = stretch.endOffset
+    }
   }
 
-  /** Logs with ranges in full files or segments. */
-  sealedLogs(): Iterable<LogId> {
-    return this.#sealed.keys()
+  /** What a full file or a segment has of live logs, in the order of their ids, some at a time. Throws READ_FAILED. */
+  async *rangesIn(file: LogFile): AsyncGenerator<readonly SealedRange[]> {
+    const index = this.#indexOf(file)
+    if (index === undefined) return
+    try {
+      for await (const entries of index.entries()) {
+        yield entries.map((directory) => ({ file, index, directory })).filter((range) => this.counts(range))
+      }
+    } catch (error) {
+      // Nothing in it counts any more, and it may be gone.
+      if (this.#indexOf(file) === index) throw error
+    }
+  }
+
+  /** Whether every log of a full file or a segment has a live range in it. */
+  isWhole(file: LogFile): boolean {
+    return this.#indexOf(file)?.logCount === file.liveLogs
+  }
+
+  /** Whether a range is still the one that counts for its offsets. */
+  counts({ index, directory: { logId, endOffset } }: SealedRange): boolean {
+    return this.#isIn(logId, index, endOffset)
   }
 
   /** What the file being written has of a log: bytes of batches, and the time of the first; null where it has none. */
@@ -167,23 +191,29 @@ export class OffsetIndex {
 
   /** Base offset of a log's last batch; -1 where it has none. */
   async newestBatchOffset(logId: LogId): Promise<Offset> {
-    const active = this.#active.get(logId)
-    if (active !== undefined) return active.fields.at(-BATCH_FIELDS)!
-    const range = this.#sealed.get(logId)?.at(-1)
-    return range === undefined ? -1 : (await this.#batchesOf(range)).at(-BATCH_FIELDS)!
+    for (;;) {
+      const active = this.#active.get(logId)
+      if (active !== undefined) return active.fields.at(-BATCH_FIELDS)!
+      const ranges = this.#sealed.get(logId)
+      if (ranges === undefined) return -1
+      const stretch = this.#stretchAfter(logId, ranges.startOf(ranges.count - 1))!
+      const batches = await this.#unlessDropped(logId, stretch, batchesIn(stretch, logId))
+      if (batches !== null) return batches.at(-BATCH_FIELDS)!
+    }
   }
 
-  /** The batches of a range: four numbers for each, as in `BatchSlice`. */
-  batchesOf(range: SealedRange): Promise<Float64Array> {
-    return this.#batchesOf(range)
+  /** The batches of a range: four numbers for each, as in `BatchSlice`. Throws READ_FAILED. */
+  batchesOf({ index, directory }: SealedRange): Promise<Float64Array> {
+    return index.batchesOf(directory)
   }
 
   /** Forgets logs. */
   remove(ids: readonly LogId[]): void {
     for (const logId of ids) {
       this.#active.delete(logId)
-      for (const range of this.#sealed.get(logId) ?? []) this.#drop(range)
+      const ranges = this.#sealed.get(logId)
       this.#sealed.delete(logId)
+      for (let index = 0; index < (ranges?.count ?? 0); index++) this.#drop(ranges!.fileOf(index))
     }
   }
 
@@ -201,23 +231,25 @@ export class OffsetIndex {
     // What follows must continue what was given, or what lay between is gone: then the slices end before it.
     let isContinued = false
     for (;;) {
-      const range = rangeAfter(this.#sealed.get(logId), next)
-      if (range === undefined) break
-      const { firstOffset, endOffset, maxTimestampMs } = range.directory
+      const stretch = this.#stretchAfter(logId, next)
+      if (stretch === undefined) break
+      const { index, firstOffset, endOffset } = stretch
       if (isContinued && firstOffset > next) return
-      if (maxTimestampMs >= minTimestampMs) {
-        // Should the log go meanwhile, its file stays open for who takes the slice.
-        range.file.hold()
-        try {
-          const fields = await this.#tryBatchesOf(logId, range)
+      // Should the log go meanwhile, its file stays open for who takes the slice.
+      index.file.hold()
+      try {
+        const entry = await this.#unlessDropped(logId, stretch, index.entryOf(logId))
+        if (entry === null) continue
+        if (entry.maxTimestampMs >= minTimestampMs) {
+          const fields = await this.#unlessDropped(logId, stretch, index.batchesOf(entry))
           if (fields === null) continue
           let first = indexOfOffset(fields, next)
           // What ended at `next` in the old files may lie in a larger batch of the segment: it was given already.
           if (isContinued && fields[first * BATCH_FIELDS]! < next) first++
-          yield { file: range.file, fields, first }
-        } finally {
-          range.file.release()
+          yield { file: index.file, fields, first }
         }
+      } finally {
+        index.file.release()
       }
       next = endOffset
       isContinued = true
@@ -239,10 +271,9 @@ export class OffsetIndex {
   /** Forgets the full files in which a log has nothing at or after `startOffset`. */
   trim(logId: LogId, startOffset: Offset): void {
     const ranges = this.#sealed.get(logId)
-    while (ranges !== undefined && ranges.length > 0 && ranges[0]!.directory.endOffset <= startOffset) {
-      this.#drop(ranges.shift()!)
-    }
-    if (ranges?.length === 0) this.#sealed.delete(logId)
+    if (ranges === undefined) return
+    while (ranges.count > 0 && ranges.endOf(0) <= startOffset) this.#drop(ranges.shift())
+    if (ranges.count === 0) this.#sealed.delete(logId)
   }
 
   /** Bytes of a log's batches from its start that end at or before `to`. */
@@ -251,13 +282,15 @@ export class OffsetIndex {
     // While a range is loaded the file being written may become full.
     let next = log.startOffset
     for (;;) {
-      const range = rangeAfter(this.#sealed.get(log.id), next)
-      if (range === undefined) break
-      const { firstOffset, endOffset, sizeBytes } = range.directory
+      const stretch = this.#stretchAfter(log.id, next)
+      if (stretch === undefined) break
+      const { index, firstOffset, endOffset } = stretch
       if (firstOffset >= to) return byteLength
-      if (firstOffset >= log.startOffset && endOffset <= to) byteLength += sizeBytes
+      const entry = await this.#unlessDropped(log.id, stretch, index.entryOf(log.id))
+      if (entry === null) continue
+      if (firstOffset >= log.startOffset && endOffset <= to) byteLength += entry.sizeBytes
       else {
-        const fields = await this.#tryBatchesOf(log.id, range)
+        const fields = await this.#unlessDropped(log.id, stretch, index.batchesOf(entry))
         if (fields === null) continue
         byteLength += bytesWithin(fields, log.startOffset, to, endOffset)
       }
@@ -268,31 +301,42 @@ export class OffsetIndex {
     return byteLength + bytesWithin(active.fields, log.startOffset, to, log.highWatermark)
   }
 
-  /** See `LogStore.expiredUpTo`. Loads at most the ranges of which only a part is expired. */
+  /** See `LogStore.expiredUpTo`. Reads nothing where it is known that the first batch stays. */
   async expiredUpTo(log: LogHead, limits: RetentionLimits): Promise<Offset> {
     const prefix = new ExpiredPrefix(log, limits)
     let next = log.startOffset
+    /** Of the batch that stays, if there is one. */
+    let stayingMs = NO_TIMESTAMP_MS
     const takesAll = (fields: ArrayLike<number>, endOffset: Offset): boolean => {
       const first = indexOfOffset(fields, next) * BATCH_FIELDS
       for (let at = first; at < fields.length; at += BATCH_FIELDS) {
-        if (!prefix.takes(fields[at + 2]!, fields[at + 3]!, fields[at + BATCH_FIELDS] ?? endOffset))
+        if (!prefix.takes(fields[at + 2]!, fields[at + 3]!, fields[at + BATCH_FIELDS] ?? endOffset)) {
+          stayingMs = fields[at + 3]!
           return false
+        }
       }
       return true
     }
+    const known = this.#sealed.get(log.id)
+    if (known?.timestampOffset === next && prefix.endsBefore(known.timestampMs)) return next
     for (;;) {
-      const range = rangeAfter(this.#sealed.get(log.id), next)
-      if (range === undefined) break
-      const { firstOffset, endOffset, sizeBytes, maxTimestampMs } = range.directory
-      const isWhole = firstOffset >= log.startOffset
+      const stretch = this.#stretchAfter(log.id, next)
+      if (stretch === undefined) break
+      const { index, firstOffset, endOffset } = stretch
+      const entry = await this.#unlessDropped(log.id, stretch, index.entryOf(log.id))
+      if (entry === null) continue
+      const { sizeBytes, maxTimestampMs } = entry
       const isTaken =
-        isWhole && hasTimestamp(maxTimestampMs) && prefix.takes(sizeBytes, maxTimestampMs, endOffset)
+        firstOffset >= log.startOffset &&
+        hasTimestamp(maxTimestampMs) &&
+        prefix.takes(sizeBytes, maxTimestampMs, endOffset)
       if (!isTaken) {
-        if (isWhole && prefix.endsBefore(range.firstTimestampMs ?? NO_TIMESTAMP_MS)) return prefix.end
-        const fields = await this.#tryBatchesOf(log.id, range)
+        const fields = await this.#unlessDropped(log.id, stretch, index.batchesOf(entry))
         if (fields === null) continue
-        range.firstTimestampMs = fields[3]!
-        if (!takesAll(fields, endOffset)) return prefix.end
+        if (!takesAll(fields, endOffset)) {
+          this.#noteStaying(log.id, stretch, prefix.end, stayingMs)
+          return prefix.end
+        }
       }
       next = endOffset
     }
@@ -304,85 +348,71 @@ export class OffsetIndex {
   /** The first offset from `startOffset` to before `endOffset` that no file holds, or null. */
   missingOffset(logId: LogId, startOffset: Offset, endOffset: Offset): Offset | null {
     let expected = startOffset
-    for (const { directory } of this.#sealed.get(logId) ?? []) {
-      if (directory.firstOffset > expected) return expected
-      expected = Math.max(expected, directory.endOffset)
+    const ranges = this.#sealed.get(logId)
+    for (let index = 0; index < (ranges?.count ?? 0); index++) {
+      if (ranges!.startOf(index) > expected) return expected
+      if (ranges!.fileOf(index) !== NO_FILE) expected = Math.max(expected, ranges!.endOf(index))
     }
     const active = this.#active.get(logId)
     const activeEnd = active === undefined || active.fields[0]! > expected ? expected : endOffset
     return activeEnd < endOffset ? expected : null
   }
 
-  #addSealed(logId: LogId, range: SealedRange): void {
-    range.file.liveLogs++
-    const ranges = this.#sealed.get(logId)
-    if (ranges === undefined) this.#sealed.set(logId, [range])
-    else ranges.push(range)
+  #indexOf(file: LogFile): FileIndex | undefined {
+    return this.#indexes[this.#numbers.get(file) ?? NO_FILE] ?? undefined
   }
 
-  #drop(range: SealedRange): void {
-    this.#forget(range)
-    range.file.liveLogs--
+  /** The first with something at or after `offset`. */
+  #stretchAfter(logId: LogId, offset: Offset): Stretch | undefined {
+    const ranges = this.#sealed.get(logId)
+    if (ranges === undefined) return undefined
+    let at = ranges.after(offset)
+    while (at < ranges.count && ranges.fileOf(at) === NO_FILE) at++
+    if (at === ranges.count) return undefined
+    const index = this.#indexes[ranges.fileOf(at)]!
+    return { index, firstOffset: ranges.startOf(at), endOffset: ranges.endOf(at) }
+  }
+
+  #isIn(logId: LogId, index: FileIndex, endOffset: Offset): boolean {
+    const ranges = this.#sealed.get(logId)
+    if (ranges === undefined) return false
+    const at = ranges.after(endOffset - 1)
+    return at < ranges.count && this.#indexes[ranges.fileOf(at)] === index
   }
 
   /** Null where the range does not count any more: its file may be gone before its index was read. */
-  async #tryBatchesOf(logId: LogId, range: SealedRange): Promise<Float64Array | null> {
+  async #unlessDropped<T>(logId: LogId, { index, endOffset }: Stretch, read: Promise<T>): Promise<T | null> {
     try {
-      return await this.#batchesOf(range)
+      return await read
     } catch (error) {
-      if (this.#sealed.get(logId)?.includes(range) === false) return null
+      if (!this.#isIn(logId, index, endOffset)) return null
       throw error
     }
   }
 
-  async #batchesOf(range: SealedRange): Promise<Float64Array> {
-    if (range.batches === null) {
-      const batches = await this.#load(range)
-      // Two readers may have loaded it at once: the first one's copy counts.
-      range.batches ??= batches
-      this.#keep(range)
-    } else if (this.#loaded.delete(range)) {
-      this.#loaded.add(range)
-    }
-    return range.batches!
+  /** The first batch that ends after `offset` has this timestamp: most checks need to know nothing else. */
+  #noteStaying(logId: LogId, { index, endOffset }: Stretch, offset: Offset, timestampMs: number): void {
+    const ranges = this.#sealed.get(logId)
+    if (ranges === undefined || !this.#isIn(logId, index, endOffset)) return
+    ranges.timestampOffset = offset
+    ranges.timestampMs = timestampMs
   }
 
-  #keep(range: SealedRange): void {
-    if (this.#loaded.has(range)) return
-    this.#loaded.add(range)
-    this.#loadedBytes += range.directory.batchCount * BATCH_BYTES
-    for (const oldest of this.#loaded) {
-      if (this.#loadedBytes <= this.#maxLoadedBytes || oldest === range) break
-      this.#forget(oldest)
-    }
-  }
-
-  #forget(range: SealedRange): void {
-    if (!this.#loaded.delete(range)) return
-    this.#loadedBytes -= range.directory.batchCount * BATCH_BYTES
-    range.batches = null
+  /** A log has no range in a file any more. */
+  #drop(number: number): void {
+    if (number === NO_FILE) return
+    const { file } = this.#indexes[number]!
+    file.liveLogs--
+    if (file.liveLogs > 0) return
+    this.#indexes[number] = null
+    this.#numbers.delete(file)
+    this.#freeNumbers.push(number)
+    this.#parts.forget(file)
   }
 }
 
-/** Number of the first range with something at or after `offset`. */
-function indexOfRangeAfter(ranges: readonly SealedRange[], offset: Offset): number {
-  let low = 0
-  let high = ranges.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (ranges[middle]!.directory.endOffset <= offset) low = middle + 1
-    else high = middle
-  }
-  return low
-}
-
-function rangeAfter(ranges: readonly SealedRange[] | undefined, offset: Offset): SealedRange | undefined {
-  return ranges?.[indexOfRangeAfter(ranges, offset)]
-}
-
-/** A directory entry for batches that are not in an index file yet. */
-function pending(log: IndexedLog): DirectoryEntry {
-  return { ...log, batchCount: log.batches.length / BATCH_FIELDS, position: -1, crc: 0 }
+async function batchesIn({ index }: Stretch, logId: LogId): Promise<Float64Array> {
+  return await index.batchesOf(await index.entryOf(logId))
 }
 
 /** Number of the batch that contains `offset`: the last whose base offset is not above it; 0 when all are. */

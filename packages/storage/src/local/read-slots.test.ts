@@ -3,13 +3,14 @@ import { BLOCK_BYTES, BlockCache } from './block-cache.ts'
 import { DiskReader } from './disk-reader.ts'
 import { LogFile } from './log-files.ts'
 import { nodeFileSystem } from './node-file-system.ts'
+import { ReadHandles } from './read-handles.ts'
 import { ReadSlots } from './read-slots.ts'
 
 test('blocks and single reads together have at most two reads under way', async () => {
   let underWay = 0
   let most = 0
   const file = new LogFile(
-    {
+    new ReadHandles({
       ...nodeFileSystem,
       open: async () => ({
         async read(target: Uint8Array) {
@@ -24,7 +25,7 @@ test('blocks and single reads together have at most two reads under way', async 
         truncate: () => Promise.resolve(),
         close: () => Promise.resolve(),
       }),
-    },
+    }),
     'log',
     1,
     false,

@@ -4,22 +4,16 @@ import { StorageError } from '../log-store.ts'
 import type { StoreEvent, StoreState } from '../store-state.ts'
 import { alignedMemory } from './aligned-memory.ts'
 import { type Checkpoint, type LogPosition, restoreState } from './checkpoint.ts'
-import { type FileSystem, isNoRoom, removeIfPresent } from './file-system.ts'
+import { errorCodeOf, type FileSystem, isNoRoom, removeIfPresent, type StorageFile } from './file-system.ts'
 import { GatheredIndex } from './gathered-index.ts'
 import { GroupScan, type ScannedGroup } from './group-scan.ts'
-import {
-  BATCH_BYTES,
-  type DirectoryEntry,
-  decodeBatches,
-  decodeDirectory,
-  directoryLength,
-  encodeIndex,
-  INDEX_HEADER_BYTES,
-} from './index-file.ts'
+import { directoryEntries, directoryIsIntact, directoryLength, INDEX_HEADER_BYTES } from './index-file.ts'
+import { IndexParts } from './index-parts.ts'
 import { removeLeftovers } from './leftovers.ts'
 import { fileNumberOf, type LogFile, type LogFileFactory, numbersIn, segmentNumberOf } from './log-files.ts'
 import { EntryKind, entryIsIntact, FILE_HEADER_BYTES, fileHeaderFault } from './log-format.ts'
 import { OffsetIndex } from './offset-index.ts'
+import type { ReadSlots } from './read-slots.ts'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment } from './segment-file.ts'
 import { setAside } from './setting-aside.ts'
 
@@ -39,6 +33,7 @@ export interface RecoveryOptions {
   readonly checkpoint: Checkpoint
   readonly files: LogFileFactory
   readonly maxLoadedIndexBytes: number
+  readonly slots: ReadSlots
   /** `truncate`: keep what precedes the damage, set the rest aside as `….damaged` files, and start. */
   readonly onDamage: 'refuse' | 'truncate'
   warn(facts: Record<string, unknown>, message: string): void
@@ -90,13 +85,12 @@ class Recovery {
   }
 
   async #recover(): Promise<Recovered> {
-    const { fileSystem, folder, files, checkpoint, maxLoadedIndexBytes } = this.#options
+    const { fileSystem, folder, files, checkpoint, maxLoadedIndexBytes, slots } = this.#options
     const names = await fileSystem.list(folder)
     const numbers = numbersIn(names, fileNumberOf)
     const start = checkpoint.end
-    const loadBatches = (range: { file: LogFile; directory: DirectoryEntry }) => this.#loadBatches(range)
     const first = files.existing(start.fileNumber, start.position)
-    const index = new OffsetIndex(first, maxLoadedIndexBytes, loadBatches)
+    const index = new OffsetIndex(first, new IndexParts(maxLoadedIndexBytes, slots))
     if (!numbers.includes(start.fileNumber)) {
       const isExpected = start.position > FILE_HEADER_BYTES || (await this.#claimIn(numbers)) !== null
       if (isExpected) throw this.#damage(first.path, 0, 'the file is missing')
@@ -118,7 +112,7 @@ class Recovery {
     for (const { file, bytes } of this.#indexes) {
       try {
         await fileSystem.replaceFile(file.indexPath, bytes)
-        index.persisted(file, decodeDirectory(bytes, file.number)!)
+        index.persisted(file)
       } catch (error) {
         // What it holds is in memory, too.
         if (!isNoRoom(error)) throw error
@@ -268,8 +262,8 @@ class Recovery {
   }
 
   async #seal(index: OffsetIndex, file: LogFile, next: LogFile): Promise<void> {
-    const logs = index.seal(next, (logId) => this.#state.logs.get(logId)!)
-    this.#indexes.push({ file, bytes: encodeIndex(file.number, logs) })
+    const bytes = index.seal(next, (logId) => this.#state.logs.get(logId)!)
+    this.#indexes.push({ file, bytes })
     this.#fullFiles.push(file)
     await file.pause()
   }
@@ -279,20 +273,10 @@ class Recovery {
     const file = files.existing(number, 0)
     const found = await this.#readDirectory(file)
     const rebuilt = found === null ? await this.#rebuildIndex(file) : null
-    const directory = found ?? decodeDirectory(rebuilt!, file.number)!
-    file.endPosition = directory.reduce((bytes, log) => bytes + log.sizeBytes, FILE_HEADER_BYTES)
+    const directory = found ?? rebuilt!.subarray(0, directoryLength(rebuilt!)!)
+    file.endPosition = FILE_HEADER_BYTES + batchBytesIn(directory)
     file.committedEnd = Number.MAX_SAFE_INTEGER
-    index.addFile(
-      file,
-      directory,
-      (entry) => this.#state.isLive(entry),
-      (entry) => {
-        const { position, batchCount } = entry
-        return (
-          rebuilt && decodeBatches(rebuilt.subarray(position, position + batchCount * BATCH_BYTES), entry)
-        )
-      },
-    )
+    index.addFile(file, directory, (entry) => this.#state.isLive(entry), rebuilt)
     this.#fullFiles.push(file)
   }
 
@@ -308,7 +292,7 @@ class Recovery {
     for (const number of present) {
       if (!segments.has(number)) continue
       const { file, directory } = await this.#openSegment(number)
-      index.addSegment(file, directory, (entry) => this.#state.isLive(entry))
+      index.addFile(file, directory, (entry) => this.#state.isLive(entry))
       this.#fullFiles.push(file)
     }
     this.#state.nextSegmentNumber = Math.max(this.#state.nextSegmentNumber, (present.at(-1) ?? 0) + 1)
@@ -332,17 +316,11 @@ class Recovery {
       }
       const { indexPosition, indexLength } = header
       const sizeBytes = await handle.sizeBytes()
-      const start = new Uint8Array(Math.min(INDEX_HEADER_BYTES, Math.max(0, sizeBytes - indexPosition)))
-      await handle.read(start, indexPosition)
-      const length = directoryLength(start)
-      if (length === null || length > indexLength || indexPosition + indexLength > sizeBytes) {
-        throw this.#damage(path, indexPosition, 'its index is damaged')
-      }
-      const directoryBytes = new Uint8Array(length)
-      await handle.read(directoryBytes, indexPosition)
-      const directory = decodeDirectory(directoryBytes, number)
+      const isWhole = indexPosition + indexLength <= sizeBytes
+      const directory = isWhole ? await directoryAt(handle, indexPosition, indexLength, number) : null
       if (directory === null) throw this.#damage(path, indexPosition, 'its index is damaged')
-      return { file: files.segment(number, sizeBytes, indexPosition, directory), directory }
+      const file = files.segment(number, sizeBytes, indexPosition, batchBytesIn(directory))
+      return { file, directory }
     } finally {
       await handle.close()
     }
@@ -357,9 +335,23 @@ class Recovery {
     await fileSystem.syncFolder(folder)
   }
 
-  async #readDirectory(file: LogFile): Promise<DirectoryEntry[] | null> {
-    const bytes = await this.#options.fileSystem.readFile(file.indexPath)
-    return bytes === null ? null : decodeDirectory(bytes, file.number)
+  async #readDirectory(file: LogFile): Promise<Uint8Array | null> {
+    let handle: StorageFile
+    try {
+      handle = await this.#options.fileSystem.open(file.indexPath, {
+        access: 'read',
+        direct: false,
+        writesAreDurable: false,
+      })
+    } catch (error) {
+      if (errorCodeOf(error) === 'ENOENT') return null
+      throw error
+    }
+    try {
+      return await directoryAt(handle, 0, await handle.sizeBytes(), file.number)
+    } finally {
+      await handle.close()
+    }
   }
 
   /** Reads a full log file again for the index it should have had. */
@@ -388,32 +380,6 @@ class Recovery {
     this.#indexes.push({ file, bytes })
     await file.pause()
     return bytes
-  }
-
-  async #loadBatches({
-    file,
-    directory,
-  }: {
-    file: LogFile
-    directory: DirectoryEntry
-  }): Promise<Float64Array> {
-    const { fileSystem } = this.#options
-    const handle = await fileSystem.open(file.indexPath, {
-      access: 'read',
-      direct: false,
-      writesAreDurable: false,
-    })
-    const bytes = new Uint8Array(directory.batchCount * BATCH_BYTES)
-    await handle.read(bytes, (file.indexPosition ?? 0) + directory.position).finally(() => handle.close())
-    const batches = decodeBatches(bytes, directory)
-    if (batches === null) {
-      const position = (file.indexPosition ?? 0) + directory.position
-      const wayOut = file.isSegment
-        ? 'restore the data folder from a backup'
-        : 'delete it and restart, and it is built again from the log file'
-      throw new StorageError('READ_FAILED', `${file.indexPath} is damaged at byte ${position}: ${wayOut}`)
-    }
-    return batches
   }
 
   /** Nothing continues the log at `position`: was that the last write, or is something missing? */
@@ -483,4 +449,25 @@ class Recovery {
       `${path} is damaged${place}: ${fault}. Restore the data folder ${dataDir} from a backup${otherWayOut}. \`streambus log check ${dataDir}\` lists all that is damaged`,
     )
   }
+}
+
+/** Header and directory of an index of `indexLength` bytes, or null where they are damaged. */
+async function directoryAt(
+  handle: StorageFile,
+  indexPosition: number,
+  indexLength: number,
+  fileNumber: number,
+): Promise<Uint8Array | null> {
+  const header = new Uint8Array(INDEX_HEADER_BYTES)
+  const length = directoryLength(header.subarray(0, await handle.read(header, indexPosition)))
+  if (length === null || length > indexLength) return null
+  const directory = new Uint8Array(length)
+  await handle.read(directory, indexPosition)
+  return directoryIsIntact(directory, fileNumber) ? directory : null
+}
+
+function batchBytesIn(directory: Uint8Array): number {
+  let bytes = 0
+  for (const { sizeBytes } of directoryEntries(directory)) bytes += sizeBytes
+  return bytes
 }

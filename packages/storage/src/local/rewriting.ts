@@ -106,7 +106,7 @@ interface Place {
  * compare, see `damagedAt`: what is damaged is not copied to where nobody would look for it.
  */
 export async function* gather(
-  ranges: Iterable<SealedRange>,
+  ranges: Iterable<SealedRange> | AsyncIterable<SealedRange>,
   rewriting: Rewriting,
 ): AsyncGenerator<number | readonly GatheredBatch[]> {
   const { slots, buffers } = rewriting
@@ -144,17 +144,17 @@ export async function* gather(
 
 /** Which batches make up each window, and where they go in it. */
 async function* planned(
-  ranges: Iterable<SealedRange>,
+  ranges: Iterable<SealedRange> | AsyncIterable<SealedRange>,
   { index, buffers, logOf }: Rewriting,
 ): AsyncGenerator<readonly Place[], undefined> {
   let places: Place[] = []
   let filled = 0
-  for (const range of ranges) {
+  for await (const range of ranges) {
     const { logId, endOffset } = range.directory
     if (logOf(logId) === undefined) continue
     const fields = await index.batchesOf(range).catch((error: unknown) => {
       // Of a log that was deleted or cut meanwhile the file may be gone.
-      if (index.rangesOf(logId).includes(range)) throw error
+      if (index.counts(range)) throw error
       return []
     })
     for (let at = 0; at < fields.length; at += BATCH_FIELDS) {

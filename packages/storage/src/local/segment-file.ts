@@ -2,7 +2,7 @@ import { batchEndOffset, batchHeader, crc32c } from '@streambus/protocol'
 import { lookupTimestampOf, NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
 import type { LogId, Offset } from '../log-store.ts'
 import type { StorageFile } from './file-system.ts'
-import { type DirectoryEntry, decodeDirectory, encodeIndex, type IndexedLog } from './index-file.ts'
+import { directoryLength, encodeIndex, type IndexedLog } from './index-file.ts'
 import type { LogFile, LogFileFactory } from './log-files.ts'
 import { BLOCK_BYTES, getU64, paddedLength, setU64 } from './log-format.ts'
 import type { ReadSlots } from './read-slots.ts'
@@ -84,7 +84,8 @@ export function decodeSegmentHeader(
 /** A segment that is complete and on disk. */
 export interface Segment {
   readonly file: LogFile
-  readonly directory: readonly DirectoryEntry[]
+  /** Header and directory of its index. */
+  readonly directory: Uint8Array
 }
 
 /** A segment just written. */
@@ -120,6 +121,7 @@ export class SegmentWriter {
   /** Where the buffer goes in the file. */
   #bufferPosition = SEGMENT_HEADER_BYTES
   #buffered = 0
+  #batchBytes = 0
   readonly #logs: IndexedLog[] = []
   #isOpen = true
   #isKept = false
@@ -177,6 +179,7 @@ export class SegmentWriter {
     if (log.endOffset < endOffset) this.#addGap(log)
     const { logId, firstOffset, maxTimestampMs, sizeBytes } = log
     const batches = Float64Array.from(log.fields)
+    this.#batchBytes += sizeBytes
     this.#logs.push({ logId, firstOffset, endOffset, maxTimestampMs, sizeBytes, batches })
     this.#log = null
   }
@@ -205,10 +208,9 @@ export class SegmentWriter {
     await this.#handle.sync()
     await this.#close()
     await this.#files.syncFolder()
-    const directory = decodeDirectory(index, this.number)!
     return {
-      file: this.#files.segment(this.number, this.#bufferPosition, indexPosition, directory),
-      directory,
+      file: this.#files.segment(this.number, this.#bufferPosition, indexPosition, this.#batchBytes),
+      directory: index.subarray(0, directoryLength(index)!),
       logs: this.#logs,
     }
   }
