@@ -5,14 +5,16 @@ import { measureAcknowledgement } from './acknowledgement.ts'
 import { measureColdScan } from './cold-scan.ts'
 import { measureCompaction } from './compaction.ts'
 import { measureDeletion } from './deletion.ts'
+import { type Footprint, measureManyPartitions } from './many-partitions.ts'
 import { measureAmplification } from './write-amplification.ts'
 
 const help = `npm run bench:log-life -- [options]
 
 Measures the local engine on this disk: compaction, a cold scan before and after merging, amplification over simulated
-days, the deletion of a large topic, and acknowledgements while all of it is under way. Needs 15 GB of disk.
+days, the deletion of a large topic, acknowledgements while all of it is under way, and what 20,000 partitions with 20 GB
+need of memory, open files and time. Needs 30 GB of disk.
 
-  --only NAME   compaction, cold-scan, amplification, deletion or acknowledgement`
+  --only NAME   compaction, cold-scan, amplification, deletion, acknowledgement or many-partitions`
 
 const cases: Readonly<Record<string, () => Promise<void>>> = {
   async compaction() {
@@ -60,6 +62,22 @@ const cases: Readonly<Record<string, () => Promise<void>>> = {
       row('meanwhile MB/s of I/O', backgroundMbPerSecond)
     }
   },
+  async 'many-partitions'() {
+    const figures = await measureManyPartitions()
+    const { filled, merged, reopened, afterReads, readMs } = figures
+    row('20,000 partitions, 20 GB: an empty store before, MB of RSS', figures.emptyRssMb)
+    row('filling, MB/s', figures.fillMbPerSecond)
+    footprintRows('after filling', filled)
+    row('merging, MB/s of input', figures.mergeMbPerSecond)
+    footprintRows('after merging', merged)
+    row('opening it again, ms', figures.reopenMs)
+    footprintRows('after opening it again', reopened)
+    row('one batch from anywhere, median ms', readMs.median)
+    row('one batch from anywhere, p99 ms', readMs.p99)
+    row('retention check of all partitions, the first, ms', figures.firstCheckMs)
+    row('retention check of all partitions, the next, ms', figures.nextCheckMs)
+    footprintRows('after that', afterReads)
+  },
 }
 
 const { values } = parseArgs({
@@ -78,6 +96,14 @@ async function main(): Promise<void> {
     }
     await measure()
   }
+}
+
+function footprintRows(when: string, { rssMb, heapMb, buffersMb, files, openFiles }: Footprint): void {
+  row(`${when}, MB of RSS`, rssMb)
+  row(`${when}, MB of heap`, heapMb)
+  row(`${when}, MB of buffers`, buffersMb)
+  row(`${when}, files`, files)
+  row(`${when}, open files`, openFiles)
 }
 
 function row(measured: string, figure: number, goal = '–', met?: boolean): void {
