@@ -123,7 +123,8 @@ export function decodeEntry(bytes: Uint8Array, at: number, batchesStart: number)
 /** The batches of one log from their bytes in the index, or null when damaged. */
 export function decodeBatches(bytes: Uint8Array, entry: DirectoryEntry): Float64Array | null {
   if (!batchesAreIntact(bytes, entry)) return null
-  return new Float64Array(bytes.slice().buffer)
+  // A Buffer's slice() would be no copy.
+  return new Float64Array(new Uint8Array(bytes).buffer)
 }
 
 export function batchesAreIntact(bytes: Uint8Array, entry: DirectoryEntry): boolean {

@@ -17,13 +17,13 @@ export class ReadHandles {
     this.#maxOpen = maxOpen
   }
 
-  /** Makes `handle` the last one to be closed, and room for it. */
-  touch(handle: ReadHandle): void {
+  /** Makes `handle` the last one to be closed. Resolves when there is room for it. */
+  async touch(handle: ReadHandle): Promise<void> {
     this.#open.delete(handle)
     this.#open.add(handle)
     for (const oldest of this.#open) {
       if (this.#open.size <= this.#maxOpen) return
-      if (oldest !== handle) void oldest.pause()
+      if (oldest !== handle) await oldest.pause()
     }
   }
 
@@ -93,13 +93,11 @@ export class ReadHandle {
   }
 
   #open(): Promise<StorageFile> {
-    this.#handles.touch(this)
+    const { fileSystem } = this.#handles
+    const room = this.#handles.touch(this)
     if (this.#file !== null) return this.#file
-    const opening = this.#handles.fileSystem.open(this.#path, {
-      access: 'read',
-      direct: this.#direct,
-      writesAreDurable: false,
-    })
+    const options = { access: 'read', direct: this.#direct, writesAreDurable: false } as const
+    const opening = room.then(() => fileSystem.open(this.#path, options))
     this.#file = opening
     // Out of file descriptors, for example: the next reader tries again.
     opening.catch(() => {
