@@ -46,8 +46,8 @@ export class FullFiles {
     )
   }
 
-  async remove(file: LogFile): Promise<void> {
-    await file.remove()
+  async remove(file: LogFile, isHurried: () => boolean, stepBytes: number): Promise<void> {
+    await file.remove(isHurried, stepBytes)
     // Only now: what could not be removed is tried again.
     this.#files.splice(this.#files.indexOf(file), 1)
   }

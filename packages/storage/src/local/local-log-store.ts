@@ -30,6 +30,7 @@ import {
 } from './checkpoint.ts'
 import { asOpenError, firstCheckpoint, lockFolder } from './data-folder.ts'
 import { DiskReader } from './disk-reader.ts'
+import { REMOVAL_STEP_BYTES } from './file-removal.ts'
 import { FileSupply } from './file-supply.ts'
 import { type FileSystem, type FolderLock, isNoRoom } from './file-system.ts'
 import { FullFiles } from './full-files.ts'
@@ -75,6 +76,7 @@ export class LocalLogStore extends StoreBase {
   readonly durability: 'fsync' | 'os'
   readonly location: string
   readonly maxBatchBytes: number
+  readonly #removalStepBytes: number
   readonly #fileSystem: FileSystem
   readonly #log: StoreLog
   readonly #lock: FolderLock
@@ -118,6 +120,7 @@ export class LocalLogStore extends StoreBase {
     this.#lock = lock
     this.#ring = new TailRing(options.cacheBytes)
     this.#sources = { ring: this.#ring, blocks: new BlockCache(slots), reader: new DiskReader(slots) }
+    this.#removalStepBytes = Math.min(REMOVAL_STEP_BYTES, options.fileBytes / 8)
     this.maxBatchBytes = Math.floor(
       Math.min(this.#ring.capacityBytes / 4, options.fileBytes / 2, MAX_GROUP_BYTES / 2),
     )
@@ -392,9 +395,10 @@ export class LocalLogStore extends StoreBase {
     // Else the power might fail, and the deletion that freed the files be undone without them.
     await this.#makeDurable()
     let freedBytes = 0
+    const isHurried = () => this.#closing !== null || this.#reserve.isSpent
     for (const file of dead) {
       if (freedBytes >= maxBytes) return
-      await this.#fullFiles.remove(file)
+      await this.#fullFiles.remove(file, isHurried, this.#removalStepBytes)
       if (file.isSegment) this.storeState.segments.delete(file.number)
       freedBytes += file.endPosition
     }

@@ -23,6 +23,34 @@ describe('a log file that is removed', () => {
     expect(fileSystem.openHandles).toBe(0)
   })
 
+  it('shrinks in steps when its name is gone, and is left whole as soon as somebody waits for it', async () => {
+    const path = '/data/log/00000000000000000001.log'
+    const stepsOf = async (isHurried: () => boolean) => {
+      const fileSystem = new SimulatedFileSystem(new SeededRandom(1))
+      await fileSystem.makeFolder('/data/log')
+      const created = await fileSystem.open(path, {
+        access: 'create',
+        direct: false,
+        writesAreDurable: false,
+      })
+      await created.write(new Uint8Array(10_000), 0)
+      await created.close()
+      const file = new LogFile(new ReadHandles(fileSystem), path, 1, false, 10_000, 10_000)
+      const before = fileSystem.trace.length
+      await file.remove(isHurried, 4_000)
+      expect(fileSystem.filesIn('/data')).toEqual([])
+      expect(fileSystem.openHandles).toBe(0)
+      return fileSystem.trace.slice(before).filter((line) => /^(remove|truncate|sync folder)/.test(line))
+    }
+    const gone = [`remove ${path}`, 'sync folder /data/log']
+    const index = expect.stringMatching(/^remove .*\.index: ENOENT/)
+    const slowly = await stepsOf(() => false)
+    expect(slowly).toEqual([...gone, `truncate ${path} 6000`, `truncate ${path} 2000`, index])
+    let looks = 0
+    expect(await stepsOf(() => ++looks > 2)).toEqual([...gone, `truncate ${path} 6000`, index])
+    expect(await stepsOf(() => true)).toEqual([`remove ${path}`, index])
+  })
+
   for (const seed of [1, 2]) {
     it(`gets no index any more (seed ${seed})`, async () => {
       const fileSystem = new SimulatedFileSystem(new SeededRandom(seed))

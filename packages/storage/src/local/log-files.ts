@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { alignedMemory } from './aligned-memory.ts'
+import { REMOVAL_STEP_BYTES, removeInSteps } from './file-removal.ts'
 import { errorCodeOf, type FileSystem, isNoRoom, removeIfPresent, type StorageFile } from './file-system.ts'
 import { BLOCK_BYTES, FILE_HEADER_BYTES, writeFileHeader } from './log-format.ts'
 import { ReadHandle, ReadHandles } from './read-handles.ts'
@@ -115,12 +116,18 @@ export class LogFile {
     return this.#index.read(target, (this.indexPosition ?? 0) + position)
   }
 
-  /** Opens the file for reading now, so that it can still be read after it is removed. */
-  async remove(): Promise<void> {
+  /**
+   * Gives back its space a little at a time, unless `isHurried`. Where somebody reads it, it can be read to the end, and
+   * goes with the last reader.
+   */
+  async remove(isHurried = () => false, stepBytes = REMOVAL_STEP_BYTES): Promise<void> {
     this.#isDone = true
+    const { path, endPosition: sizeBytes } = this
+    const goesAsItIs = () => this.#readers > 0 || isHurried()
     if (this.#readers > 0) await this.#records.keepOpen()
+    else await this.#records.pause()
     try {
-      await removeIfPresent(this.#fileSystem, this.path)
+      await removeInSteps(this.#fileSystem, { path, sizeBytes, stepBytes, goesAsItIs })
       if (!this.isSegment) await removeIfPresent(this.#fileSystem, this.indexPath)
     } finally {
       await this.#index.end()

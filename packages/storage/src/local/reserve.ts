@@ -19,6 +19,8 @@ export class Reserve {
   readonly #byteLength: number
   /** A change is being written in its room: everything else has to wait for the next time. */
   isInUse = false
+  /** It was given up, and is not there again: room is wanted at once. */
+  isSpent = false
 
   constructor(fileSystem: FileSystem, dataDir: string, fileBytes: number) {
     this.#fileSystem = fileSystem
@@ -30,12 +32,16 @@ export class Reserve {
   async fill(): Promise<void> {
     const options = { access: 'create', direct: false, writesAreDurable: false } as const
     const content = await this.#fileSystem.readFile(this.#path)
-    if (content?.byteLength === this.#byteLength) return
+    if (content?.byteLength === this.#byteLength) {
+      this.isSpent = false
+      return
+    }
     await removeIfPresent(this.#fileSystem, this.#path)
     try {
       const file = await this.#fileSystem.open(this.#path, options)
       try {
         await file.write(alignedMemory(this.#byteLength), 0)
+        this.isSpent = false
       } finally {
         await file.close()
       }
@@ -51,6 +57,7 @@ export class Reserve {
     try {
       await idle()
       // Where it cannot be removed, the write finds no room once more, which is then the answer.
+      this.isSpent = true
       await removeIfPresent(this.#fileSystem, this.#path).catch(() => undefined)
       await write()
     } finally {

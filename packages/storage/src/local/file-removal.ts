@@ -1,0 +1,53 @@
+import { dirname } from 'node:path'
+import { type FileSystem, removeIfPresent } from './file-system.ts'
+
+/**
+ * A filesystem gives back the blocks of a file in one transaction of its journal, and everybody who waits for the
+ * journal waits for that: 50 ms and more for a file of 256 MiB. So a large file shrinks step by step after its name is
+ * gone, with rests between, and what is acknowledged meanwhile waits for one step at most.
+ */
+export const REMOVAL_STEP_BYTES = 4 * 1024 ** 2
+
+export interface FileRemoval {
+  readonly path: string
+  readonly sizeBytes: number
+  readonly stepBytes: number
+  /** Looked at before each step: somebody reads the file, or waits for its removal. Then it goes as it is. */
+  goesAsItIs(): boolean
+}
+
+/**
+ * Removes a file of about `sizeBytes`, if it is there. Its name goes first, durably: whatever happens then, no start
+ * finds a part of it. Rejects where the name cannot be removed; how the blocks come back does not matter.
+ */
+export async function removeInSteps(fileSystem: FileSystem, removal: FileRemoval): Promise<void> {
+  const { path, sizeBytes, stepBytes } = removal
+  const options = { access: 'write', direct: false, writesAreDurable: false } as const
+  // Where it cannot be opened, it goes as it is.
+  const isLarge = sizeBytes > stepBytes && !removal.goesAsItIs()
+  const file = isLarge ? await fileSystem.open(path, options).catch(() => null) : null
+  try {
+    await removeIfPresent(fileSystem, path)
+    if (file !== null) await shrink(fileSystem, file, removal)
+  } finally {
+    // With the last one who has it open the rest of it goes, also where closing fails.
+    await file?.close().catch(() => undefined)
+  }
+}
+
+async function shrink(
+  fileSystem: FileSystem,
+  file: { truncate(sizeBytes: number): Promise<void> },
+  { path, sizeBytes, stepBytes, goesAsItIs }: FileRemoval,
+): Promise<void> {
+  try {
+    await fileSystem.syncFolder(dirname(path))
+    for (let end = sizeBytes - stepBytes; end > 0 && !goesAsItIs(); end -= stepBytes) {
+      const startedMs = performance.now()
+      await file.truncate(end)
+      await fileSystem.pause(performance.now() - startedMs)
+    }
+  } catch {
+    // A failing disk, or one on which the name may come back: it goes as it is.
+  }
+}
