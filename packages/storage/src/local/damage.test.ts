@@ -234,6 +234,19 @@ describe('LocalLogStore and a folder that is not as it left it', () => {
       }
     })
 
+    for (const durability of ['fsync', 'os'] as const) {
+      it(`is refused where the only file with records is missing and the next one is empty (${durability})`, async () => {
+        const options = { durability, prepareFiles: 'always' } as const
+        const { path } = await uncleanFolder(3, options)
+        const names = (await readdir(join(path, 'log'))).filter((name) => name.endsWith('.log'))
+        expect(names).toHaveLength(2)
+        await rm(join(path, FIRST_FILE))
+        const error = await refusalOf(path, options)
+        expect(error.code).toBe('DATA_DAMAGED')
+        expect(error.message).toContain(FIRST_FILE)
+      })
+    }
+
     it('is refused where the header of a file with records is gone', async () => {
       const { path } = await uncleanFolder(12)
       await overwrite(join(path, FIRST_FILE), 0, new Uint8Array(BLOCK_BYTES))

@@ -177,6 +177,26 @@ describe('LocalLogStore on a failing disk', () => {
     })
   }
 
+  it('makes the names durable that a failed start has left, before anything is acknowledged', async () => {
+    let failures = 0
+    for (let count = 1; count < 20; count++) {
+      const fileSystem = new SimulatedFileSystem(new SeededRandom(count))
+      fileSystem.failOne('sync folder', count)
+      const first = await open(fileSystem).catch(() => null)
+      // Later ones are not of the start any more.
+      if (first !== null) break
+      failures++
+      const store = await open(fileSystem)
+      const { logs } = await store.createTopic({ name: 'words', partitions: 1 })
+      await appendOne(store, logs[0]!, batchOf(['a']))
+      const again = await open(fileSystem.restart(true, false, () => false))
+      expect(again.topics.byName('words'), `the sync that failed was number ${count}`).toBeDefined()
+      expect(await valuesOf(again, logs[0]!)).toEqual(['a'])
+      await again.close()
+    }
+    expect(failures).toBeGreaterThan(2)
+  })
+
   it('starts on a full disk although the index of a full file is missing, and reads what it held', async () => {
     const { fileSystem, store, log } = await withTopic(16)
     for (let index = 0; index < 12; index++) await appendOne(store, log, batchOfSize(8000, `v${index};`))

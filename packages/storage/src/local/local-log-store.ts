@@ -189,14 +189,12 @@ export class LocalLogStore extends StoreBase {
       const folder = join(dataDir, 'log')
       const found = await readCheckpoint(fileSystem, dataDir)
       await fileSystem.makeFolder(folder)
+      // A run that ended before it could do so may have left files whose names a power failure would take.
+      for (const one of [dataDir, folder]) await fileSystem.syncFolder(one)
       const checkpoint = found?.checkpoint ?? (await firstCheckpoint(fileSystem, dataDir, options.newId))
       const storeId = Buffer.from(checkpoint.clusterId, 'base64url')
-      const files = new LogFileFactory({
-        fileSystem,
-        folder,
-        storeId,
-        durable: options.durability === 'fsync',
-      })
+      const durable = options.durability === 'fsync'
+      const files = new LogFileFactory({ fileSystem, folder, storeId, durable })
       await files.probeDirectIo()
       const slots = new ReadSlots()
       const recovered = await recover({

@@ -245,7 +245,8 @@ export class LogFileFactory {
     } finally {
       await preparing.close()
     }
-    if (durable) await fileSystem.syncFolder(folder)
+    // Also where acknowledged is with the operating system: a start relies on files coming into being in order.
+    await fileSystem.syncFolder(folder)
     const file = new LogFile(this.#handles, path, fileNumber, this.direct, FILE_HEADER_BYTES, prepared)
     return this.reopen(file)
   }

@@ -92,7 +92,9 @@ class Recovery {
     const first = files.existing(start.fileNumber, start.position)
     const index = new OffsetIndex(first, new IndexParts(maxLoadedIndexBytes, slots))
     if (!numbers.includes(start.fileNumber)) {
-      const isExpected = start.position > FILE_HEADER_BYTES || (await this.#claimIn(numbers)) !== null
+      // Its name was durable before the next one was made.
+      const isExpected =
+        start.position > FILE_HEADER_BYTES || numbers.some((number) => number > start.fileNumber)
       if (isExpected) throw this.#damage(first.path, 0, 'the file is missing')
     }
     for (const number of numbers) {
@@ -172,7 +174,10 @@ class Recovery {
         await this.#checkForDamage(file, scan, position, numbers)
         if (this.#end.fileNumber !== file.number)
           this.#end = { ...this.#end, fileNumber: file.number, position }
-        return file
+        if (position > FILE_HEADER_BYTES) return file
+        // Nothing was written to it: perhaps because its name could not be made durable, which no later sync would mend.
+        await file.close()
+        return null
       }
       await this.#seal(index, file, next)
       file = next
