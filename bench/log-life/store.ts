@@ -13,6 +13,7 @@ export const lasting = (): KeepingPolicy => ({
   segmentBytes: 1024 ** 3,
   segmentMs: Number.POSITIVE_INFINITY,
   retentionMs: Number.POSITIVE_INFINITY,
+  retentionBytes: Number.POSITIVE_INFINITY,
 })
 
 export const compacting = (): KeepingPolicy => ({

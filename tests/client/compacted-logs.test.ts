@@ -17,6 +17,7 @@ const policy = (): KeepingPolicy => ({
   segmentBytes: 1,
   segmentMs: 1,
   retentionMs: Number.POSITIVE_INFINITY,
+  retentionBytes: Number.POSITIVE_INFINITY,
 })
 
 beforeEach((context) => needsStreamBus(context, 'the store is written to directly'))

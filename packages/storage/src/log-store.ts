@@ -235,6 +235,8 @@ export interface KeepingPolicy {
   readonly segmentMs: number
   /** How long records are kept (retention.ms); infinite where they stay. What goes soon is not worth rewriting. */
   readonly retentionMs: number
+  /** How many bytes of a log are kept (retention.bytes); infinite where all are. */
+  readonly retentionBytes: number
 }
 
 /** Only the last record of each key has to be kept (Kafka's cleanup.policy=compact). Times in milliseconds. */

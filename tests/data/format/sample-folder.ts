@@ -39,6 +39,7 @@ const keepForEver: KeepingPolicy = {
   segmentBytes: 64 * 1024,
   segmentMs: Number.POSITIVE_INFINITY,
   retentionMs: Number.POSITIVE_INFINITY,
+  retentionBytes: Number.POSITIVE_INFINITY,
 }
 const compact: KeepingPolicy = {
   ...keepForEver,

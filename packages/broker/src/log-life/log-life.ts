@@ -37,6 +37,7 @@ const INTERNAL: KeepingPolicy = {
   segmentBytes: 1024 ** 3,
   segmentMs: Number.POSITIVE_INFINITY,
   retentionMs: Number.POSITIVE_INFINITY,
+  retentionBytes: Number.POSITIVE_INFINITY,
 }
 
 export class LogLife {

@@ -173,6 +173,7 @@ export class TopicSettingsTable {
         segmentBytes,
         segmentMs: Number(value('segment.ms')),
         retentionMs: isDeleted ? retention.ms : Number.POSITIVE_INFINITY,
+        retentionBytes: isDeleted ? retention.bytes : Number.POSITIVE_INFINITY,
         compaction: isKeptCompact
           ? {
               minDirtyRatio: Number(value('min.cleanable.dirty.ratio')),

@@ -14,6 +14,7 @@ const compacted = (): KeepingPolicy => ({
   segmentBytes: 32 * 1024,
   segmentMs: Number.POSITIVE_INFINITY,
   retentionMs: Number.POSITIVE_INFINITY,
+  retentionBytes: Number.POSITIVE_INFINITY,
 })
 const kept = (): KeepingPolicy => ({ ...compacted(), compaction: null })
 

@@ -22,6 +22,7 @@ const compacted =
     segmentBytes: 48 * 1024,
     segmentMs: Number.POSITIVE_INFINITY,
     retentionMs: Number.POSITIVE_INFINITY,
+    retentionBytes: Number.POSITIVE_INFINITY,
   })
 
 interface Sent {

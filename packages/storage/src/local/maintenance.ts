@@ -16,6 +16,7 @@ import { type CompactionOutcome, type CompactionSteps, compact } from './compact
 import { type CompactionPlan, compactionWait, isDue, planCompaction } from './compaction-plan.ts'
 import { isNoRoom } from './file-system.ts'
 import type { FullFiles } from './full-files.ts'
+import type { DirectoryEntry } from './index-file.ts'
 import type { LogFile } from './log-files.ts'
 import { merge } from './merging.ts'
 import type { Rewriting, RewritingSteps } from './rewriting.ts'
@@ -33,11 +34,14 @@ import type { Rewriting, RewritingSteps } from './rewriting.ts'
  * (ADR 0007):
  * - a log file is scattered if no log has half of what is live in it;
  * - a file is sparse if less than half of it is live;
+ * - small segments become one, so that they do not pile up where little is left of each file, or of each log;
  * - what retention takes within an hour is left to it.
  */
 const MIN_REMAINING_MS = 3_600_000
-/** Log files that are merged at once: so many times more lies together. */
+/** Files that are merged at once: so many times more lies together. */
 const MERGED_FILES = 4
+/** Of a log file's bytes: a segment up to it is small. */
+const SMALL_SHARE = 1 / 8
 
 export interface MaintenanceOptions {
   readonly rewriting: Rewriting
@@ -57,6 +61,12 @@ interface Content {
   largestBytes: number
   /** What will be there for a while. */
   lastingBytes: number
+}
+
+/** Offsets of one log. */
+interface Stretch {
+  readonly begin: Offset
+  readonly end: Offset
 }
 
 interface Job {
@@ -263,7 +273,47 @@ export class Maintenance {
       if (bytes >= (MERGED_FILES - 0.5) * fileBytes) return run
     }
     if (hasSparse) return run
+    const small = await this.#smallSegments(files, policyOf)
+    if (small !== null) return small
     this.#restingState = state
+    return null
+  }
+
+  /** Segments that one can take the place of: of each log it covers one stretch. */
+  async #smallSegments(
+    files: readonly LogFile[],
+    policyOf: (topic: Topic) => KeepingPolicy,
+  ): Promise<LogFile[] | null> {
+    const maxBytes = this.#options.fileBytes * SMALL_SHARE
+    const small = files
+      .filter((file) => file.isSegment && file.liveLogs > 0 && !this.#damaged.has(file))
+      .filter(({ batchBytes }) => batchBytes! <= maxBytes)
+      .sort((a, b) => a.number - b.number)
+    const taken: LogFile[] = []
+    const stretches = new Map<LogId, Stretch>()
+    for (const file of small) {
+      if (small.length < MERGED_FILES || this.#isStopped) return null
+      const { liveBytes, lastingBytes } = await this.#contentOf(file, policyOf)
+      if (lastingBytes * 2 < liveBytes) continue
+      const ranges: DirectoryEntry[] = []
+      for await (const some of this.#options.rewriting.index.rangesIn(file)) {
+        for (const { directory } of some) ranges.push(directory)
+      }
+      const fits = ranges.every(({ logId, firstOffset, endOffset }) => {
+        const stretch = stretches.get(logId)
+        return stretch === undefined || stretch.end === firstOffset || stretch.begin === endOffset
+      })
+      if (!fits) {
+        taken.length = 0
+        stretches.clear()
+      }
+      taken.push(file)
+      if (taken.length === MERGED_FILES) return taken
+      for (const { logId, firstOffset, endOffset } of ranges) {
+        const { begin, end } = stretches.get(logId) ?? { begin: firstOffset, end: endOffset }
+        stretches.set(logId, { begin: Math.min(begin, firstOffset), end: Math.max(end, endOffset) })
+      }
+    }
     return null
   }
 
@@ -297,10 +347,19 @@ export class Maintenance {
         const log = state.logs.get(logId)
         const topic = log === undefined ? undefined : state.topics.byId(log.topicId)
         if (topic === undefined) continue
-        const { retentionMs } = policyOf(topic)
+        const { retentionMs, retentionBytes } = policyOf(topic)
         content.liveBytes += sizeBytes
         content.largestBytes = Math.max(content.largestBytes, sizeBytes)
-        if (retentionMs - ageMs(maxTimestampMs, nowMs) >= MIN_REMAINING_MS) content.lastingBytes += sizeBytes
+        const age = ageMs(maxTimestampMs, nowMs)
+        if (retentionMs - age < MIN_REMAINING_MS) continue
+        if (Number.isFinite(retentionBytes)) {
+          // As much as came after it in its time comes in the time that is left.
+          const laterBytes = log!.sizeBytes - (await index.bytesBefore(log!, directory.endOffset))
+          const remainingMs =
+            laterBytes === 0 ? Number.POSITIVE_INFINITY : ((retentionBytes - laterBytes) * age) / laterBytes
+          if (remainingMs < MIN_REMAINING_MS) continue
+        }
+        content.lastingBytes += sizeBytes
       }
     }
     return content

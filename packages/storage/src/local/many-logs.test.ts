@@ -23,6 +23,7 @@ const lasting = (): KeepingPolicy => ({
   segmentBytes: 1024 ** 3,
   segmentMs: Number.POSITIVE_INFINITY,
   retentionMs: Number.POSITIVE_INFINITY,
+  retentionBytes: Number.POSITIVE_INFINITY,
 })
 
 describe('a store with many logs in each of its files', () => {

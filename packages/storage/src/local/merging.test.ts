@@ -20,6 +20,7 @@ const lasting = (): KeepingPolicy => ({
   segmentBytes: 1024 ** 3,
   segmentMs: Number.POSITIVE_INFINITY,
   retentionMs: Number.POSITIVE_INFINITY,
+  retentionBytes: Number.POSITIVE_INFINITY,
 })
 
 describe('merging of log files', () => {
@@ -112,6 +113,48 @@ describe('merging of log files', () => {
     expect((await names(stores.folder)).filter((name) => name.endsWith('.log'))).toHaveLength(1)
     expect(await contents(store, kept)).toEqual(before)
   })
+
+  it('makes one of small segments, so that they do not pile up where little is left of each file', async () => {
+    const store = await open(stores.folder)
+    const { logs: passing } = await store.createTopic({ name: 'passing', partitions: 1 })
+    const { logs: kept } = await store.createTopic({ name: 'kept', partitions: 2 })
+    const segmentsOf = async () => (await names(stores.folder)).filter((name) => name.endsWith('.segment'))
+    let mostSegments = 0
+    for (let round = 0; round < 30; round++) {
+      await fill(store, passing, 32)
+      for (const log of kept) await appendOne(store, log, batchOfSize(500, `${log}:${round};`))
+      await store.advanceStart(passing[0]!, (await store.state(passing))[0]!.highWatermark)
+      await store.maintain(EVERYTHING, lasting)
+      await store.maintain({ maxBytes: 0 })
+      mostSegments = Math.max(mostSegments, (await segmentsOf()).length)
+    }
+    expect(await segmentsOf()).not.toContain('1.segment')
+    // Of n made one by one, three of each size at most.
+    expect(mostSegments).toBeGreaterThan(1)
+    expect(mostSegments).toBeLessThan(8)
+    const before = await contents(store, kept)
+    expect(before[0]).toHaveLength(30)
+    expect(await contents(await open(await copyOf(store)), kept)).toEqual(before)
+  })
+
+  for (const [minutes, isMerged] of [
+    [2, false],
+    [1_440, true],
+  ] as const) {
+    it(`${isMerged ? 'merges' : 'leaves'} what came in ${minutes} minutes where retention.bytes is three times that`, async () => {
+      let nowMs = 1e12
+      const store = await open(stores.folder, { ...SMALL, clock: () => nowMs })
+      const { logs } = await store.createTopic({ name: 't', partitions: 5 })
+      for (let index = 0; index < 40; index++) {
+        for (const log of logs) {
+          await appendOne(store, log, batchOfSize(BATCH_BYTES, `${log}:${index};`, { timestamps: [nowMs] }))
+        }
+        nowMs += (minutes * 60_000) / 40
+      }
+      const limited = () => ({ ...lasting(), retentionBytes: 3 * 40 * BATCH_BYTES })
+      expect((await store.maintain(EVERYTHING, limited)).bytes > 0).toBe(isMerged)
+    })
+  }
 
   it('works in steps, and gives up a job that is under way when the store closes', async () => {
     const store = await open(stores.folder)

@@ -32,6 +32,7 @@ describe('MemoryLogStore', () => {
       segmentBytes: 1e9,
       segmentMs: 1e9,
       retentionMs: Number.POSITIVE_INFINITY,
+      retentionBytes: Number.POSITIVE_INFINITY,
     })
     const textsOf = async (store: LogStore, log: LogId) => (await readKeyed(store, log)).records.map(textOf)
 

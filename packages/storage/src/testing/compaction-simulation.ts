@@ -242,6 +242,7 @@ class CompactionSimulation {
       segmentBytes: this.#random.pick([4, 16, 1000]) * 1024,
       segmentMs: this.#random.pick([20, 1e12]),
       retentionMs: Number.POSITIVE_INFINITY,
+      retentionBytes: Number.POSITIVE_INFINITY,
     }
     const policyOf = ({ name }: Topic) =>
       name === 'table' ? { ...keeping, compaction: this.#policy } : keeping

@@ -30,6 +30,7 @@ export function describeCompaction(suite: () => ContractSuite): void {
     segmentBytes: 1,
     segmentMs: 1,
     retentionMs: Number.POSITIVE_INFINITY,
+    retentionBytes: Number.POSITIVE_INFINITY,
   })
 
   async function maintain(compaction: Partial<CompactionPolicy> | null = {}, maxBytes = 1e9): Promise<void> {

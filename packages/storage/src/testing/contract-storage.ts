@@ -20,7 +20,13 @@ export function describeStorage(suite: () => ContractSuite): void {
     maxLagMs: 1e15,
     deleteRetentionMs: 1e9,
   }
-  const policy: KeepingPolicy = { compaction, segmentBytes: 1, segmentMs: 1, retentionMs: Infinity }
+  const policy: KeepingPolicy = {
+    compaction,
+    segmentBytes: 1,
+    segmentMs: 1,
+    retentionMs: Number.POSITIVE_INFINITY,
+    retentionBytes: Number.POSITIVE_INFINITY,
+  }
 
   describe('what is told of background work', () => {
     it('is nothing where nothing was done', async () => {

@@ -320,6 +320,7 @@ class Simulation {
       segmentBytes: this.#random.pick([4, 16, 1000]) * 1024,
       segmentMs: this.#random.pick([20, 1e9]),
       retentionMs: this.#random.pick([0, 1e12, 1e12]),
+      retentionBytes: this.#random.pick([20_000, 1e12, 1e12]),
     }
     const seam: LogStore = store
     await seam
