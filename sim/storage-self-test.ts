@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { build } from 'esbuild'
 
 const root = join(import.meta.dirname, '..')
-const engine = join(root, 'packages/storage/src/local')
+export const engine = join(root, 'packages/storage/src/local')
 const MOST_SEEDS = 3000
 const TIMEOUT_MS = 120_000
 
@@ -24,7 +24,7 @@ interface Sabotage {
 
 const COMPACTION = ['--compaction', '--from', '1']
 
-const sabotages: readonly Sabotage[] = [
+export const sabotages: readonly Sabotage[] = [
   {
     name: 'a write is acknowledged that is not synced',
     file: 'log-files.ts',
@@ -34,13 +34,13 @@ const sabotages: readonly Sabotage[] = [
   {
     name: 'a write is acknowledged before it has ended',
     file: 'group-commit.ts',
-    text: 'await target.handle.write(bytes, group.filePosition)',
+    text: 'await slots.durable(target.handle.write(bytes, group.filePosition))',
     replacement: 'target.handle.write(bytes, group.filePosition).catch(() => {})',
   },
   {
     name: 'the folder is not synced after a file was created',
     file: 'log-files.ts',
-    text: 'if (durable) await fileSystem.syncFolder(folder)',
+    text: 'await fileSystem.syncFolder(folder)',
     replacement: '',
   },
   {
@@ -145,8 +145,8 @@ const sabotages: readonly Sabotage[] = [
   {
     name: 'the checksum of an index is not compared',
     file: 'index-file.ts',
-    text: 'bytes.byteLength !== entry.batchCount * BATCH_BYTES || crc32c(bytes) !== entry.crc',
-    replacement: 'bytes.byteLength !== entry.batchCount * BATCH_BYTES',
+    text: 'return bytes.byteLength === entry.batchCount * BATCH_BYTES && crc32c(bytes) === entry.crc',
+    replacement: 'return bytes.byteLength === entry.batchCount * BATCH_BYTES',
   },
   {
     name: 'a segment counts that is not synced',
