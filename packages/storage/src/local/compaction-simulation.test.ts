@@ -20,6 +20,11 @@ describe('compaction and merging on a simulated disk', () => {
     }
   })
 
+  it('come to an end where a part of a log is merged of which no batch is left', async () => {
+    // Of the histories of this engine the one that went on merging the same files for ever.
+    expect((await simulateCompaction(194)).counts['steps of maintenance']).toBeGreaterThan(0)
+  })
+
   it('does the same again with the same seed', async () => {
     const first = await simulateCompaction(FIRST_SEED)
     const again = await simulateCompaction(FIRST_SEED)

@@ -31,9 +31,23 @@ export async function* merge(inputs: readonly LogFile[], rewriting: Rewriting): 
     writer = await SegmentWriter.create(rewriting)
     let current: LogId | null = null
     let written = 0
+    let logs = 0
+    const beginLog = (logId: LogId) => {
+      writer!.beginLog(logId, stretches.get(logId)!.begin)
+      logs++
+    }
     const endLog = (logId: LogId) => {
       writer!.endLog(stretches.get(logId)!.end)
       stretches.delete(logId)
+    }
+    // Where compaction has left nothing of a log, that is covered too: else the inputs would stay, and be merged again.
+    const coverEmptyLogs = (before: LogId) => {
+      for (const logId of stretches.keys()) {
+        if (logId >= before) return
+        if (rewriting.logOf(logId) === undefined) continue
+        beginLog(logId)
+        endLog(logId)
+      }
     }
     for await (const step of gather(ranges(), rewriting)) {
       if (typeof step === 'number') {
@@ -46,7 +60,8 @@ export async function* merge(inputs: readonly LogFile[], rewriting: Rewriting): 
         }
         if (logId !== current) {
           if (current !== null) endLog(current)
-          writer.beginLog(logId, stretches.get(logId)!.begin)
+          coverEmptyLogs(logId)
+          beginLog(logId)
           current = logId
         }
         const full = writer.add(bytes)
@@ -58,9 +73,10 @@ export async function* merge(inputs: readonly LogFile[], rewriting: Rewriting): 
         }
       }
     }
+    if (current !== null) endLog(current)
+    coverEmptyLogs(Number.POSITIVE_INFINITY)
     // Every log may have been deleted meanwhile.
-    if (current === null) return
-    endLog(current)
+    if (logs === 0) return
     await addFinished(writer, null, rewriting)
     yield written
   } finally {
