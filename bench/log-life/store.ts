@@ -1,20 +1,20 @@
 /** A store on this disk for a measurement, and what is put into it. */
 import { rm } from 'node:fs/promises'
 import { encodeRecordBatch } from '@streambus/protocol'
-import { type KeepingPolicy, LocalLogStore, type LocalLogStoreOptions, type LogId } from '@streambus/storage'
+import {
+  KEEP_EVERYTHING,
+  type KeepingPolicy,
+  LocalLogStore,
+  type LocalLogStoreOptions,
+  type LogId,
+} from '@streambus/storage'
 import { cacheDir } from '../../peers/workspace.ts'
 
 export const MB = 1e6
 const MAX_OUTSTANDING = 16
 
 /** Everything stays, and is worth rewriting. */
-export const lasting = (): KeepingPolicy => ({
-  compaction: null,
-  segmentBytes: 1024 ** 3,
-  segmentMs: Number.POSITIVE_INFINITY,
-  retentionMs: Number.POSITIVE_INFINITY,
-  retentionBytes: Number.POSITIVE_INFINITY,
-})
+export const lasting = (): KeepingPolicy => KEEP_EVERYTHING
 
 export const compacting = (): KeepingPolicy => ({
   ...lasting(),

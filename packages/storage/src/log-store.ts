@@ -239,6 +239,15 @@ export interface KeepingPolicy {
   readonly retentionBytes: number
 }
 
+/** Every record stays until the log's start passes it; files are as large as Kafka's are without settings. */
+export const KEEP_EVERYTHING: KeepingPolicy = {
+  compaction: null,
+  segmentBytes: 1024 ** 3,
+  segmentMs: Number.POSITIVE_INFINITY,
+  retentionMs: Number.POSITIVE_INFINITY,
+  retentionBytes: Number.POSITIVE_INFINITY,
+}
+
 /** Only the last record of each key has to be kept (Kafka's cleanup.policy=compact). Times in milliseconds. */
 export interface CompactionPolicy {
   /** Share of a log's bytes, 0 to 1, that no compaction has seen, from which on one is worth it. */

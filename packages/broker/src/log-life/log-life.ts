@@ -1,10 +1,11 @@
-import type {
-  KeepingPolicy,
-  LogId,
-  LogStorage,
-  LogStore,
-  MaintenanceFailure,
-  Topic,
+import {
+  KEEP_EVERYTHING,
+  type KeepingPolicy,
+  type LogId,
+  type LogStorage,
+  type LogStore,
+  type MaintenanceFailure,
+  type Topic,
 } from '@streambus/storage'
 import { isInternalTopic } from '../coordinator/internal-topics.ts'
 import type { Scheduled, Scheduler } from '../coordinator/scheduler.ts'
@@ -30,15 +31,6 @@ export interface LogLifeOptions {
 /** Kafka's log.initial.task.delay.ms: a start has other things to do. */
 const FIRST_CHECK_MS = 30_000
 const STEP_BYTES = 4 * 1024 ** 2
-
-/** The logs of coordinators keep themselves; what lies scattered of them is merged with the rest. */
-const INTERNAL: KeepingPolicy = {
-  compaction: null,
-  segmentBytes: 1024 ** 3,
-  segmentMs: Number.POSITIVE_INFINITY,
-  retentionMs: Number.POSITIVE_INFINITY,
-  retentionBytes: Number.POSITIVE_INFINITY,
-}
 
 export class LogLife {
   readonly #options: LogLifeOptions
@@ -137,8 +129,9 @@ export class LogLife {
     })
   }
 
+  // The logs of coordinators keep themselves; what lies scattered of them is merged with the rest.
   readonly #policyOf = (topic: Topic): KeepingPolicy =>
-    isInternalTopic(topic.name) ? INTERNAL : this.#options.topicSettings.of(topic).keeping
+    isInternalTopic(topic.name) ? KEEP_EVERYTHING : this.#options.topicSettings.of(topic).keeping
 
   /** One thing after the other. What fails is told, and tried again the next time. */
   #work(what: string, work: () => Promise<boolean>): Promise<{ isMore: boolean; tookMs: number }> {

@@ -289,16 +289,13 @@ export class Maintenance {
       .filter((file) => file.isSegment && file.liveLogs > 0 && !this.#damaged.has(file))
       .filter(({ batchBytes }) => batchBytes! <= maxBytes)
       .sort((a, b) => a.number - b.number)
+    if (small.length < MERGED_FILES) return null
     const taken: LogFile[] = []
     const stretches = new Map<LogId, Stretch>()
     for (const file of small) {
-      if (small.length < MERGED_FILES || this.#isStopped) return null
-      const { liveBytes, lastingBytes } = await this.#contentOf(file, policyOf)
-      if (lastingBytes * 2 < liveBytes) continue
+      if (this.#isStopped) return null
       const ranges: DirectoryEntry[] = []
-      for await (const some of this.#options.rewriting.index.rangesIn(file)) {
-        for (const { directory } of some) ranges.push(directory)
-      }
+      if (!isLasting(await this.#contentOf(file, policyOf, (range) => ranges.push(range)))) continue
       const fits = ranges.every(({ logId, firstOffset, endOffset }) => {
         const stretch = stretches.get(logId)
         return stretch === undefined || stretch.end === firstOffset || stretch.begin === endOffset
@@ -329,20 +326,26 @@ export class Maintenance {
     if (isResting) return null
     const content = await this.#contentOf(file, policyOf)
     const isInTheWay = isScattered(file, content) || isSparse(file, content)
-    if (isInTheWay && content.lastingBytes * 2 >= content.liveBytes) return content
+    if (isInTheWay && isLasting(content)) return content
     // How long something lasts may be set anew with its topic; that it lies well does not change.
     const catalogVersion = isInTheWay ? state.topics.version : Number.POSITIVE_INFINITY
     this.#restingFiles.set(file, { liveLogs, catalogVersion })
     return null
   }
 
-  async #contentOf(file: LogFile, policyOf: (topic: Topic) => KeepingPolicy): Promise<Content> {
+  /** @param onRange is given each live log's part of the file */
+  async #contentOf(
+    file: LogFile,
+    policyOf: (topic: Topic) => KeepingPolicy,
+    onRange?: (range: DirectoryEntry) => void,
+  ): Promise<Content> {
     const { rewriting, state } = this.#options
     const { index, clock } = rewriting
     const nowMs = clock()
     const content = { liveBytes: 0, largestBytes: 0, lastingBytes: 0 }
     for await (const ranges of index.rangesIn(file)) {
       for (const { directory } of ranges) {
+        onRange?.(directory)
         const { logId, sizeBytes, maxTimestampMs } = directory
         const log = state.logs.get(logId)
         const topic = log === undefined ? undefined : state.topics.byId(log.topicId)
@@ -374,6 +377,11 @@ function ageMs(timestampMs: number, nowMs: number): number {
 /** Segments have each log's batches together. */
 function isScattered(file: LogFile, { largestBytes, liveBytes }: Content): boolean {
   return !file.isSegment && largestBytes * 2 < liveBytes
+}
+
+/** Half of what is live in it, at least, is there for a while. */
+function isLasting({ liveBytes, lastingBytes }: Content): boolean {
+  return lastingBytes * 2 >= liveBytes
 }
 
 /** Of a segment its batches count, so that a small one is not sparse for its header and its padding. */

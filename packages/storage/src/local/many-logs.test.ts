@@ -1,7 +1,7 @@
 import { open as openFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import type { KeepingPolicy, LogId, LogStore } from '../log-store.ts'
+import { KEEP_EVERYTHING, type KeepingPolicy, type LogId, type LogStore } from '../log-store.ts'
 import { batchOf, valuesOf } from '../testing/batches.ts'
 import { localStores } from '../testing/local-stores.ts'
 import { INDEX_HEADER_BYTES } from './index-file.ts'
@@ -18,13 +18,7 @@ const SMALL: Partial<LocalLogStoreOptions> = {
   indexCacheBytes: 20 * 1024,
 }
 const EVERYTHING = { maxBytes: Number.POSITIVE_INFINITY }
-const lasting = (): KeepingPolicy => ({
-  compaction: null,
-  segmentBytes: 1024 ** 3,
-  segmentMs: Number.POSITIVE_INFINITY,
-  retentionMs: Number.POSITIVE_INFINITY,
-  retentionBytes: Number.POSITIVE_INFINITY,
-})
+const lasting = (): KeepingPolicy => KEEP_EVERYTHING
 
 describe('a store with many logs in each of its files', () => {
   const stores = localStores(SMALL)

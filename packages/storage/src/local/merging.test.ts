@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import type { KeepingPolicy, LogId, LogStore } from '../log-store.ts'
+import { KEEP_EVERYTHING, type KeepingPolicy, type LogId, type LogStore } from '../log-store.ts'
 import { appendOne, batchOfSize, readLog } from '../testing/batches.ts'
 import { localStores } from '../testing/local-stores.ts'
 import type { FileSystem } from './file-system.ts'
@@ -15,13 +15,7 @@ const SMALL: Partial<LocalLogStoreOptions> = {
 }
 const BATCH_BYTES = 8 * 1024
 const EVERYTHING = { maxBytes: Number.POSITIVE_INFINITY }
-const lasting = (): KeepingPolicy => ({
-  compaction: null,
-  segmentBytes: 1024 ** 3,
-  segmentMs: Number.POSITIVE_INFINITY,
-  retentionMs: Number.POSITIVE_INFINITY,
-  retentionBytes: Number.POSITIVE_INFINITY,
-})
+const lasting = (): KeepingPolicy => KEEP_EVERYTHING
 
 describe('merging of log files', () => {
   const stores = localStores(SMALL)
