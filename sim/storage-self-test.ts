@@ -34,7 +34,7 @@ export const sabotages: readonly Sabotage[] = [
   {
     name: 'a write is acknowledged before it has ended',
     file: 'group-commit.ts',
-    text: 'await slots.durable(target.handle.write(bytes, group.filePosition))',
+    text: 'await disk.durable(target.handle.write(bytes, group.filePosition))',
     replacement: 'target.handle.write(bytes, group.filePosition).catch(() => {})',
   },
   {

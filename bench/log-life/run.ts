@@ -59,7 +59,7 @@ const cases: Readonly<Record<string, () => Promise<void>>> = {
     for (const [name, { aloneP99Ms, p99Ms, backgroundMbPerSecond }] of Object.entries(figures)) {
       row(`acknowledgement p99 without ${name}, ms`, aloneP99Ms)
       row(`acknowledgement p99 while ${name}, ms`, p99Ms, '≤ 2 × without', p99Ms <= 2 * aloneP99Ms)
-      row('meanwhile MB/s of I/O', backgroundMbPerSecond)
+      row('meanwhile MB/s read, looked at and written', backgroundMbPerSecond)
     }
   },
   async 'many-partitions'() {

@@ -99,7 +99,7 @@ export function keyedBatches(options: {
   return (number) => made[number % made.length]!
 }
 
-/** Works until there is nothing to do. Returns the bytes of I/O. */
+/** Works until there is nothing to do. Returns the bytes read, looked at and written. */
 export async function maintainAll(store: LocalLogStore, policyOf: () => KeepingPolicy): Promise<number> {
   for (let bytes = 0; ; ) {
     const step = await store.maintain({ maxBytes: 16 * MB }, policyOf)

@@ -221,7 +221,7 @@ export interface RetentionLimits {
 }
 
 export interface MaintenanceBudget {
-  /** Stop after about this many bytes of I/O. */
+  /** Stop after about this many bytes that were read, looked at or written, or earlier. */
   maxBytes: number
 }
 
@@ -261,7 +261,7 @@ export interface CompactionPolicy {
 }
 
 export interface MaintenanceProgress {
-  /** Bytes read and written. */
+  /** Bytes read, looked at and written. */
   readonly bytes: number
   /** True: there is more to do now. */
   readonly isMore: boolean

@@ -1,7 +1,7 @@
 import { StorageError } from '../log-store.ts'
+import type { DiskAccess } from './disk-access.ts'
 import type { LogFile } from './log-files.ts'
 import { BLOCK_BYTES } from './log-format.ts'
-import type { ReadSlots } from './read-slots.ts'
 
 /** Bytes wanted from a file, and where they go in a block of memory. */
 export interface Piece {
@@ -20,12 +20,12 @@ const MAX_GAP_BYTES = 64 * 1024
  * write meanwhile wait for one read at most.
  */
 export class BatchGathering {
-  readonly #slots: ReadSlots
+  readonly #disk: DiskAccess
   readonly #buffer: Uint8Array
 
   /** @param buffer aligned memory for one read */
-  constructor(slots: ReadSlots, buffer: Uint8Array) {
-    this.#slots = slots
+  constructor(disk: DiskAccess, buffer: Uint8Array) {
+    this.#disk = disk
     this.#buffer = buffer
   }
 
@@ -49,7 +49,7 @@ export class BatchGathering {
       }
       const wanted = Math.ceil((end - start) / BLOCK_BYTES) * BLOCK_BYTES
       const block = this.#buffer.subarray(0, wanted)
-      const read = await this.#slots.background(() => file.readBlocks(block, start))
+      const read = await this.#disk.background(() => file.readBlocks(block, start))
       if (start + read < end) {
         throw new StorageError(
           'READ_FAILED',

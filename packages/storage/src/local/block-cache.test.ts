@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
 import { BLOCK_BYTES, BlockCache } from './block-cache.ts'
+import { DiskAccess } from './disk-access.ts'
 import { DiskReader } from './disk-reader.ts'
 import { LocalRecordBytes } from './local-record-bytes.ts'
 import { LogFile } from './log-files.ts'
 import { nodeFileSystem } from './node-file-system.ts'
 import { ReadHandles } from './read-handles.ts'
-import { ReadSlots } from './read-slots.ts'
 import { TailRing } from './tail-ring.ts'
 
 const MAX_BLOCKS = 16
@@ -55,9 +55,9 @@ function watchedFile() {
 test('a block that others push out as soon as it is loaded is loaded again for who waited for it', async () => {
   const watched = watchedFile()
   const { file } = watched
-  const slots = new ReadSlots()
-  const blocks = new BlockCache(slots)
-  const sources = { ring: new TailRing(4096), blocks, reader: new DiskReader(slots) }
+  const disk = new DiskAccess()
+  const blocks = new BlockCache(disk)
+  const sources = { ring: new TailRing(4096), blocks, reader: new DiskReader(disk) }
   const read = async (block: number): Promise<number> => {
     const target = new Uint8Array(100_000)
     const extent = { file, position: block * BLOCK_BYTES, byteLength: target.byteLength }
@@ -68,7 +68,7 @@ test('a block that others push out as soon as it is loaded is loaded again for w
   }
   for (let block = 0; block < MAX_BLOCKS - 2; block++) await read(block)
   watched.hold()
-  // Both slots are taken, the cache is full, and a third reader waits for a slot.
+  // Both disk are taken, the cache is full, and a third reader waits for a slot.
   const first = read(20)
   await watched.underWay(1)
   const second = read(22)

@@ -1,6 +1,6 @@
 import { alignedMemory } from './aligned-memory.ts'
+import type { DiskAccess } from './disk-access.ts'
 import type { LogFile } from './log-files.ts'
-import type { ReadSlots } from './read-slots.ts'
 
 /**
  * Large blocks of old log files, for those who read them in order.
@@ -26,10 +26,10 @@ export class BlockCache {
   readonly #blocks = new Map<LogFile, Map<number, Block>>()
   readonly #used = new Set<Block>()
   readonly #freeMemory: Uint8Array[] = []
-  readonly #slots: ReadSlots
+  readonly #disk: DiskAccess
 
-  constructor(slots: ReadSlots) {
-    this.#slots = slots
+  constructor(disk: DiskAccess) {
+    this.#disk = disk
   }
 
   /** The longest part of [position, position + byteLength) from its start that is loaded, or null. */
@@ -52,19 +52,19 @@ export class BlockCache {
         continue
       }
       if (isLoaded(block, position)) return
-      await this.#slots.take()
+      await this.#disk.take()
       // Somebody else may have begun or finished it meanwhile.
       const now = this.#find(file, position)
       if (now?.loading == null && !isLoaded(now, position)) {
         return this.#start(file, Math.floor(position / BLOCK_BYTES))
       }
-      this.#slots.give()
+      this.#disk.give()
     }
   }
 
   #readAhead(file: LogFile, number: number): void {
     const isThere = this.#blocks.get(file)?.has(number) === true
-    if (isThere || (number + 1) * BLOCK_BYTES > file.committedEnd || !this.#slots.tryTake()) return
+    if (isThere || (number + 1) * BLOCK_BYTES > file.committedEnd || !this.#disk.tryTake()) return
     // Whoever needs the block meets the same error and is told.
     this.#start(file, number).catch(() => undefined)
   }
@@ -102,7 +102,7 @@ export class BlockCache {
     } finally {
       block.loading = null
       file.release()
-      this.#slots.give()
+      this.#disk.give()
     }
   }
 

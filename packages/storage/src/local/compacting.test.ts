@@ -133,6 +133,24 @@ describe('compaction of a log', () => {
     expect((await store.state([other]))[0]!.sizeBytes).toBeGreaterThan(0)
   })
 
+  it('gives back the files that a segment has taken the place of before the pass is over', async () => {
+    const store = await open(stores.folder)
+    const { logs } = await store.createTopic({ name: 't', partitions: 1 })
+    for (let index = 0; index < 400; index++) {
+      await appendOne(store, logs[0]!, keyedBatch([`k${index}=${'x'.repeat(1_000)}`]))
+    }
+    const logFiles = () => store.maintenanceMetrics().logFiles
+    const before = logFiles()
+    let leastDuringPass = before
+    while ((await store.maintain({ maxBytes: 1 }, compacted())).isMore) {
+      if (store.maintenanceMetrics().compaction.passes === 0) {
+        leastDuringPass = Math.min(leastDuringPass, logFiles())
+      }
+    }
+    expect(before).toBeGreaterThan(6)
+    expect(leastDuringPass).toBeLessThan(before / 2)
+  })
+
   describe('is planned', () => {
     const DAY_MS = 24 * 3600 * 1000
     let nowMs = 1_700_000_000_000

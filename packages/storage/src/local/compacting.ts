@@ -44,7 +44,8 @@ export async function* compact(
   const { logOf, clock } = rewriting
   const log = logOf(logId)
   if (log === undefined) return undefined
-  for (const { file } of ranges) file.hold()
+  const held = ranges.map(({ file }) => file)
+  for (const file of held) file.hold()
   try {
     const dirty = ranges.filter(({ directory }) => directory.endOffset > log.cleanedTo)
     const dirtyBytes = dirty.reduce((bytes, { directory }) => bytes + directory.sizeBytes, 0)
@@ -68,7 +69,7 @@ export async function* compact(
         }
         worked += bytes.byteLength
         if (worked >= WORK_STEP_BYTES) {
-          yield 0
+          yield worked
           worked = 0
         }
       }
@@ -80,23 +81,29 @@ export async function* compact(
       nowMs: clock(),
       deleteRetentionMs: plan.policy.deleteRetentionMs,
     }
-    return yield* rewrite(plan, segmentBytes, log, pass, rewriting)
+    const replaced = (count: number) => {
+      for (const file of held.splice(0, count)) file.release()
+    }
+    return yield* rewrite(plan, segmentBytes, log, pass, rewriting, replaced)
   } finally {
-    for (const { file } of ranges) file.release()
+    for (const file of held) file.release()
   }
 }
 
+/** @param replaced is told of how many of the ranges that were left a segment has taken the place */
 async function* rewrite(
   { logId, ranges, limit }: CompactionPlan,
   segmentBytes: number,
   log: LogHead,
   pass: CompactionPass,
   rewriting: Rewriting,
+  replaced: (count: number) => void,
 ): CompactionSteps {
   let writer: SegmentWriter | null = null
   // What is decided later begins behind it, so that there is something below.
   const { lastStableOffset } = log
   let worked = 0
+  let covered = 0
   let lastHorizonMs = Number.NEGATIVE_INFINITY
   try {
     for (const range of ranges) {
@@ -127,6 +134,7 @@ async function* rewrite(
           }
         }
       }
+      covered++
       const isLastRange = range === ranges.at(-1)
       if (!isLastRange && writer.sizeBytes < segmentBytes) continue
       if (rewriting.logOf(logId) === undefined) return undefined
@@ -138,6 +146,8 @@ async function* rewrite(
       }
       await addFinished(writer, compaction, rewriting)
       writer = null
+      replaced(covered)
+      covered = 0
       yield worked
       worked = 0
     }

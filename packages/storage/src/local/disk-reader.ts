@@ -1,8 +1,8 @@
 import { StorageError } from '../log-store.ts'
 import { alignedMemory } from './aligned-memory.ts'
+import type { DiskAccess } from './disk-access.ts'
 import type { LogFile } from './log-files.ts'
 import { BLOCK_BYTES } from './log-format.ts'
-import type { ReadSlots } from './read-slots.ts'
 
 /** A run of bytes wanted from a file. */
 export interface Extent {
@@ -16,12 +16,12 @@ const BUFFER_BYTES = 1024 ** 2
 const MAX_GAP_BYTES = 64 * 1024
 /** Reads log files past the page cache through a few pooled, aligned buffers. */
 export class DiskReader {
-  readonly #slots: ReadSlots
-  /** No more than there are slots: who has one finds a buffer here or makes it. */
+  readonly #disk: DiskAccess
+  /** No more than there are disk: who has one finds a buffer here or makes it. */
   readonly #buffers: Uint8Array[] = []
 
-  constructor(slots: ReadSlots) {
-    this.#slots = slots
+  constructor(disk: DiskAccess) {
+    this.#disk = disk
   }
 
   /**
@@ -32,7 +32,7 @@ export class DiskReader {
     const first = extents[0]!
     // The caller may give up and let go of the file meanwhile.
     first.file.hold()
-    await this.#slots.take()
+    await this.#disk.take()
     const buffer = this.#buffers.pop() ?? alignedMemory(BUFFER_BYTES)
     try {
       const start = Math.floor(first.position / BLOCK_BYTES) * BLOCK_BYTES
@@ -70,7 +70,7 @@ export class DiskReader {
     } finally {
       first.file.release()
       this.#buffers.push(buffer)
-      this.#slots.give()
+      this.#disk.give()
     }
   }
 }

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { DiskAccess } from './disk-access.ts'
 import { FileIndex } from './file-index.ts'
 import { BATCH_FIELDS, directoryLength, encodeIndex, type IndexedLog } from './index-file.ts'
 import { IndexParts } from './index-parts.ts'
 import type { LogFile } from './log-files.ts'
-import { ReadSlots } from './read-slots.ts'
 
 /** Every third id, with 1 to 5 batches each, and in between one with more batches than a part has. */
 const LOGS: readonly IndexedLog[] = Array.from({ length: 1500 }, (_, at) => {
@@ -30,7 +30,7 @@ function indexOf(bytes: Uint8Array, isOnDisk: boolean, maxBytes = 40_000) {
       return part.byteLength
     },
   } as Partial<LogFile> as LogFile
-  const parts = new IndexParts(maxBytes, new ReadSlots())
+  const parts = new IndexParts(maxBytes, new DiskAccess())
   const directory = bytes.slice(0, directoryLength(bytes)!)
   return new FileIndex(file, directory, isOnDisk ? null : bytes, parts)
 }

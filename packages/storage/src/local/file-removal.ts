@@ -4,16 +4,22 @@ import { type FileSystem, removeIfPresent } from './file-system.ts'
 /**
  * A filesystem gives back the blocks of a file in one transaction of its journal, and everybody who waits for the
  * journal waits for that: 50 ms and more for a file of 256 MiB. So a large file shrinks step by step after its name is
- * gone, with rests between, and what is acknowledged meanwhile waits for one step at most.
+ * gone, with rests between if something is appended, and what is acknowledged meanwhile waits for one step at most.
  */
-export const REMOVAL_STEP_BYTES = 4 * 1024 ** 2
+export const REMOVAL_STEP_BYTES = 2 * 1024 ** 2
 
-export interface FileRemoval {
+/** How space is given back. */
+export interface RemovalPace {
+  readonly stepBytes: number
+  /** Looked at before each step: somebody waits for the removal. Then a file goes as it is. */
+  isHurried(): boolean
+  /** How often something was to be appended. */
+  appendCalls(): number
+}
+
+export interface FileRemoval extends RemovalPace {
   readonly path: string
   readonly sizeBytes: number
-  readonly stepBytes: number
-  /** Looked at before each step: somebody reads the file, or waits for its removal. Then it goes as it is. */
-  goesAsItIs(): boolean
 }
 
 /**
@@ -24,7 +30,7 @@ export async function removeInSteps(fileSystem: FileSystem, removal: FileRemoval
   const { path, sizeBytes, stepBytes } = removal
   const options = { access: 'write', direct: false, writesAreDurable: false } as const
   // Where it cannot be opened, it goes as it is.
-  const isLarge = sizeBytes > stepBytes && !removal.goesAsItIs()
+  const isLarge = sizeBytes > stepBytes && !removal.isHurried()
   const file = isLarge ? await fileSystem.open(path, options).catch(() => null) : null
   try {
     await removeIfPresent(fileSystem, path)
@@ -38,14 +44,15 @@ export async function removeInSteps(fileSystem: FileSystem, removal: FileRemoval
 async function shrink(
   fileSystem: FileSystem,
   file: { truncate(sizeBytes: number): Promise<void> },
-  { path, sizeBytes, stepBytes, goesAsItIs }: FileRemoval,
+  { path, sizeBytes, stepBytes, isHurried, appendCalls }: FileRemoval,
 ): Promise<void> {
   try {
     await fileSystem.syncFolder(dirname(path))
-    for (let end = sizeBytes - stepBytes; end > 0 && !goesAsItIs(); end -= stepBytes) {
+    for (let end = sizeBytes - stepBytes; end > 0 && !isHurried(); end -= stepBytes) {
       const startedMs = performance.now()
+      const calls = appendCalls()
       await file.truncate(end)
-      await fileSystem.pause(performance.now() - startedMs)
+      if (appendCalls() > calls) await fileSystem.pause(performance.now() - startedMs)
     }
   } catch {
     // A failing disk, or one on which the name may come back: it goes as it is.

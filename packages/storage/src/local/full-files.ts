@@ -1,3 +1,4 @@
+import type { RemovalPace } from './file-removal.ts'
 import type { LogFile } from './log-files.ts'
 
 /** The full log files and the segments of a store, until nothing in them counts any more. */
@@ -46,8 +47,8 @@ export class FullFiles {
     )
   }
 
-  async remove(file: LogFile, isHurried: () => boolean, stepBytes: number): Promise<void> {
-    await file.remove(isHurried, stepBytes)
+  async remove(file: LogFile, pace: RemovalPace): Promise<void> {
+    await file.remove(pace)
     // Only now: what could not be removed is tried again.
     this.#files.splice(this.#files.indexOf(file), 1)
   }

@@ -11,6 +11,7 @@ import { type AppendBatch, type AppendResult, StorageError } from '../log-store.
 import type { ProducerEntry } from '../producer-table.ts'
 import type { StoreEvent } from '../store-state.ts'
 import type { TransactionChange } from '../transaction-table.ts'
+import type { DiskAccess } from './disk-access.ts'
 import { isNoRoom } from './file-system.ts'
 import type { LogFile, WritableLogFile } from './log-files.ts'
 import {
@@ -22,7 +23,6 @@ import {
   GROUP_HEADER_BYTES,
   paddedLength,
 } from './log-format.ts'
-import type { ReadSlots } from './read-slots.ts'
 import { releaseAll } from './release-all.ts'
 import type { TailRing } from './tail-ring.ts'
 
@@ -137,7 +137,7 @@ class Group {
 /** What the writer needs of its surroundings. */
 export interface GroupCommitOptions {
   readonly ring: TailRing
-  readonly slots: ReadSlots
+  readonly disk: DiskAccess
   /** A single batch or event may be larger; a group is closed when it has reached this. */
   readonly targetGroupBytes: number
   /** A second write is started beside the first only for at least this much. */
@@ -511,7 +511,7 @@ export class GroupCommit {
   }
 
   async #write(group: Group): Promise<void> {
-    const { ring, slots, durability, clock } = this.#options
+    const { ring, disk, durability, clock } = this.#options
     this.#writtenAtMs = Math.max(this.#writtenAtMs, clock())
     const target = this.#current
     group.target = target
@@ -531,7 +531,7 @@ export class GroupCommit {
     target.file.endPosition += group.byteLength
     this.#inFlight.push(group)
     try {
-      await slots.durable(target.handle.write(bytes, group.filePosition))
+      await disk.durable(target.handle.write(bytes, group.filePosition))
       group.state = 'written'
     } catch (error) {
       group.state = 'failed'

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
+import { DiskAccess } from './disk-access.ts'
 import { IndexParts } from './index-parts.ts'
 import type { LogFile } from './log-files.ts'
-import { ReadSlots } from './read-slots.ts'
 
 const PART_BYTES = 100
 
@@ -26,7 +26,7 @@ function indexFile() {
 
 test('parts are read once as long as there is room, and the one used longest ago goes first', async () => {
   const { file, read } = indexFile()
-  const parts = new IndexParts(3 * PART_BYTES, new ReadSlots())
+  const parts = new IndexParts(3 * PART_BYTES, new DiskAccess())
   const part = async (number: number) => (await parts.read(file, number * PART_BYTES, PART_BYTES))[0]
   for (const number of [1, 2, 3, 1, 4, 1, 3]) expect(await part(number)).toBe(number)
   expect(read).toEqual([1, 2, 3, 4])
@@ -36,7 +36,7 @@ test('parts are read once as long as there is room, and the one used longest ago
 
 test('those who want the same part at once wait for one read', async () => {
   const { file, read } = indexFile()
-  const parts = new IndexParts(PART_BYTES, new ReadSlots())
+  const parts = new IndexParts(PART_BYTES, new DiskAccess())
   const both = [parts.read(file, 0, PART_BYTES), parts.read(file, 0, PART_BYTES)]
   const [first, second] = await Promise.all(both)
   expect(first).toBe(second)
@@ -45,7 +45,7 @@ test('those who want the same part at once wait for one read', async () => {
 
 test('a read that fails, and a part that is not what it should be, are told of and tried again', async () => {
   const { file, read, setBroken } = indexFile()
-  const parts = new IndexParts(PART_BYTES, new ReadSlots())
+  const parts = new IndexParts(PART_BYTES, new DiskAccess())
   setBroken(true)
   await expect(parts.read(file, 0, PART_BYTES)).rejects.toThrow('the disk is old')
   setBroken(false)
@@ -59,7 +59,7 @@ test('a read that fails, and a part that is not what it should be, are told of a
 
 test('of a file that is forgotten nothing is kept, not even what is being read', async () => {
   const { file, read } = indexFile()
-  const parts = new IndexParts(10 * PART_BYTES, new ReadSlots())
+  const parts = new IndexParts(10 * PART_BYTES, new DiskAccess())
   await parts.read(file, 0, PART_BYTES)
   const reading = parts.read(file, PART_BYTES, PART_BYTES)
   parts.forget(file)

@@ -1,5 +1,5 @@
+import type { DiskAccess } from './disk-access.ts'
 import type { LogFile } from './log-files.ts'
-import type { ReadSlots } from './read-slots.ts'
 
 interface Part {
   readonly file: LogFile
@@ -17,15 +17,15 @@ interface Part {
  */
 export class IndexParts {
   readonly #maxBytes: number
-  readonly #slots: ReadSlots
+  readonly #disk: DiskAccess
   readonly #parts = new Map<LogFile, Map<number, Part>>()
   /** In the order of last use. */
   readonly #used = new Set<Part>()
   #bytes = 0
 
-  constructor(maxBytes: number, slots: ReadSlots) {
+  constructor(maxBytes: number, disk: DiskAccess) {
     this.#maxBytes = maxBytes
-    this.#slots = slots
+    this.#disk = disk
   }
 
   /**
@@ -66,7 +66,7 @@ export class IndexParts {
     byteLength: number,
     check: ((bytes: Uint8Array) => void) | undefined,
   ): Promise<Uint8Array> {
-    await this.#slots.take()
+    await this.#disk.take()
     try {
       const memory = new Uint8Array(byteLength)
       const bytes = memory.subarray(0, await part.file.readIndex(memory, part.position))
@@ -77,7 +77,7 @@ export class IndexParts {
       this.#drop(part)
       throw error
     } finally {
-      this.#slots.give()
+      this.#disk.give()
     }
   }
 

@@ -29,8 +29,9 @@ import {
   writeCheckpoint,
 } from './checkpoint.ts'
 import { asOpenError, firstCheckpoint, lockFolder } from './data-folder.ts'
+import { DiskAccess } from './disk-access.ts'
 import { DiskReader } from './disk-reader.ts'
-import { REMOVAL_STEP_BYTES } from './file-removal.ts'
+import { REMOVAL_STEP_BYTES, type RemovalPace } from './file-removal.ts'
 import { FileSupply } from './file-supply.ts'
 import { type FileSystem, type FolderLock, isNoRoom } from './file-system.ts'
 import { FullFiles } from './full-files.ts'
@@ -43,7 +44,6 @@ import { Maintenance, maintenanceError } from './maintenance.ts'
 import { offsetForTime } from './offset-for-time.ts'
 import { bytesWithin, type OffsetIndex } from './offset-index.ts'
 import { ReadPlan } from './read-plan.ts'
-import { ReadSlots } from './read-slots.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { releaseAll } from './release-all.ts'
 import { Reserve } from './reserve.ts'
@@ -76,7 +76,8 @@ export class LocalLogStore extends StoreBase {
   readonly durability: 'fsync' | 'os'
   readonly location: string
   readonly maxBatchBytes: number
-  readonly #removalStepBytes: number
+  readonly #removalPace: RemovalPace
+  #appendCalls = 0
   readonly #fileSystem: FileSystem
   readonly #log: StoreLog
   readonly #lock: FolderLock
@@ -109,7 +110,7 @@ export class LocalLogStore extends StoreBase {
     files: LogFileFactory,
     recovered: Recovered,
     current: WritableLogFile,
-    slots: ReadSlots,
+    disk: DiskAccess,
   ) {
     super(recovered.state, options.clock, options.newId)
     this.clusterId = checkpoint.clusterId
@@ -119,8 +120,12 @@ export class LocalLogStore extends StoreBase {
     this.#log = options.log
     this.#lock = lock
     this.#ring = new TailRing(options.cacheBytes)
-    this.#sources = { ring: this.#ring, blocks: new BlockCache(slots), reader: new DiskReader(slots) }
-    this.#removalStepBytes = Math.min(REMOVAL_STEP_BYTES, options.fileBytes / 8)
+    this.#sources = { ring: this.#ring, blocks: new BlockCache(disk), reader: new DiskReader(disk) }
+    this.#removalPace = {
+      stepBytes: Math.min(REMOVAL_STEP_BYTES, options.fileBytes / 8),
+      isHurried: () => this.#closing !== null || this.#reserve.isSpent,
+      appendCalls: () => this.#appendCalls,
+    }
     this.maxBatchBytes = Math.floor(
       Math.min(this.#ring.capacityBytes / 4, options.fileBytes / 2, MAX_GROUP_BYTES / 2),
     )
@@ -135,7 +140,7 @@ export class LocalLogStore extends StoreBase {
       rewriting: {
         files,
         index: recovered.index,
-        slots,
+        disk,
         buffers: new RewritingBuffers(this.maxBatchBytes),
         clock: options.clock,
         logOf: (logId) => recovered.state.logs.get(logId),
@@ -144,6 +149,7 @@ export class LocalLogStore extends StoreBase {
       },
       state: recovered.state,
       fileBytes: options.fileBytes,
+      appendCalls: () => this.#appendCalls,
       files: this.#fullFiles,
       counters: this.counters,
       leaveFile: () => this.#leaveFile(),
@@ -151,7 +157,7 @@ export class LocalLogStore extends StoreBase {
     this.#commit = new GroupCommit(
       {
         ring: this.#ring,
-        slots,
+        disk,
         targetGroupBytes: Math.min(TARGET_GROUP_BYTES, this.#ring.capacityBytes / 8),
         secondWriteBytes: SECOND_WRITE_BYTES,
         fileBytes: options.fileBytes,
@@ -196,7 +202,7 @@ export class LocalLogStore extends StoreBase {
       const durable = options.durability === 'fsync'
       const files = new LogFileFactory({ fileSystem, folder, storeId, durable })
       await files.probeDirectIo()
-      const slots = new ReadSlots()
+      const disk = new DiskAccess()
       const recovered = await recover({
         fileSystem,
         folder,
@@ -204,7 +210,7 @@ export class LocalLogStore extends StoreBase {
         checkpoint,
         files,
         maxLoadedIndexBytes: options.indexCacheBytes,
-        slots,
+        disk,
         onDamage: options.onDamage,
         warn: (facts, message) => log.warn(facts, message),
       })
@@ -218,7 +224,7 @@ export class LocalLogStore extends StoreBase {
         throw error
       })
       recovered.index.beginFile(current.file)
-      const store = new LocalLogStore(options, checkpoint, lock, files, recovered, current, slots)
+      const store = new LocalLogStore(options, checkpoint, lock, files, recovered, current, disk)
       log.info(
         {
           dataDir,
@@ -236,6 +242,7 @@ export class LocalLogStore extends StoreBase {
   }
 
   append(batches: readonly AppendBatch[]): Promise<AppendResult[]> {
+    this.#appendCalls++
     return this.#commit.append(batches, this.#findLog)
   }
 
@@ -393,10 +400,14 @@ export class LocalLogStore extends StoreBase {
     // Else the power might fail, and the deletion that freed the files be undone without them.
     await this.#makeDurable()
     let freedBytes = 0
-    const isHurried = () => this.#closing !== null || this.#reserve.isSpent
     for (const file of dead) {
       if (freedBytes >= maxBytes) return
-      await this.#fullFiles.remove(file, isHurried, this.#removalStepBytes)
+      // Its last reader would give its space back in one go.
+      if (file.isHeld && !this.#removalPace.isHurried()) {
+        file.whenFree(() => this.#freeSpace())
+        continue
+      }
+      await this.#fullFiles.remove(file, this.#removalPace)
       if (file.isSegment) this.storeState.segments.delete(file.number)
       freedBytes += file.endPosition
     }
@@ -535,6 +546,7 @@ export class LocalLogStore extends StoreBase {
   }
 
   #freeSpace(): void {
+    if (this.#closing !== null) return
     this.#inBackground('free the space of deleted records', async () => {
       await this.#removeDeadFiles(Number.POSITIVE_INFINITY)
       await this.#reserve.fill()

@@ -2,53 +2,64 @@ import { describe, expect, it } from 'vitest'
 import { appendOne, batchOf, batchOfSize } from '../testing/batches.ts'
 import { SeededRandom } from '../testing/seeded-random.ts'
 import { SimulatedFileSystem } from '../testing/simulated-file-system.ts'
+import type { RemovalPace } from './file-removal.ts'
 import { LocalLogStore } from './local-log-store.ts'
 import { LogFile } from './log-files.ts'
 import { ReadHandles } from './read-handles.ts'
 
+const PACE: RemovalPace = { stepBytes: 1e9, isHurried: () => false, appendCalls: () => 0 }
+
 describe('a log file that is removed', () => {
+  const path = '/data/log/00000000000000000001.log'
+
   it('can be let go by its last reader while it is opened for that one, also when that fails', async () => {
     const fileSystem = new SimulatedFileSystem(new SeededRandom(1))
-    const path = '/data/log/00000000000000000001.log'
     await (await fileSystem.open(path, { access: 'create', direct: false, writesAreDurable: false })).close()
     const file = new LogFile(new ReadHandles(fileSystem), path, 1, false, 0, 0)
     file.hold()
     fileSystem.failOne('open', 1)
-    const removal = file.remove()
+    const removal = file.remove(PACE)
     // A rejection that nobody waits for would end the process, and this test.
     file.release()
     await expect(removal).rejects.toMatchObject({ code: 'EIO' })
-    await file.remove()
+    await file.remove(PACE)
     expect(fileSystem.filesIn('/data')).toEqual([])
     expect(fileSystem.openHandles).toBe(0)
   })
 
+  /** What is done to remove a file of 10,000 bytes. */
+  async function stepsOf(pace: Partial<RemovalPace>): Promise<string[]> {
+    const fileSystem = new SimulatedFileSystem(new SeededRandom(1))
+    await fileSystem.makeFolder('/data/log')
+    const options = { access: 'create', direct: false, writesAreDurable: false } as const
+    const created = await fileSystem.open(path, options)
+    await created.write(new Uint8Array(10_000), 0)
+    await created.close()
+    const file = new LogFile(new ReadHandles(fileSystem), path, 1, false, 10_000, 10_000)
+    const before = fileSystem.trace.length
+    await file.remove({ ...PACE, stepBytes: 4_000, ...pace })
+    expect(fileSystem.filesIn('/data')).toEqual([])
+    expect(fileSystem.openHandles).toBe(0)
+    return fileSystem.trace.slice(before).filter((line) => /^(remove|truncate|sync folder|pause)/.test(line))
+  }
+
+  const gone = [`remove ${path}`, 'sync folder /data/log']
+  const index = expect.stringMatching(/^remove .*\.index: ENOENT/)
+
   it('shrinks in steps when its name is gone, and is left whole as soon as somebody waits for it', async () => {
-    const path = '/data/log/00000000000000000001.log'
-    const stepsOf = async (isHurried: () => boolean) => {
-      const fileSystem = new SimulatedFileSystem(new SeededRandom(1))
-      await fileSystem.makeFolder('/data/log')
-      const created = await fileSystem.open(path, {
-        access: 'create',
-        direct: false,
-        writesAreDurable: false,
-      })
-      await created.write(new Uint8Array(10_000), 0)
-      await created.close()
-      const file = new LogFile(new ReadHandles(fileSystem), path, 1, false, 10_000, 10_000)
-      const before = fileSystem.trace.length
-      await file.remove(isHurried, 4_000)
-      expect(fileSystem.filesIn('/data')).toEqual([])
-      expect(fileSystem.openHandles).toBe(0)
-      return fileSystem.trace.slice(before).filter((line) => /^(remove|truncate|sync folder)/.test(line))
-    }
-    const gone = [`remove ${path}`, 'sync folder /data/log']
-    const index = expect.stringMatching(/^remove .*\.index: ENOENT/)
-    const slowly = await stepsOf(() => false)
-    expect(slowly).toEqual([...gone, `truncate ${path} 6000`, `truncate ${path} 2000`, index])
+    expect(await stepsOf({})).toEqual([...gone, `truncate ${path} 6000`, `truncate ${path} 2000`, index])
     let looks = 0
-    expect(await stepsOf(() => ++looks > 2)).toEqual([...gone, `truncate ${path} 6000`, index])
-    expect(await stepsOf(() => true)).toEqual([`remove ${path}`, index])
+    expect(await stepsOf({ isHurried: () => ++looks > 2 })).toEqual([...gone, `truncate ${path} 6000`, index])
+    expect(await stepsOf({ isHurried: () => true })).toEqual([`remove ${path}`, index])
+  })
+
+  it('rests after the steps in which something was appended', async () => {
+    // Before and after each of four steps.
+    const counts = [0, 0, 0, 1, 1, 3, 3, 3]
+    const steps = await stepsOf({ stepBytes: 2_000, appendCalls: () => counts.shift()! })
+    expect(steps.map((step) => step.split(' ')[0])).toEqual([
+      ...['remove', 'sync', 'truncate', 'truncate', 'pause', 'truncate', 'pause', 'truncate', 'remove'],
+    ])
   })
 
   for (const seed of [1, 2]) {

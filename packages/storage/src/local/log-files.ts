@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { alignedMemory } from './aligned-memory.ts'
-import { REMOVAL_STEP_BYTES, removeInSteps } from './file-removal.ts'
+import { type RemovalPace, removeInSteps } from './file-removal.ts'
 import { errorCodeOf, type FileSystem, isNoRoom, removeIfPresent, type StorageFile } from './file-system.ts'
 import { BLOCK_BYTES, FILE_HEADER_BYTES, writeFileHeader } from './log-format.ts'
 import { ReadHandle, ReadHandles } from './read-handles.ts'
@@ -43,8 +43,8 @@ export function numbersIn(names: readonly string[], numberOf: (name: string) => 
 }
 
 /**
- * One log file. Readers hold it while they read, so that a file whose records are all gone is removed at once
- * from the folder but stays readable for those who had begun.
+ * One log file. Readers hold it while they read. Where it is removed all the same, it stays readable for those who had
+ * begun.
  */
 export class LogFile {
   readonly number: number
@@ -65,6 +65,7 @@ export class LogFile {
   readonly #records: ReadHandle
   readonly #index: ReadHandle
   #readers = 0
+  #whenFree: (() => void) | null = null
   /** Removed or closed: the read handle goes with the last reader. */
   #isDone = false
 
@@ -103,7 +104,20 @@ export class LogFile {
 
   release(): void {
     this.#readers--
-    if (this.#isDone && this.#readers === 0) void this.#records.end()
+    if (this.#readers > 0) return
+    if (this.#isDone) void this.#records.end()
+    const whenFree = this.#whenFree
+    this.#whenFree = null
+    whenFree?.()
+  }
+
+  get isHeld(): boolean {
+    return this.#readers > 0
+  }
+
+  /** Calls once when the last of those who hold it now lets go, in the place of what was to be called then before. */
+  whenFree(call: () => void): void {
+    this.#whenFree = call
   }
 
   /** Reads aligned blocks. The caller holds the file. */
@@ -116,36 +130,33 @@ export class LogFile {
     return this.#index.read(target, (this.indexPosition ?? 0) + position)
   }
 
-  /**
-   * Gives back its space a little at a time, unless `isHurried`. Where somebody reads it, it can be read to the end, and
-   * goes with the last reader.
-   */
-  async remove(isHurried = () => false, stepBytes = REMOVAL_STEP_BYTES): Promise<void> {
+  /** Where somebody reads it, it can be read to the end, and its space comes back in one go with the last reader. */
+  async remove(pace: RemovalPace): Promise<void> {
     this.#isDone = true
     const { path, endPosition: sizeBytes } = this
-    const goesAsItIs = () => this.#readers > 0 || isHurried()
-    if (this.#readers > 0) await this.#records.keepOpen()
+    const isHurried = () => this.isHeld || pace.isHurried()
+    if (this.isHeld) await this.#records.keepOpen()
     else await this.#records.pause()
     try {
-      await removeInSteps(this.#fileSystem, { path, sizeBytes, stepBytes, goesAsItIs })
+      await removeInSteps(this.#fileSystem, { ...pace, path, sizeBytes, isHurried })
       if (!this.isSegment) await removeIfPresent(this.#fileSystem, this.indexPath)
     } finally {
       await this.#index.end()
-      if (this.#readers === 0) await this.#records.end()
+      if (!this.isHeld) await this.#records.end()
     }
   }
 
   /** Closes the file when nobody reads; it is opened again when needed. */
   async pause(): Promise<void> {
     await this.#index.pause()
-    if (this.#readers === 0) await this.#records.pause()
+    if (!this.isHeld) await this.#records.pause()
   }
 
   /** Closes the file, now or when the last reader lets go. */
   async close(): Promise<void> {
     this.#isDone = true
     await this.#index.end()
-    if (this.#readers === 0) await this.#records.end()
+    if (!this.isHeld) await this.#records.end()
   }
 }
 

@@ -42,6 +42,11 @@ const MIN_REMAINING_MS = 3_600_000
 const MERGED_FILES = 4
 /** Of a log file's bytes: a segment up to it is small. */
 const SMALL_SHARE = 1 / 8
+/**
+ * Bytes after which a step ends, if something is appended meanwhile: about a millisecond. A thread that the
+ * disk wakes may have to wait until this one lets go of the processor, where there are only two, up to 4 ms (ADR 0007).
+ */
+const SHARED_STEP_BYTES = 256 * 1024
 
 export interface MaintenanceOptions {
   readonly rewriting: Rewriting
@@ -50,6 +55,8 @@ export interface MaintenanceOptions {
   readonly fileBytes: number
   readonly files: FullFiles
   readonly counters: MaintenanceCounters
+  /** How often something was to be appended. */
+  appendCalls(): number
   /** Ends the file being written. */
   leaveFile(): Promise<void>
 }
@@ -108,7 +115,10 @@ export class Maintenance {
     this.#options = options
   }
 
-  /** Works for about `maxBytes` of I/O. Rejects with what ended the job; the next call begins another one. */
+  /**
+   * Works on about `maxBytes`; on less where something is appended meanwhile. Rejects with what ended the job; the next call
+   * begins another one.
+   */
   step(maxBytes: number, policyOf: (topic: Topic) => KeepingPolicy): Promise<MaintenanceProgress> {
     const step = this.#stepping.then(() => this.#step(maxBytes, policyOf))
     this.#stepping = step.catch(() => undefined)
@@ -124,9 +134,14 @@ export class Maintenance {
   }
 
   async #step(maxBytes: number, policyOf: (topic: Topic) => KeepingPolicy): Promise<MaintenanceProgress> {
+    const { appendCalls } = this.#options
+    const callsBefore = appendCalls()
     let bytes = 0
     while (!this.#isStopped) {
-      if (bytes >= maxBytes) return { bytes, isMore: true }
+      const isShared = appendCalls() > callsBefore
+      if (bytes >= (isShared ? Math.min(SHARED_STEP_BYTES, maxBytes) : maxBytes)) {
+        return { bytes, isMore: true }
+      }
       try {
         this.#job ??= await this.#nextJob(policyOf)
         if (this.#job === null) break

@@ -1,9 +1,12 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { batchHeader } from '@streambus/protocol'
 import { describe, expect, it } from 'vitest'
 import { KEEP_EVERYTHING, type KeepingPolicy, type LogId, type LogStore } from '../log-store.ts'
 import { appendOne, batchOfSize, readLog } from '../testing/batches.ts'
 import { localStores } from '../testing/local-stores.ts'
+import { SeededRandom } from '../testing/seeded-random.ts'
+import { SimulatedFileSystem } from '../testing/simulated-file-system.ts'
 import type { FileSystem } from './file-system.ts'
 import { LocalLogStore, type LocalLogStoreOptions } from './local-log-store.ts'
 import { nodeFileSystem } from './node-file-system.ts'
@@ -172,6 +175,24 @@ describe('merging of log files', () => {
     expect(await contents(again, logs)).toEqual(before)
   })
 
+  it('in small steps gives back what it replaced a little at a time, as when it is done at once', async () => {
+    const shrunkBy = async (maxBytes: number) => {
+      const fileSystem = new SimulatedFileSystem(new SeededRandom(1))
+      const store = await LocalLogStore.open({ dataDir: '/data', ...SMALL, fileSystem })
+      const { logs } = await store.createTopic({ name: 't', partitions: 5 })
+      await fill(store, logs, 40)
+      const traceBefore = fileSystem.trace.length
+      while ((await store.maintain({ maxBytes }, lasting)).isMore);
+      await store.maintain({ maxBytes: 0 })
+      expect(fileSystem.filesIn('/data/log').filter((name) => /0[1-4]\.log$/.test(name))).toEqual([])
+      await store.close()
+      return fileSystem.trace.slice(traceBefore).filter((line) => /^truncate .*0[1-4]\.log /.test(line))
+    }
+    const atOnce = await shrunkBy(Number.POSITIVE_INFINITY)
+    expect(atOnce.length).toBeGreaterThan(4)
+    expect(await shrunkBy(1)).toEqual(atOnce)
+  })
+
   it('lets go of everything when the segment under way cannot be closed at the end', async () => {
     let openFiles = 0
     const fileSystem: FileSystem = {
@@ -215,11 +236,14 @@ describe('merging of log files', () => {
     if (result?.error !== null) throw new Error('not readable')
     await store.maintain(EVERYTHING, lasting)
     await store.maintain({ maxBytes: 0 })
-    expect(await names(stores.folder)).not.toContain('1.log')
     const bytes = new Uint8Array(result.records.byteLength)
     for (let filled = 0; filled < bytes.byteLength; )
       filled += await result.records.readInto(bytes.subarray(filled))
     result.records.close()
     expect(bytes.byteLength).toBe(40 * BATCH_BYTES)
+    expect(batchHeader.baseOffset(bytes, 39 * BATCH_BYTES)).toBe(39)
+    // The files go when the last of them has read them.
+    await store.maintain({ maxBytes: 0 })
+    expect(await names(stores.folder)).not.toContain('1.log')
   })
 })

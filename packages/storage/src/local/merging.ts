@@ -77,8 +77,9 @@ export async function* merge(inputs: readonly LogFile[], rewriting: Rewriting): 
     coverEmptyLogs(Number.POSITIVE_INFINITY)
     // Every log may have been deleted meanwhile.
     if (logs === 0) return
-    await addFinished(writer, null, rewriting)
     yield written
+    // From here on nobody holds the inputs: they give back their space as soon as the segment counts.
+    await addFinished(writer, null, rewriting)
   } finally {
     try {
       await writer?.discard()

@@ -4,6 +4,7 @@ import { StorageError } from '../log-store.ts'
 import type { StoreEvent, StoreState } from '../store-state.ts'
 import { alignedMemory } from './aligned-memory.ts'
 import { type Checkpoint, type LogPosition, restoreState } from './checkpoint.ts'
+import type { DiskAccess } from './disk-access.ts'
 import { errorCodeOf, type FileSystem, isNoRoom, removeIfPresent, type StorageFile } from './file-system.ts'
 import { GatheredIndex } from './gathered-index.ts'
 import { GroupScan, type ScannedGroup } from './group-scan.ts'
@@ -13,7 +14,6 @@ import { removeLeftovers } from './leftovers.ts'
 import { fileNumberOf, type LogFile, type LogFileFactory, numbersIn, segmentNumberOf } from './log-files.ts'
 import { EntryKind, entryIsIntact, FILE_HEADER_BYTES, fileHeaderFault } from './log-format.ts'
 import { OffsetIndex } from './offset-index.ts'
-import type { ReadSlots } from './read-slots.ts'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment } from './segment-file.ts'
 import { setAside } from './setting-aside.ts'
 
@@ -33,7 +33,7 @@ export interface RecoveryOptions {
   readonly checkpoint: Checkpoint
   readonly files: LogFileFactory
   readonly maxLoadedIndexBytes: number
-  readonly slots: ReadSlots
+  readonly disk: DiskAccess
   /** `truncate`: keep what precedes the damage, set the rest aside as `….damaged` files, and start. */
   readonly onDamage: 'refuse' | 'truncate'
   warn(facts: Record<string, unknown>, message: string): void
@@ -85,12 +85,12 @@ class Recovery {
   }
 
   async #recover(): Promise<Recovered> {
-    const { fileSystem, folder, files, checkpoint, maxLoadedIndexBytes, slots } = this.#options
+    const { fileSystem, folder, files, checkpoint, maxLoadedIndexBytes, disk } = this.#options
     const names = await fileSystem.list(folder)
     const numbers = numbersIn(names, fileNumberOf)
     const start = checkpoint.end
     const first = files.existing(start.fileNumber, start.position)
-    const index = new OffsetIndex(first, new IndexParts(maxLoadedIndexBytes, slots))
+    const index = new OffsetIndex(first, new IndexParts(maxLoadedIndexBytes, disk))
     if (!numbers.includes(start.fileNumber)) {
       // Its name was durable before the next one was made.
       const isExpected =

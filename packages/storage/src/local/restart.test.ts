@@ -136,7 +136,7 @@ describe('LocalLogStore after a restart', () => {
     }
   })
 
-  it('keeps a read of cold files going while their topic is deleted and the files removed', async () => {
+  it('keeps a read of cold files going while their topic is deleted, and removes the files when it is over', async () => {
     const store = await open(stores.folder, SMALL)
     const { id, logs } = await store.createTopic({ name: 'words', partitions: 1 })
     await fill(store, logs, 60)
@@ -148,12 +148,13 @@ describe('LocalLogStore after a restart', () => {
     await store.deleteTopic(id)
     await fill(store, other.logs, 40)
     await store.maintain({ maxBytes: Number.POSITIVE_INFINITY })
-    const logFiles = (await readdir(join(stores.folder, 'log'))).filter((name) => name.endsWith('.log'))
-    expect(logFiles).not.toContain('00000000000000000001.log')
     const rest = await bytesWithout(result.records, firstBytes)
     const found = recordsIn(Buffer.concat([first.subarray(0, firstBytes), rest]))
     expect(labels(found.map(({ value }) => value))).toEqual(upTo(60))
     result.records.close()
+    await store.maintain({ maxBytes: 0 })
+    const logFiles = (await readdir(join(stores.folder, 'log'))).filter((name) => name.endsWith('.log'))
+    expect(logFiles).not.toContain('00000000000000000001.log')
   })
 
   async function bytesWithout(

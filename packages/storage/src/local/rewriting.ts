@@ -4,10 +4,10 @@ import { type LogId, type Offset, StorageError } from '../log-store.ts'
 import type { Compacted } from '../store-state.ts'
 import { alignedMemory } from './aligned-memory.ts'
 import { BatchGathering } from './batch-gathering.ts'
+import type { DiskAccess } from './disk-access.ts'
 import { BATCH_FIELDS } from './index-file.ts'
 import type { LogFileFactory } from './log-files.ts'
 import type { OffsetIndex, SealedRange } from './offset-index.ts'
-import type { ReadSlots } from './read-slots.ts'
 import type { SegmentWriter, WrittenSegment } from './segment-file.ts'
 
 const WINDOW_BYTES = 8 * 1024 ** 2
@@ -18,7 +18,7 @@ const TRANSFER_BYTES = 256 * 1024
 export interface Rewriting {
   readonly files: LogFileFactory
   readonly index: OffsetIndex
-  readonly slots: ReadSlots
+  readonly disk: DiskAccess
   readonly buffers: RewritingBuffers
   /** Milliseconds since the epoch. */
   readonly clock: () => number
@@ -62,7 +62,7 @@ export class RewritingBuffers {
   }
 }
 
-/** Yields the bytes of I/O that each step took; between steps others have their turn. */
+/** Yields the bytes that each step read, looked at or wrote; between steps others have their turn. */
 export type RewritingSteps = AsyncGenerator<number, void>
 
 /** Finishes a segment and makes it count; where that fails, the file is its writer's to discard. */
@@ -109,8 +109,8 @@ export async function* gather(
   ranges: Iterable<SealedRange> | AsyncIterable<SealedRange>,
   rewriting: Rewriting,
 ): AsyncGenerator<number | readonly GatheredBatch[]> {
-  const { slots, buffers } = rewriting
-  const gathering = new BatchGathering(slots, buffers.read)
+  const { disk, buffers } = rewriting
+  const gathering = new BatchGathering(disk, buffers.read)
   const windows = planned(ranges, rewriting)
   const load = async (memory: Uint8Array) => {
     const { value: places } = await windows.next()

@@ -1,11 +1,11 @@
 import { batchEndOffset, batchHeader, crc32c } from '@streambus/protocol'
 import { lookupTimestampOf, NO_TIMESTAMP_MS } from '../batch-timestamp.ts'
 import type { LogId, Offset } from '../log-store.ts'
+import type { DiskAccess } from './disk-access.ts'
 import type { StorageFile } from './file-system.ts'
 import { directoryLength, encodeIndex, type IndexedLog } from './index-file.ts'
 import type { LogFile, LogFileFactory } from './log-files.ts'
 import { BLOCK_BYTES, getU64, paddedLength, setU64 } from './log-format.ts'
-import type { ReadSlots } from './read-slots.ts'
 import { releaseAll } from './release-all.ts'
 
 /**
@@ -105,7 +105,7 @@ interface OpenLog {
 
 export interface SegmentWriterOptions {
   readonly files: LogFileFactory
-  readonly slots: ReadSlots
+  readonly disk: DiskAccess
   /** Aligned memory that is the writer's until it has finished. */
   readonly buffers: { readonly write: Uint8Array }
   nextSegmentNumber(): number
@@ -115,7 +115,7 @@ export interface SegmentWriterOptions {
 export class SegmentWriter {
   readonly number: number
   readonly #files: LogFileFactory
-  readonly #slots: ReadSlots
+  readonly #disk: DiskAccess
   readonly #handle: StorageFile
   readonly #buffer: Uint8Array
   /** Where the buffer goes in the file. */
@@ -127,9 +127,9 @@ export class SegmentWriter {
   #isKept = false
   #log: OpenLog | null = null
 
-  private constructor({ files, slots, buffers }: SegmentWriterOptions, number: number, handle: StorageFile) {
+  private constructor({ files, disk, buffers }: SegmentWriterOptions, number: number, handle: StorageFile) {
     this.#files = files
-    this.#slots = slots
+    this.#disk = disk
     this.#buffer = buffers.write
     this.number = number
     this.#handle = handle
@@ -256,6 +256,6 @@ export class SegmentWriter {
   }
 
   #write(bytes: Uint8Array, position: number): Promise<void> {
-    return this.#slots.background(() => this.#handle.write(bytes, position))
+    return this.#disk.background(() => this.#handle.write(bytes, position))
   }
 }

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { BLOCK_BYTES, BlockCache } from './block-cache.ts'
+import { DiskAccess } from './disk-access.ts'
 import { DiskReader } from './disk-reader.ts'
 import { LogFile } from './log-files.ts'
 import { nodeFileSystem } from './node-file-system.ts'
 import { ReadHandles } from './read-handles.ts'
-import { ReadSlots } from './read-slots.ts'
 
 test('blocks and single reads together have at most two reads under way', async () => {
   let underWay = 0
@@ -32,9 +32,9 @@ test('blocks and single reads together have at most two reads under way', async 
     64 * BLOCK_BYTES,
     0,
   )
-  const slots = new ReadSlots()
-  const blocks = new BlockCache(slots)
-  const reader = new DiskReader(slots)
+  const disk = new DiskAccess()
+  const blocks = new BlockCache(disk)
+  const reader = new DiskReader(disk)
   const target = new Uint8Array(100)
   const loads = Array.from({ length: 8 }, (_, index) => blocks.load(file, (index >> 1) * BLOCK_BYTES))
   const reads = Array.from({ length: 8 }, (_, index) =>
@@ -42,5 +42,5 @@ test('blocks and single reads together have at most two reads under way', async 
   )
   await Promise.all([...loads, ...reads])
   expect(most).toBe(2)
-  expect([slots.tryTake(), slots.tryTake(), slots.tryTake()]).toEqual([true, true, false])
+  expect([disk.tryTake(), disk.tryTake(), disk.tryTake()]).toEqual([true, true, false])
 })

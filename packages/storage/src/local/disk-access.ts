@@ -9,7 +9,7 @@ const MAX_READS = 2
  * compaction, lets a durable write that is under way end before each of its transfers. It waits for one write only, so
  * that under a load that never pauses it has a transfer after each.
  */
-export class ReadSlots {
+export class DiskAccess {
   #free = MAX_READS
   readonly #waiting: (() => void)[] = []
   #durableWrites = 0
