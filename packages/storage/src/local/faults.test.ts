@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { LogId } from '../log-store.ts'
+import { KEEP_EVERYTHING, type LogId } from '../log-store.ts'
 import { appendOne, batchOf, batchOfSize, codeOf, valuesOf } from '../testing/batches.ts'
 import { SeededRandom } from '../testing/seeded-random.ts'
 import { SimulatedFileSystem } from '../testing/simulated-file-system.ts'
@@ -248,6 +248,51 @@ describe('LocalLogStore on a failing disk', () => {
     const again = await open(fileSystem.restart(true))
     expect((await valuesOf(again, log)).length).toBeGreaterThanOrEqual(count)
     await again.close()
+  })
+
+  it('stops the writer whatever it was for that a sync of the log folder failed', async () => {
+    const lasting = () => KEEP_EVERYTHING
+    const stoppedBy = new Set<string>()
+    for (let count = 1, isOver = false; !isOver; count++) {
+      const { fileSystem, store, log } = await withTopic(20, { prepareFiles: 'always' })
+      const { logs: others } = await store.createTopic({ name: 'others', partitions: 3 })
+      const { id, logs: deleted } = await store.createTopic({ name: 'deleted', partitions: 1 })
+      fileSystem.failOne('sync folder', count)
+      const acknowledged: string[] = []
+      const append = async (to: LogId, value: string) => {
+        const [result] = await store.append([{ logId: to, bytes: batchOfSize(3000, value) }])
+        if (result!.error === null && to === log) acknowledged.push(value)
+      }
+      for (let index = 0; index < 12; index++) {
+        for (const to of [log, ...others]) await append(to, `v${index};`)
+      }
+      // Files are merged, and others, with nothing in them but what is deleted, shrink.
+      await store.maintain({ maxBytes: 1e9 }, lasting).catch(() => undefined)
+      for (let index = 0; index < 30; index++) await append(deleted[0]!, 'd;')
+      await store.deleteTopic(id).catch(() => undefined)
+      await append(log, 'w0;')
+      await store.maintain({ maxBytes: 0 }).catch(() => undefined)
+      for (let index = 1; index < 12; index++) await append(log, `w${index};`)
+      await store.maintain({ maxBytes: 0 }).catch(() => undefined)
+      const at = fileSystem.trace.findIndex((line) => line.startsWith('sync folder /data/log: EIO'))
+      isOver = !fileSystem.trace.some((line) => /^sync folder .*: EIO/.test(line))
+      if (at >= 0) {
+        const before = fileSystem.trace
+          .slice(0, at)
+          .findLast((line) => /^(remove .*log$|rename|close)/.test(line))!
+        stoppedBy.add(before.replace(/ .*\./, ' *.'))
+        const [later] = await store.append([{ logId: log, bytes: batchOf(['later']) }])
+        expect(later?.error, `after sync ${count} of a folder`).toMatchObject({ code: 'WRITER_FAILED' })
+      }
+      const again = await open(fileSystem.restart(true, false, () => false))
+      const found = await valuesOf(again, log)
+      expect(found.map((value) => value.slice(0, value.indexOf(';') + 1))).toEqual(
+        expect.arrayContaining(acknowledged),
+      )
+      await again.close()
+    }
+    const causes = ['close *.log', 'close *.segment', 'remove *.log', 'rename *.tmp']
+    expect([...stoppedBy].sort()).toEqual(causes)
   })
 
   it('lets go of everything when a start or a close fails at its last step', async () => {

@@ -1,4 +1,3 @@
-import { dirname } from 'node:path'
 import { type FileSystem, removeIfPresent } from './file-system.ts'
 
 /**
@@ -15,6 +14,8 @@ export interface RemovalPace {
   isHurried(): boolean
   /** How often something was to be appended. */
   appendCalls(): number
+  /** Of the folder of the files. */
+  syncFolder(): Promise<void>
 }
 
 export interface FileRemoval extends RemovalPace {
@@ -24,7 +25,7 @@ export interface FileRemoval extends RemovalPace {
 
 /**
  * Removes a file of about `sizeBytes`, if it is there. Its name goes first, durably: whatever happens then, no start
- * finds a part of it. Rejects where the name cannot be removed; how the blocks come back does not matter.
+ * finds a part of it. Rejects where the name cannot be removed durably; how the blocks come back does not matter.
  */
 export async function removeInSteps(fileSystem: FileSystem, removal: FileRemoval): Promise<void> {
   const { path, sizeBytes, stepBytes } = removal
@@ -34,7 +35,9 @@ export async function removeInSteps(fileSystem: FileSystem, removal: FileRemoval
   const file = isLarge ? await fileSystem.open(path, options).catch(() => null) : null
   try {
     await removeIfPresent(fileSystem, path)
-    if (file !== null) await shrink(fileSystem, file, removal)
+    if (file === null) return
+    await removal.syncFolder()
+    await shrink(fileSystem, file, removal)
   } finally {
     // With the last one who has it open the rest of it goes, also where closing fails.
     await file?.close().catch(() => undefined)
@@ -44,10 +47,9 @@ export async function removeInSteps(fileSystem: FileSystem, removal: FileRemoval
 async function shrink(
   fileSystem: FileSystem,
   file: { truncate(sizeBytes: number): Promise<void> },
-  { path, sizeBytes, stepBytes, isHurried, appendCalls }: FileRemoval,
+  { sizeBytes, stepBytes, isHurried, appendCalls }: FileRemoval,
 ): Promise<void> {
   try {
-    await fileSystem.syncFolder(dirname(path))
     for (let end = sizeBytes - stepBytes; end > 0 && !isHurried(); end -= stepBytes) {
       const startedMs = performance.now()
       const calls = appendCalls()
@@ -55,6 +57,6 @@ async function shrink(
       if (appendCalls() > calls) await fileSystem.pause(performance.now() - startedMs)
     }
   } catch {
-    // A failing disk, or one on which the name may come back: it goes as it is.
+    // It goes as it is.
   }
 }

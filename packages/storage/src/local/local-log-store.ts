@@ -77,6 +77,7 @@ export class LocalLogStore extends StoreBase {
   readonly location: string
   readonly maxBatchBytes: number
   readonly #removalPace: RemovalPace
+  readonly #files: LogFileFactory
   #appendCalls = 0
   readonly #fileSystem: FileSystem
   readonly #log: StoreLog
@@ -125,7 +126,10 @@ export class LocalLogStore extends StoreBase {
       stepBytes: Math.min(REMOVAL_STEP_BYTES, options.fileBytes / 8),
       isHurried: () => this.#closing !== null || this.#reserve.isSpent,
       appendCalls: () => this.#appendCalls,
+      syncFolder: () => this.#files.syncFolder(),
     }
+    this.#files = files
+    files.syncFailed = (error) => this.#syncFailed(error)
     this.maxBatchBytes = Math.floor(
       Math.min(this.#ring.capacityBytes / 4, options.fileBytes / 2, MAX_GROUP_BYTES / 2),
     )
@@ -402,11 +406,7 @@ export class LocalLogStore extends StoreBase {
     let freedBytes = 0
     for (const file of dead) {
       if (freedBytes >= maxBytes) return
-      // Its last reader would give its space back in one go.
-      if (file.isHeld && !this.#removalPace.isHurried()) {
-        file.whenFree(() => this.#freeSpace())
-        continue
-      }
+      if (this.#fullFiles.isAwaited(file, this.#removalPace, () => this.#freeSpace())) continue
       await this.#fullFiles.remove(file, this.#removalPace)
       if (file.isSegment) this.storeState.segments.delete(file.number)
       freedBytes += file.endPosition
@@ -606,7 +606,7 @@ export class LocalLogStore extends StoreBase {
     if (this.durability === 'fsync') return
     for (const full of this.#unsynced) await this.#syncFull(full)
     await this.#synced(() => this.#commit.sync())
-    await this.#synced(() => this.#fileSystem.syncFolder(join(this.location, 'log')))
+    await this.#synced(() => this.#files.syncFolder())
   }
 
   async #writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
@@ -627,11 +627,15 @@ export class LocalLogStore extends StoreBase {
     try {
       await sync()
     } catch (error) {
-      const message = `syncing ${this.location} failed: ${String(error)}`
-      this.#syncFailure = new StorageError('WRITER_FAILED', message, { inDoubt: true, cause: error })
-      this.#commit.stop(error)
-      throw this.#syncFailure
+      throw this.#syncFailed(error)
     }
+  }
+
+  #syncFailed(error: unknown): StorageError {
+    const message = `syncing ${this.location} failed: ${String(error)}`
+    this.#syncFailure ??= new StorageError('WRITER_FAILED', message, { inDoubt: true, cause: error })
+    this.#commit.stop(error)
+    return this.#syncFailure
   }
 
   #inBackground(what: string, work: () => Promise<void>): void {

@@ -7,7 +7,12 @@ import { LocalLogStore } from './local-log-store.ts'
 import { LogFile } from './log-files.ts'
 import { ReadHandles } from './read-handles.ts'
 
-const PACE: RemovalPace = { stepBytes: 1e9, isHurried: () => false, appendCalls: () => 0 }
+const PACE: RemovalPace = {
+  stepBytes: 1e9,
+  isHurried: () => false,
+  appendCalls: () => 0,
+  syncFolder: () => Promise.resolve(),
+}
 
 describe('a log file that is removed', () => {
   const path = '/data/log/00000000000000000001.log'
@@ -37,7 +42,8 @@ describe('a log file that is removed', () => {
     await created.close()
     const file = new LogFile(new ReadHandles(fileSystem), path, 1, false, 10_000, 10_000)
     const before = fileSystem.trace.length
-    await file.remove({ ...PACE, stepBytes: 4_000, ...pace })
+    const syncFolder = () => fileSystem.syncFolder('/data/log')
+    await file.remove({ ...PACE, stepBytes: 4_000, syncFolder, ...pace })
     expect(fileSystem.filesIn('/data')).toEqual([])
     expect(fileSystem.openHandles).toBe(0)
     return fileSystem.trace.slice(before).filter((line) => /^(remove|truncate|sync folder|pause)/.test(line))

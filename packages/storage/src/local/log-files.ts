@@ -186,6 +186,8 @@ export class LogFileFactory {
   readonly #handles: ReadHandles
   /** Whether files are opened past the page cache. */
   direct = false
+  /** Told when a sync of the folder fails: any name in it may be lost then, and no later sync would say so. */
+  syncFailed: (error: unknown) => void = () => undefined
 
   constructor(options: LogFileOptions) {
     this.#options = options
@@ -223,7 +225,7 @@ export class LogFileFactory {
    * fast as extending; for large ones it is not worth writing twice. `enough` ends the zeros early.
    */
   async create(fileNumber: number, preparedBytes: number, enough?: AbortSignal): Promise<WritableLogFile> {
-    const { fileSystem, folder, storeId, durable } = this.#options
+    const { fileSystem, storeId, durable } = this.#options
     const path = this.pathOf(fileNumber)
     // A crash may have left a file that was created but never written to, or damage may have cut the log
     // before a file that had an index.
@@ -257,7 +259,7 @@ export class LogFileFactory {
       await preparing.close()
     }
     // Also where acknowledged is with the operating system: a start relies on files coming into being in order.
-    await fileSystem.syncFolder(folder)
+    await this.syncFolder()
     const file = new LogFile(this.#handles, path, fileNumber, this.direct, FILE_HEADER_BYTES, prepared)
     return this.reopen(file)
   }
@@ -308,7 +310,12 @@ export class LogFileFactory {
   }
 
   async syncFolder(): Promise<void> {
-    await this.#options.fileSystem.syncFolder(this.#options.folder)
+    try {
+      await this.#options.fileSystem.syncFolder(this.#options.folder)
+    } catch (error) {
+      this.syncFailed(error)
+      throw error
+    }
   }
 
   async removeSegment(segmentNumber: number): Promise<void> {
