@@ -67,6 +67,16 @@ export interface Checkpoint {
   readonly cleaned?: readonly (readonly [LogId, Offset])[]
 }
 
+export interface FoundCheckpoint {
+  readonly version: number
+  readonly checkpoint: Checkpoint
+}
+
+/** Of a new folder. */
+export function isFirst({ end }: Checkpoint): boolean {
+  return end.sequence === 0
+}
+
 export function emptyCheckpoint(clusterId: string): Checkpoint {
   return {
     clusterId,
@@ -189,7 +199,7 @@ export async function writeCheckpoint(
 export async function readCheckpoint(
   fileSystem: FileSystem,
   folder: string,
-): Promise<{ version: number; checkpoint: Checkpoint } | null> {
+): Promise<FoundCheckpoint | null> {
   const path = join(folder, NAME)
   const content = await fileSystem.readFile(path)
   if (content === null) return null

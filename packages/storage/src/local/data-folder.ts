@@ -1,7 +1,14 @@
 import { join } from 'node:path'
 import { StorageError } from '../log-store.ts'
-import { type Checkpoint, emptyCheckpoint, writeCheckpoint } from './checkpoint.ts'
-import { errorCodeOf, type FileSystem, type FolderLock } from './file-system.ts'
+import {
+  CHECKPOINT_VERSION,
+  type Checkpoint,
+  emptyCheckpoint,
+  type FoundCheckpoint,
+  isFirst,
+  writeCheckpoint,
+} from './checkpoint.ts'
+import { errorCodeOf, exceptNoRoom, type FileSystem, type FolderLock } from './file-system.ts'
 
 /** The folder a store lives in: whose it is, whether it is new, and why it cannot be opened. */
 
@@ -33,6 +40,18 @@ export async function firstCheckpoint(
   const checkpoint = emptyCheckpoint(newId())
   await writeCheckpoint(fileSystem, dataDir, checkpoint)
   return checkpoint
+}
+
+/** Writes what a start found anew where it must not stay as it is. */
+export async function renewCheckpoint(
+  fileSystem: FileSystem,
+  dataDir: string,
+  { version, checkpoint }: FoundCheckpoint,
+): Promise<void> {
+  // An older release must not open what is written from now on.
+  if (version < CHECKPOINT_VERSION) return await writeCheckpoint(fileSystem, dataDir, checkpoint)
+  // Where the sync of the first one failed, a power failure would leave none.
+  if (isFirst(checkpoint)) await writeCheckpoint(fileSystem, dataDir, checkpoint).catch(exceptNoRoom)
 }
 
 const NOT_WRITABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EISDIR'])

@@ -32,6 +32,17 @@ class FewFiles extends SimulatedFileSystem {
   }
 }
 
+/** What is renamed in the data folder is not made durable, and a later sync says nothing of it. */
+class ForgetfulFolder extends SimulatedFileSystem {
+  isForgetful = false
+
+  override async syncFolder(folder: string): Promise<void> {
+    if (!this.isForgetful || folder !== '/data') return await super.syncFolder(folder)
+    this.forgetNames(folder)
+    throw Object.assign(new Error(`EIO: fsync '${folder}'`), { code: 'EIO' })
+  }
+}
+
 function produced(sequence: number): Uint8Array {
   return batchOf([`p${sequence}`], { producerId: 5, producerEpoch: 0, baseSequence: sequence })
 }
@@ -195,6 +206,43 @@ describe('LocalLogStore on a failing disk', () => {
       await again.close()
     }
     expect(failures).toBeGreaterThan(2)
+  })
+
+  it('makes the first checkpoint durable where the start that wrote it could not', async () => {
+    for (let seed = 1; seed <= 12; seed++) {
+      const fileSystem = new SimulatedFileSystem(new SeededRandom(seed))
+      // The first two are those of every start, in the data folder and in that of the log.
+      fileSystem.failOne('sync folder', 3)
+      expect(await codeOf(open(fileSystem))).toBe('EIO')
+      expect(fileSystem.trace.findLast((line) => line.startsWith('sync'))).toMatch('sync folder /data: EIO')
+      const store = await open(fileSystem)
+      const { logs } = await store.createTopic({ name: 'words', partitions: 1 })
+      await appendOne(store, logs[0]!, batchOf(['a']))
+      const again = await open(fileSystem.restart(true, false, () => false))
+      expect(await valuesOf(again, logs[0]!), `seed ${seed}`).toEqual(['a'])
+      await again.close()
+    }
+  })
+
+  it('removes no file that a checkpoint from before a failed sync needs, should that come back', async () => {
+    for (let seed = 1; seed <= 8; seed++) {
+      const fileSystem = new ForgetfulFolder(new SeededRandom(seed))
+      const store = await open(fileSystem)
+      const { id, logs } = await store.createTopic({ name: 'words', partitions: 1 })
+      const { logs: kept } = await store.createTopic({ name: 'kept', partitions: 1 })
+      await appendOne(store, kept[0]!, batchOf(['a']))
+      fileSystem.isForgetful = true
+      for (let index = 0; index < 30; index++) await appendOne(store, logs[0]!, batchOfSize(3000, 'd;'))
+      await store.close()
+      fileSystem.isForgetful = false
+      // It finds a checkpoint that a power failure would take.
+      const next = await open(fileSystem)
+      await next.deleteTopic(id)
+      await next.maintain({ maxBytes: 0 })
+      const again = await open(fileSystem.restart(true, false, () => false))
+      expect(await valuesOf(again, kept[0]!), `seed ${seed}`).toEqual(['a'])
+      await again.close()
+    }
   })
 
   it('starts on a full disk although the index of a full file is missing, and reads what it held', async () => {

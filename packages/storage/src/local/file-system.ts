@@ -68,6 +68,11 @@ export function isNoRoom(error: unknown): boolean {
   return NO_ROOM.has(errorCodeOf(error) ?? '')
 }
 
+/** For what can be done without: throws any other error. */
+export function exceptNoRoom(error: unknown): void {
+  if (!isNoRoom(error)) throw error
+}
+
 export function errorCodeOf(error: unknown): string | undefined {
   return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined
 }

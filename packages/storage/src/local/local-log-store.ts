@@ -21,19 +21,13 @@ import type { LogStorage, MaintenanceMetrics } from '../maintenance-metrics.ts'
 import { StoreBase } from '../store-base.ts'
 import type { Compacted, StoreEvent } from '../store-state.ts'
 import { BlockCache } from './block-cache.ts'
-import {
-  CHECKPOINT_VERSION,
-  type Checkpoint,
-  readCheckpoint,
-  takeCheckpoint,
-  writeCheckpoint,
-} from './checkpoint.ts'
-import { asOpenError, firstCheckpoint, lockFolder } from './data-folder.ts'
+import { type Checkpoint, readCheckpoint, takeCheckpoint, writeCheckpoint } from './checkpoint.ts'
+import { asOpenError, firstCheckpoint, lockFolder, renewCheckpoint } from './data-folder.ts'
 import { DiskAccess } from './disk-access.ts'
 import { DiskReader } from './disk-reader.ts'
 import { REMOVAL_STEP_BYTES, type RemovalPace } from './file-removal.ts'
 import { FileSupply } from './file-supply.ts'
-import { type FileSystem, type FolderLock, isNoRoom } from './file-system.ts'
+import { exceptNoRoom, type FileSystem, type FolderLock, isNoRoom } from './file-system.ts'
 import { FullFiles } from './full-files.ts'
 import { GroupCommit } from './group-commit.ts'
 import { type LocalLogStoreOptions, type StoreLog, withDefaults } from './local-log-store-options.ts'
@@ -97,6 +91,8 @@ export class LocalLogStore extends StoreBase {
   #currentFile: LogFile
   /** Files before this one are no longer needed for a recovery. */
   #checkpointFileNumber: number
+  /** That this process has written it: the sync of the one a start finds may have failed. */
+  #isCheckpointDurable = false
   /** `os` durability: full files whose bytes may still be with the operating system only. */
   readonly #unsynced = new Set<WritableLogFile>()
   #syncFailure: StorageError | null = null
@@ -218,9 +214,7 @@ export class LocalLogStore extends StoreBase {
         onDamage: options.onDamage,
         warn: (facts, message) => log.warn(facts, message),
       })
-      if (found !== null && found.version < CHECKPOINT_VERSION) {
-        await writeCheckpoint(fileSystem, dataDir, checkpoint)
-      }
+      if (found !== null) await renewCheckpoint(fileSystem, dataDir, found)
       const { lastFile } = recovered
       const opening = lastFile === null ? files.create(checkpoint.end.fileNumber, 0) : files.reopen(lastFile)
       const current = await opening.catch(async (error: unknown) => {
@@ -350,11 +344,7 @@ export class LocalLogStore extends StoreBase {
 
   async expiredUpTo(id: LogId, limits: RetentionLimits): Promise<Offset> {
     this.assertOpen()
-    try {
-      return await this.#index.expiredUpTo(this.log(id), limits)
-    } catch (error) {
-      throw readFailed(this.location, error)
-    }
+    return await this.#index.expiredUpTo(this.log(id), limits).catch(this.#readFailed)
   }
 
   /** Removes full files in which no log has anything left, and rewrites what is worth it. */
@@ -403,6 +393,7 @@ export class LocalLogStore extends StoreBase {
     if (dead.length === 0) return
     // Else the power might fail, and the deletion that freed the files be undone without them.
     await this.#makeDurable()
+    if (!this.#isCheckpointDurable) await this.#checkpoint().catch(exceptNoRoom)
     let freedBytes = 0
     for (const file of dead) {
       if (freedBytes >= maxBytes) return
@@ -529,12 +520,12 @@ export class LocalLogStore extends StoreBase {
     })
   }
 
-  protected async bytesBefore(log: LogHead, to: Offset): Promise<number> {
-    try {
-      return await this.#index.bytesBefore(log, to)
-    } catch (error) {
-      throw readFailed(this.location, error)
-    }
+  protected bytesBefore(log: LogHead, to: Offset): Promise<number> {
+    return this.#index.bytesBefore(log, to).catch(this.#readFailed)
+  }
+
+  readonly #readFailed = (error: unknown): never => {
+    throw readFailed(this.location, error)
   }
 
   protected logsDeleted(): void {
@@ -612,6 +603,7 @@ export class LocalLogStore extends StoreBase {
   async #writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
     await writeCheckpoint(this.#fileSystem, this.location, checkpoint)
     this.#checkpointFileNumber = checkpoint.end.fileNumber
+    this.#isCheckpointDurable = true
   }
 
   async #syncFull(full: WritableLogFile): Promise<void> {

@@ -136,6 +136,11 @@ export class SimulatedFileSystem implements FileSystem {
     this.#crashAfterSteps = this.#steps + steps
   }
 
+  /** What was changed in the names of a folder and is not durable stays so, whatever is synced later. */
+  forgetNames(folder: string): void {
+    this.#nameChanges = this.#nameChanges.filter((change) => change.folder !== folder)
+  }
+
   /** From now on files may take only this much more. */
   limitRoom(moreBytes: number, code: 'ENOSPC' | 'EDQUOT' = 'ENOSPC'): void {
     this.#roomBytes = this.#usedBytes() + moreBytes
