@@ -40,7 +40,7 @@ export const sabotages: readonly Sabotage[] = [
   {
     name: 'the folder is not synced after a file was created',
     file: 'log-files.ts',
-    text: 'await fileSystem.syncFolder(folder)',
+    text: 'await this.syncFolder()',
     replacement: '',
   },
   {
@@ -64,8 +64,22 @@ export const sabotages: readonly Sabotage[] = [
   {
     name: 'a failed sync is tried again',
     file: 'local-log-store.ts',
-    text: 'this.#commit.stop(error)\n      throw this.#syncFailure',
-    replacement: 'const failed = this.#syncFailure\n      this.#syncFailure = null\n      throw failed',
+    text: 'this.#commit.stop(error)\n    return this.#syncFailure',
+    replacement: 'const failed = this.#syncFailure\n    this.#syncFailure = null\n    return failed',
+  },
+  {
+    name: 'a failed sync of the folder ends only what it was for',
+    file: 'log-files.ts',
+    text: 'this.syncFailed(error)',
+    replacement: '',
+    args: ['--from', '500000806'],
+  },
+  {
+    name: 'the first checkpoint is not written again',
+    file: 'data-folder.ts',
+    text: 'if (isFirst(checkpoint)) await',
+    replacement: 'if (false) await',
+    args: ['--from', '700000463'],
   },
   {
     name: 'after a failed write the next one is tried on the same file',
@@ -131,10 +145,8 @@ export const sabotages: readonly Sabotage[] = [
   {
     name: 'files are removed before their deletion is on disk',
     file: 'local-log-store.ts',
-    text: 'await this.#makeDurable()\n    let freedBytes',
-    replacement: 'let freedBytes',
-    // Files that are given back, with os durability.
-    args: ['--exhaustive', '--history', '10', '--singles', '20'],
+    text: 'await this.#makeDurable()\n    if (!this',
+    replacement: 'if (!this',
   },
   {
     name: 'an index is left behind without its log file',

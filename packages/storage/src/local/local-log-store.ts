@@ -214,10 +214,12 @@ export class LocalLogStore extends StoreBase {
         onDamage: options.onDamage,
         warn: (facts, message) => log.warn(facts, message),
       })
-      if (found !== null) await renewCheckpoint(fileSystem, dataDir, found)
       const { lastFile } = recovered
-      const opening = lastFile === null ? files.create(checkpoint.end.fileNumber, 0) : files.reopen(lastFile)
-      const current = await opening.catch(async (error: unknown) => {
+      const opening = async () => {
+        if (found !== null) await renewCheckpoint(fileSystem, dataDir, found)
+        return await (lastFile === null ? files.create(checkpoint.end.fileNumber, 0) : files.reopen(lastFile))
+      }
+      const current = await opening().catch(async (error: unknown) => {
         await lastFile?.close()
         throw error
       })
