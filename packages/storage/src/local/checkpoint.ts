@@ -11,7 +11,8 @@ import type { FileSystem } from './file-system.ts'
  *
  * One file, `checkpoint`, replaced atomically: a first line `streambus-checkpoint VERSION CRC LENGTH`, with
  * the CRC-32C in hexadecimal and the length in bytes of what follows, then JSON. It is written when a log
- * file is full and when the store closes. A folder without one has no log to read, or is damaged.
+ * file is full, when a segment counts, before a process removes its first file, and when the store closes. A folder
+ * without one has no log to read, or is damaged.
  *
  * Version 1, which knew no transactions, is read all the same: it has no aborted ones, and of a producer
  * neither coordinator epoch nor open transaction. Version 2, which knew no segments, has none. They are replaced

@@ -245,6 +245,25 @@ describe('LocalLogStore on a failing disk', () => {
     }
   })
 
+  it('starts when there is room again for the first log file, beside another one that was prepared', async () => {
+    const { fileSystem, store } = await withTopic(21, { prepareFiles: 'always' })
+    await store.maintain({ maxBytes: 0 })
+    const machine = fileSystem.restart(true, false, () => false)
+    const options = { access: 'create', direct: false, writesAreDurable: false } as const
+    for (const number of [1, 2]) {
+      const path = `/data/log/0000000000000000000${number}.log`
+      await machine.remove(path).catch(() => undefined)
+      await (await machine.open(path, options)).close()
+    }
+    machine.limitRoom(0)
+    expect(await codeOf(open(machine))).toBe('DISK_FULL')
+    machine.liftLimit()
+    const again = await open(machine)
+    const { logs } = await again.createTopic({ name: 'words', partitions: 1 })
+    await appendOne(again, logs[0]!, batchOf(['a']))
+    await again.close()
+  })
+
   it('starts on a full disk although the index of a full file is missing, and reads what it held', async () => {
     const { fileSystem, store, log } = await withTopic(16)
     for (let index = 0; index < 12; index++) await appendOne(store, log, batchOfSize(8000, `v${index};`))

@@ -123,6 +123,7 @@ class Recovery {
     }
     for (const number of uncounted) await this.#removeUncounted(number)
     await removeLeftovers(fileSystem, folder, names, this.#options.warn)
+    if (lastFile === null) await this.#removeFiles(numbers.filter((number) => number > start.fileNumber))
     // The file goes on growing: an index from a time when it had seemed full would hide what is added.
     if (lastFile !== null) await removeIfPresent(fileSystem, lastFile.indexPath)
     return {
@@ -338,6 +339,13 @@ class Recovery {
     if (!this.#isCut) return await removeIfPresent(fileSystem, path)
     await fileSystem.rename(path, `${path}.damaged`)
     await fileSystem.syncFolder(folder)
+  }
+
+  /** Nothing counts in them. Should the file before them not come into being, they would say that it is missing. */
+  async #removeFiles(numbers: readonly number[]): Promise<void> {
+    const { fileSystem, files } = this.#options
+    for (const number of numbers) await removeIfPresent(fileSystem, files.pathOf(number))
+    if (numbers.length > 0) await files.syncFolder()
   }
 
   async #readDirectory(file: LogFile): Promise<Uint8Array | null> {
