@@ -3,14 +3,14 @@
  * compaction is at work as the broker lets it: turn by turn in one run, so that a noisy machine is as noisy for both.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { KeepingPolicy, LocalLogStore, LogId } from '@streambus/storage'
+import { type KeepingPolicy, type LocalLogStore, type LogId, restAfterMs } from '@streambus/storage'
 import { compacting, fill, keyedBatches, lasting, MB, MeasuredStore } from './store.ts'
 
 const PARTITIONS = 50
 const BACKGROUND_BYTES = 3_000 * MB
 const APPENDS_PER_SECOND = 500
 const APPENDED_BYTES = 4_000
-/** As the broker does it: so much at once, then a rest of the same length. */
+/** As the broker does it: so much at once, then a rest. */
 const STEP_BYTES = 4 * 1024 ** 2
 const TURN_MS = 400
 const TURNS = 30
@@ -92,7 +92,7 @@ async function maintainFor(
     bytes += step.bytes
     const nowMs = performance.now()
     if (!step.isMore || nowMs >= endMs) return { bytes }
-    await sleep(nowMs - startedMs)
+    await sleep(restAfterMs(step, nowMs - startedMs))
   }
 }
 

@@ -267,6 +267,17 @@ export interface MaintenanceProgress {
   readonly isMore: boolean
 }
 
+/** What a step does in a millisecond at least, if it is not kept waiting by what others do. */
+const BYTES_PER_MS = 64 * 1024
+
+/**
+ * Milliseconds that others should have processor and disk to themselves after a step that took `tookMs`: as long as it
+ * worked. Where others had most of that time, because they have much to do, that is less than it took.
+ */
+export function restAfterMs({ bytes }: MaintenanceProgress, tookMs: number): number {
+  return Math.min(tookMs, bytes / BYTES_PER_MS)
+}
+
 /**
  * Why storage refused. INVALID_TXN_STATE: a batch outside of a transaction, of a producer that has one open on
  * the log. TRANSACTION_COORDINATOR_FENCED: a marker whose coordinator epoch is below that of the producer's last

@@ -5,6 +5,7 @@ import {
   type LogStorage,
   type LogStore,
   type MaintenanceFailure,
+  restAfterMs,
   type Topic,
 } from '@streambus/storage'
 import { isInternalTopic } from '../coordinator/internal-topics.ts'
@@ -110,7 +111,6 @@ export class LogLife {
         })
         this.#checks++
         this.#logFailures = failures
-        return false
       })
       void work.then(() => this.#checkAfter(retentionCheckIntervalMs))
     })
@@ -120,12 +120,13 @@ export class LogLife {
     const { scheduler, store, cleanerBackoffMs } = this.#options
     if (this.#closed) return
     this.#nextStep = scheduler.after(delayMs, () => {
+      let restMs = cleanerBackoffMs
       const work = this.#work('compact and merge logs', async () => {
-        const { isMore } = await store.maintain({ maxBytes: STEP_BYTES }, this.#policyOf)
-        return isMore
+        const startedMs = performance.now()
+        const progress = await store.maintain({ maxBytes: STEP_BYTES }, this.#policyOf)
+        if (progress.isMore) restMs = restAfterMs(progress, performance.now() - startedMs)
       })
-      // As long as a step took, nothing is done after it.
-      void work.then(({ isMore, tookMs }) => this.#stepAfter(isMore ? tookMs : cleanerBackoffMs))
+      void work.then(() => this.#stepAfter(restMs))
     })
   }
 
@@ -134,20 +135,16 @@ export class LogLife {
     isInternalTopic(topic.name) ? KEEP_EVERYTHING : this.#options.topicSettings.of(topic).keeping
 
   /** One thing after the other. What fails is told, and tried again the next time. */
-  #work(what: string, work: () => Promise<boolean>): Promise<{ isMore: boolean; tookMs: number }> {
-    const done = this.#working.then(async () => {
-      const startedMs = performance.now()
-      let isMore = false
+  #work(what: string, work: () => Promise<void>): Promise<void> {
+    this.#working = this.#working.then(async () => {
       try {
-        isMore = !this.#closed && (await work())
+        if (!this.#closed) await work()
         this.#failures.delete(what)
       } catch (error) {
         this.#failures.set(what, this.#failed(what, error, this.#failures.get(what)))
       }
-      return { isMore, tookMs: performance.now() - startedMs }
     })
-    this.#working = done.then(() => undefined)
-    return done
+    return this.#working
   }
 
   /** Tells of it unless that was the same the last time; gives the sentence to compare the next one with. */

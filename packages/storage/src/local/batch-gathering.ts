@@ -2,6 +2,7 @@ import { StorageError } from '../log-store.ts'
 import type { DiskAccess } from './disk-access.ts'
 import type { LogFile } from './log-files.ts'
 import { BLOCK_BYTES } from './log-format.ts'
+import type { WorkShare } from './work-share.ts'
 
 /** Bytes wanted from a file, and where they go in a block of memory. */
 export interface Piece {
@@ -13,61 +14,119 @@ export interface Piece {
 
 /** Pieces at most this far apart are read together: reading past a gap costs less than another read. */
 const MAX_GAP_BYTES = 64 * 1024
+/**
+ * Where the turns of the event loop are long, and pieces small and far apart, several are read at once: else each would
+ * take a turn. So many for each of these bytes that may be looked at in one.
+ */
+const BYTES_PER_READ = 64 * 1024
+
+/** One read, of whole blocks. */
+interface Read {
+  readonly file: LogFile
+  readonly start: number
+  /** Behind the last byte that is wanted. */
+  readonly end: number
+  readonly block: Uint8Array
+  /** What of it goes where. */
+  readonly parts: { readonly from: number; readonly byteLength: number; readonly target: number }[]
+}
 
 /**
  * Collects batches that are scattered over files. It reads in the order of the files, not in that of the pieces, so
- * that a file is passed over once however the batches are mixed, and a step at a time, so that those who read or
- * write meanwhile wait for one read at most.
+ * that a file is passed over once however the batches are mixed, and as much as the buffer holds at a time, so that
+ * those who read or write meanwhile wait for that at most.
  */
 export class BatchGathering {
   readonly #disk: DiskAccess
   readonly #buffer: Uint8Array
+  readonly #share: WorkShare
 
-  /** @param buffer aligned memory for one read */
-  constructor(disk: DiskAccess, buffer: Uint8Array) {
+  /** @param buffer aligned memory for what is read at once */
+  constructor(disk: DiskAccess, buffer: Uint8Array, share: WorkShare) {
     this.#disk = disk
     this.#buffer = buffer
+    this.#share = share
   }
 
   /** Copies the pieces to their places in `memory`. Returns the bytes read. Holds no file. */
   async collect(pieces: readonly Piece[], memory: Uint8Array): Promise<number> {
     let readBytes = 0
-    const sorted = [...pieces].sort((a, b) =>
+    const plan = new ReadPlanner(pieces)
+    for (;;) {
+      const reads: Read[] = []
+      const most = Math.max(1, this.#share.allowedBytes / BYTES_PER_READ)
+      for (let filled = 0; reads.length < most; ) {
+        const read = plan.next(this.#buffer.subarray(filled), reads.length === 0)
+        if (read === null) break
+        reads.push(read)
+        filled += read.block.byteLength
+      }
+      if (reads.length === 0) return readBytes
+      const results = await this.#disk.background(() =>
+        Promise.allSettled(reads.map(({ file, block, start }) => file.readBlocks(block, start))),
+      )
+      for (const [index, { file, start, end, block, parts }] of reads.entries()) {
+        const result = results[index]!
+        if (result.status === 'rejected') throw result.reason
+        if (start + result.value < end) {
+          throw new StorageError(
+            'READ_FAILED',
+            `${file.path} ends at byte ${start + result.value}, but records lie up to byte ${end}`,
+          )
+        }
+        for (const { from, byteLength, target } of parts) {
+          memory.set(block.subarray(from, from + byteLength), target)
+        }
+        readBytes += block.byteLength
+      }
+    }
+  }
+}
+
+/** Which reads bring the pieces, in the order of the files. */
+class ReadPlanner {
+  readonly #pieces: readonly Piece[]
+  #next = 0
+  /** How much of the piece at `next` earlier reads bring. */
+  #brought = 0
+
+  constructor(pieces: readonly Piece[]) {
+    this.#pieces = [...pieces].sort((a, b) =>
       a.file === b.file ? a.position - b.position : a.file.path < b.file.path ? -1 : 1,
     )
-    // How much of the piece at `next` was copied by earlier reads.
-    let copied = 0
-    for (let next = 0; next < sorted.length; ) {
-      const { file, position } = sorted[next]!
-      const start = Math.floor((position + copied) / BLOCK_BYTES) * BLOCK_BYTES
-      let end = position + copied
-      for (let at = next; at < sorted.length; at++) {
-        const piece = sorted[at]!
-        if (piece.file !== file || piece.position - end > MAX_GAP_BYTES) break
-        end = Math.min(piece.position + piece.byteLength, start + this.#buffer.byteLength)
-        if (end === start + this.#buffer.byteLength) break
-      }
-      const wanted = Math.ceil((end - start) / BLOCK_BYTES) * BLOCK_BYTES
-      const block = this.#buffer.subarray(0, wanted)
-      const read = await this.#disk.background(() => file.readBlocks(block, start))
-      if (start + read < end) {
-        throw new StorageError(
-          'READ_FAILED',
-          `${file.path} ends at byte ${start + read}, but records lie up to byte ${end}`,
-        )
-      }
-      for (; next < sorted.length; next++) {
-        const piece = sorted[next]!
-        const from = piece.position + copied
-        if (piece.file !== file || from >= end || from < start) break
-        const size = Math.min(piece.byteLength - copied, end - from)
-        memory.set(this.#buffer.subarray(from - start, from - start + size), piece.target + copied)
-        copied += size
-        if (copied < piece.byteLength) break
-        copied = 0
-      }
-      readBytes += wanted
+  }
+
+  /**
+   * The next read, into the beginning of `room`; null where nothing is left, or where what comes next does not fit in
+   * whole. If it `mustFit`, it is a part then.
+   */
+  next(room: Uint8Array, mustFit: boolean): Read | null {
+    const first = this.#pieces[this.#next]
+    if (first === undefined) return null
+    const { file } = first
+    const position = first.position + this.#brought
+    const start = Math.floor(position / BLOCK_BYTES) * BLOCK_BYTES
+    const limit = start + room.byteLength
+    if (!mustFit && first.position + first.byteLength > limit) return null
+    let end = position
+    for (let at = this.#next; at < this.#pieces.length; at++) {
+      const piece = this.#pieces[at]!
+      if (piece.file !== file || piece.position - end > MAX_GAP_BYTES) break
+      end = Math.min(piece.position + piece.byteLength, limit)
+      if (end === limit) break
     }
-    return readBytes
+    const parts: Read['parts'] = []
+    for (; this.#next < this.#pieces.length; this.#next++) {
+      const piece = this.#pieces[this.#next]!
+      const from = piece.position + this.#brought
+      if (piece.file !== file || from >= end || from < start) break
+      const byteLength = Math.min(piece.byteLength - this.#brought, end - from)
+      parts.push({ from: from - start, byteLength, target: piece.target + this.#brought })
+      this.#brought += byteLength
+      if (this.#brought < piece.byteLength) break
+      this.#brought = 0
+    }
+    const wanted = Math.ceil((end - start) / BLOCK_BYTES) * BLOCK_BYTES
+    return { file, start, end, block: room.subarray(0, wanted), parts }
   }
 }

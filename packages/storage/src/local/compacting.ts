@@ -22,7 +22,7 @@ export interface CompactionOutcome {
 export type CompactionSteps = AsyncGenerator<number, CompactionOutcome | undefined>
 
 const MIN_KEY_BYTES = 1024 ** 2
-/** Records looked at between two turns of those who read and write, in bytes: about a quarter of a millisecond. */
+/** Records looked at in a step, in bytes: about a quarter of a millisecond. */
 const WORK_STEP_BYTES = 32 * 1024
 
 /**

@@ -44,6 +44,7 @@ import { Reserve } from './reserve.ts'
 import { RewritingBuffers } from './rewriting.ts'
 import type { WrittenSegment } from './segment-file.ts'
 import { TailRing } from './tail-ring.ts'
+import { WorkShare } from './work-share.ts'
 
 export type { LocalLogStoreOptions } from './local-log-store-options.ts'
 
@@ -142,6 +143,7 @@ export class LocalLogStore extends StoreBase {
         index: recovered.index,
         disk,
         buffers: new RewritingBuffers(this.maxBatchBytes),
+        share: new WorkShare(options.clock),
         clock: options.clock,
         logOf: (logId) => recovered.state.logs.get(logId),
         nextSegmentNumber: () => recovered.state.nextSegmentNumber++,

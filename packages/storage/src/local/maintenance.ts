@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import { hasTimestamp } from '../batch-timestamp.ts'
 import type { LogHead } from '../log-head.ts'
 import {
@@ -20,12 +19,13 @@ import type { DirectoryEntry } from './index-file.ts'
 import type { LogFile } from './log-files.ts'
 import { merge } from './merging.ts'
 import type { Rewriting, RewritingSteps } from './rewriting.ts'
+import { Stretches } from './stretches.ts'
 
 /**
  * What is rewritten next, and how far it has come: one job at a time, in steps, so that whoever calls decides how
  * much of the disk it may take. A job that was not finished when the store closes begins anew.
  *
- * Compaction comes first, that of the log with the largest share no pass has seen. A log also has a pass when the time
+ * Of compactions that of the log with the largest share no pass has seen comes first. A log also has a pass when the time
  * of the last of the tombstones has come that a pass before has left: so one that is no longer written loses them, and
  * one that is has no more passes than it had else. What a start finds is not known to have tombstones: there they go
  * with the next pass that is worth it.
@@ -38,8 +38,10 @@ import type { Rewriting, RewritingSteps } from './rewriting.ts'
  * - what retention takes within an hour is left to it.
  */
 const MIN_REMAINING_MS = 3_600_000
-/** Files that are merged at once: so many times more lies together. */
+/** Files that are merged at once, where all of them is live: so many times more lies together. */
 const MERGED_FILES = 4
+/** Where little of them is live, more of them. */
+const MAX_MERGED_FILES = 64
 /** Of a log file's bytes: a segment up to it is small. */
 const SMALL_SHARE = 1 / 8
 /**
@@ -68,12 +70,6 @@ interface Content {
   largestBytes: number
   /** What will be there for a while. */
   lastingBytes: number
-}
-
-/** Offsets of one log. */
-interface Stretch {
-  readonly begin: Offset
-  readonly end: Offset
 }
 
 interface Job {
@@ -110,6 +106,7 @@ export class Maintenance {
   /** What there was when there was nothing to merge. */
   #restingState = ''
   #isStopped = false
+  #lastJobMerged = true
 
   constructor(options: MaintenanceOptions) {
     this.#options = options
@@ -134,19 +131,20 @@ export class Maintenance {
   }
 
   async #step(maxBytes: number, policyOf: (topic: Topic) => KeepingPolicy): Promise<MaintenanceProgress> {
-    const { appendCalls } = this.#options
+    const { appendCalls, rewriting } = this.#options
+    const { share } = rewriting
     const callsBefore = appendCalls()
     let bytes = 0
     while (!this.#isStopped) {
       const isShared = appendCalls() > callsBefore
-      if (bytes >= (isShared ? Math.min(SHARED_STEP_BYTES, maxBytes) : maxBytes)) {
-        return { bytes, isMore: true }
-      }
+      const enough = isShared ? Math.max(SHARED_STEP_BYTES, share.allowedBytes) : maxBytes
+      if (bytes >= Math.min(enough, maxBytes)) return { bytes, isMore: true }
+      let stepBytes = 0
       try {
         this.#job ??= await this.#nextJob(policyOf)
         if (this.#job === null) break
         const { done, value } = await this.#job.steps.next()
-        if (!done) bytes += value
+        if (!done) stepBytes = value
         else {
           this.#finished(this.#job, value ?? undefined)
           this.#job = null
@@ -161,7 +159,8 @@ export class Maintenance {
         }
         throw error
       }
-      await turn()
+      bytes += stepBytes
+      await share.worked(stepBytes)
     }
     return { bytes, isMore: false }
   }
@@ -193,14 +192,26 @@ export class Maintenance {
     return Number.isFinite(lastHorizonMs) && lastHorizonMs <= nowMs
   }
 
+  /** Compaction and merging take turns where both have something to do, so that neither waits for ever. */
   async #nextJob(policyOf: (topic: Topic) => KeepingPolicy): Promise<Job | null> {
-    const { rewriting, leaveFile, counters } = this.#options
-    if (this.#shouldLeaveFile(policyOf)) await leaveFile()
+    if (this.#shouldLeaveFile(policyOf)) await this.#options.leaveFile()
+    const compaction = () => this.#nextCompaction(policyOf)
+    const merge = () => this.#nextMerge(policyOf)
+    const [first, second] = this.#lastJobMerged ? [compaction, merge] : [merge, compaction]
+    const job = (await first()) ?? (await second())
+    if (job !== null) this.#lastJobMerged = job.log === null
+    return job
+  }
+
+  async #nextCompaction(policyOf: (topic: Topic) => KeepingPolicy): Promise<Job | null> {
     const compaction = await this.#logToCompact(policyOf)
-    if (compaction !== null) {
-      const { log, plan, segmentBytes } = compaction
-      return { inputs: [], log, steps: compact(plan, segmentBytes, rewriting) }
-    }
+    if (compaction === null) return null
+    const { log, plan, segmentBytes } = compaction
+    return { inputs: [], log, steps: compact(plan, segmentBytes, this.#options.rewriting) }
+  }
+
+  async #nextMerge(policyOf: (topic: Topic) => KeepingPolicy): Promise<Job | null> {
+    const { rewriting, counters } = this.#options
     const inputs = await this.#filesToMerge(policyOf)
     const bytesToMerge = (inputs ?? []).reduce((sum, { endPosition }) => sum + endPosition, 0)
     counters.backlog = { ...counters.backlog, filesToMerge: inputs?.length ?? 0, bytesToMerge }
@@ -274,18 +285,21 @@ export class Maintenance {
       if (file.isSegment && (await this.#worth(file, policyOf)) !== null) return [file]
     }
     const run: LogFile[] = []
+    const stretches = new Stretches()
     let hasSparse = false
-    const logFiles = files.filter(({ isSegment }) => !isSegment).sort((a, b) => a.number - b.number)
-    for (const file of logFiles) {
-      const continues = run.length === 0 || file.number === run.at(-1)!.number + 1
-      const content = await this.#worth(file, policyOf)
+    let liveBytes = 0
+    const logFiles = files.filter(({ isSegment, liveLogs }) => !isSegment && liveLogs > 0)
+    for (const file of logFiles.sort((a, b) => a.number - b.number)) {
+      const ranges: DirectoryEntry[] = []
+      const content = await this.#worth(file, policyOf, ranges)
       // Nothing more can be added to the run: it is merged as long as it is.
-      if (run.length > 0 && !(continues && content !== null)) return run
+      if (run.length > 0 && (content === null || !stretches.fit(ranges))) return run
       if (content === null) continue
       run.push(file)
+      stretches.add(ranges)
       hasSparse ||= isSparse(file, content)
-      const bytes = run.reduce((sum, { endPosition }) => sum + endPosition, 0)
-      if (bytes >= (MERGED_FILES - 0.5) * fileBytes) return run
+      liveBytes += content.liveBytes
+      if (liveBytes >= (MERGED_FILES - 0.5) * fileBytes || run.length === MAX_MERGED_FILES) return run
     }
     if (hasSparse) return run
     const small = await this.#smallSegments(files, policyOf)
@@ -306,31 +320,28 @@ export class Maintenance {
       .sort((a, b) => a.number - b.number)
     if (small.length < MERGED_FILES) return null
     const taken: LogFile[] = []
-    const stretches = new Map<LogId, Stretch>()
+    const stretches = new Stretches()
     for (const file of small) {
       if (this.#isStopped) return null
       const ranges: DirectoryEntry[] = []
-      if (!isLasting(await this.#contentOf(file, policyOf, (range) => ranges.push(range)))) continue
-      const fits = ranges.every(({ logId, firstOffset, endOffset }) => {
-        const stretch = stretches.get(logId)
-        return stretch === undefined || stretch.end === firstOffset || stretch.begin === endOffset
-      })
-      if (!fits) {
+      if (!isLasting(await this.#contentOf(file, policyOf, ranges))) continue
+      if (!stretches.fit(ranges)) {
         taken.length = 0
         stretches.clear()
       }
       taken.push(file)
       if (taken.length === MERGED_FILES) return taken
-      for (const { logId, firstOffset, endOffset } of ranges) {
-        const { begin, end } = stretches.get(logId) ?? { begin: firstOffset, end: endOffset }
-        stretches.set(logId, { begin: Math.min(begin, firstOffset), end: Math.max(end, endOffset) })
-      }
+      stretches.add(ranges)
     }
     return null
   }
 
-  /** What is in a file that is worth being merged, or null. */
-  async #worth(file: LogFile, policyOf: (topic: Topic) => KeepingPolicy): Promise<Content | null> {
+  /** What is in a file that is worth being merged, or null. @param found is given each live log's part of it */
+  async #worth(
+    file: LogFile,
+    policyOf: (topic: Topic) => KeepingPolicy,
+    found: DirectoryEntry[] = [],
+  ): Promise<Content | null> {
     const { rewriting, state } = this.#options
     const { liveLogs } = file
     if (liveLogs === 0 || this.#damaged.has(file) || this.#isStopped) return null
@@ -339,7 +350,7 @@ export class Maintenance {
     const resting = this.#restingFiles.get(file)
     const isResting = resting?.liveLogs === liveLogs && resting.catalogVersion >= state.topics.version
     if (isResting) return null
-    const content = await this.#contentOf(file, policyOf)
+    const content = await this.#contentOf(file, policyOf, found)
     const isInTheWay = isScattered(file, content) || isSparse(file, content)
     if (isInTheWay && isLasting(content)) return content
     // How long something lasts may be set anew with its topic; that it lies well does not change.
@@ -348,11 +359,11 @@ export class Maintenance {
     return null
   }
 
-  /** @param onRange is given each live log's part of the file */
+  /** @param found is given each live log's part of the file */
   async #contentOf(
     file: LogFile,
     policyOf: (topic: Topic) => KeepingPolicy,
-    onRange?: (range: DirectoryEntry) => void,
+    found: DirectoryEntry[],
   ): Promise<Content> {
     const { rewriting, state } = this.#options
     const { index, clock } = rewriting
@@ -360,7 +371,7 @@ export class Maintenance {
     const content = { liveBytes: 0, largestBytes: 0, lastingBytes: 0 }
     for await (const ranges of index.rangesIn(file)) {
       for (const { directory } of ranges) {
-        onRange?.(directory)
+        found.push(directory)
         const { logId, sizeBytes, maxTimestampMs } = directory
         const log = state.logs.get(logId)
         const topic = log === undefined ? undefined : state.topics.byId(log.topicId)

@@ -175,6 +175,31 @@ describe('merging of log files', () => {
     expect(await contents(again, logs)).toEqual(before)
   })
 
+  it('moves what is left of files that lie apart in one go, where each log goes on from one to the next', async () => {
+    const store = await open(stores.folder)
+    const { logs: kept } = await store.createTopic({ name: 'kept', partitions: 2 })
+    const { id, logs: passing } = await store.createTopic({ name: 'passing', partitions: 1 })
+    // In every fifth file one of them has a batch.
+    for (let file = 0; file < 40; file++) {
+      if (file % 5 === 0) await fill(store, [kept[(file / 5) % 2]!], 1)
+      await fill(store, passing, 30)
+    }
+    const before = await contents(store, kept)
+    await store.deleteTopic(id)
+    await store.maintain({ maxBytes: 0 })
+    const apart = (await names(stores.folder))
+      .filter((name) => name.endsWith('.log'))
+      .map((name) => parseInt(name, 10))
+    expect(apart.length).toBeGreaterThan(4)
+    expect(Math.max(...apart) - Math.min(...apart)).toBeGreaterThan(2 * apart.length)
+    await store.maintain(EVERYTHING, lasting)
+    await store.maintain({ maxBytes: 0 })
+    const { merging, logFiles, segments } = store.maintenanceMetrics()
+    expect({ passes: merging.passes, segments }).toEqual({ passes: 1, segments: 1 })
+    expect(logFiles).toBeLessThan(3)
+    expect(await contents(store, kept)).toEqual(before)
+  })
+
   it('in small steps gives back what it replaced a little at a time, as when it is done at once', async () => {
     const shrunkBy = async (maxBytes: number) => {
       const fileSystem = new SimulatedFileSystem(new SeededRandom(1))

@@ -9,6 +9,7 @@ import { BATCH_FIELDS } from './index-file.ts'
 import type { LogFileFactory } from './log-files.ts'
 import type { OffsetIndex, SealedRange } from './offset-index.ts'
 import type { SegmentWriter, WrittenSegment } from './segment-file.ts'
+import type { WorkShare } from './work-share.ts'
 
 const WINDOW_BYTES = 8 * 1024 ** 2
 /** Short enough that who comes to the disk while it is under way does not wait long. */
@@ -20,6 +21,7 @@ export interface Rewriting {
   readonly index: OffsetIndex
   readonly disk: DiskAccess
   readonly buffers: RewritingBuffers
+  readonly share: WorkShare
   /** Milliseconds since the epoch. */
   readonly clock: () => number
   /** Undefined for a log that is deleted. */
@@ -109,8 +111,8 @@ export async function* gather(
   ranges: Iterable<SealedRange> | AsyncIterable<SealedRange>,
   rewriting: Rewriting,
 ): AsyncGenerator<number | readonly GatheredBatch[]> {
-  const { disk, buffers } = rewriting
-  const gathering = new BatchGathering(disk, buffers.read)
+  const { disk, buffers, share } = rewriting
+  const gathering = new BatchGathering(disk, buffers.read, share)
   const windows = planned(ranges, rewriting)
   const load = async (memory: Uint8Array) => {
     const { value: places } = await windows.next()
