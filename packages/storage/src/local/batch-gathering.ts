@@ -15,10 +15,10 @@ export interface Piece {
 /** Pieces at most this far apart are read together: reading past a gap costs less than another read. */
 const MAX_GAP_BYTES = 64 * 1024
 /**
- * Where the turns of the event loop are long, and pieces small and far apart, several are read at once: else each would
- * take a turn. So many for each of these bytes that may be looked at in one.
+ * Where the turns of the event loop are long, and pieces small and far apart, up to eight are read at once: else each
+ * would take a turn.
  */
-const BYTES_PER_READ = 64 * 1024
+const READS_PER_FACTOR = 1 / 2
 
 /** One read, of whole blocks. */
 interface Read {
@@ -54,7 +54,7 @@ export class BatchGathering {
     const plan = new ReadPlanner(pieces)
     for (;;) {
       const reads: Read[] = []
-      const most = Math.max(1, this.#share.allowedBytes / BYTES_PER_READ)
+      const most = Math.max(1, this.#share.factor * READS_PER_FACTOR)
       for (let filled = 0; reads.length < most; ) {
         const read = plan.next(this.#buffer.subarray(filled), reads.length === 0)
         if (read === null) break

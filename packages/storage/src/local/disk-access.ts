@@ -1,6 +1,7 @@
 /**
  * How many reads of log files are under way at once, over everything that reads them. Reads share libuv's four
- * threads with the durable writes, of which there are at most two and which must never wait for a thread.
+ * threads with the durable writes, of which there are at most two and which must never wait for a thread for long: what
+ * merging and compaction read at once counts as one.
  */
 const MAX_READS = 2
 

@@ -1,4 +1,5 @@
 import { type FileSystem, removeIfPresent } from './file-system.ts'
+import type { WorkShare } from './work-share.ts'
 
 /**
  * A filesystem gives back the blocks of a file in one transaction of its journal, and everybody who waits for the
@@ -9,7 +10,9 @@ export const REMOVAL_STEP_BYTES = 2 * 1024 ** 2
 
 /** How space is given back. */
 export interface RemovalPace {
+  /** Where the turns of the event loop are long, `share` makes them larger: else files would come faster than they go. */
   readonly stepBytes: number
+  readonly share: WorkShare
   /** Looked at before each step: somebody waits for the removal. Then a file goes as it is. */
   isHurried(): boolean
   /** How often something was to be appended. */
@@ -47,14 +50,17 @@ export async function removeInSteps(fileSystem: FileSystem, removal: FileRemoval
 async function shrink(
   fileSystem: FileSystem,
   file: { truncate(sizeBytes: number): Promise<void> },
-  { sizeBytes, stepBytes, isHurried, appendCalls }: FileRemoval,
+  { sizeBytes, stepBytes, share, isHurried, appendCalls }: FileRemoval,
 ): Promise<void> {
   try {
-    for (let end = sizeBytes - stepBytes; end > 0 && !isHurried(); end -= stepBytes) {
+    for (let end = sizeBytes; !isHurried(); ) {
+      end -= stepBytes * share.factor
+      if (end <= 0) return
       const startedMs = performance.now()
       const calls = appendCalls()
       await file.truncate(end)
       if (appendCalls() > calls) await fileSystem.pause(performance.now() - startedMs)
+      await share.worked(stepBytes)
     }
   } catch {
     // It goes as it is.

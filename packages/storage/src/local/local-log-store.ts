@@ -119,7 +119,9 @@ export class LocalLogStore extends StoreBase {
     this.#lock = lock
     this.#ring = new TailRing(options.cacheBytes)
     this.#sources = { ring: this.#ring, blocks: new BlockCache(disk), reader: new DiskReader(disk) }
+    const share = new WorkShare(options.clock)
     this.#removalPace = {
+      share,
       stepBytes: Math.min(REMOVAL_STEP_BYTES, options.fileBytes / 8),
       isHurried: () => this.#closing !== null || this.#reserve.isSpent,
       appendCalls: () => this.#appendCalls,
@@ -143,7 +145,7 @@ export class LocalLogStore extends StoreBase {
         index: recovered.index,
         disk,
         buffers: new RewritingBuffers(this.maxBatchBytes),
-        share: new WorkShare(options.clock),
+        share,
         clock: options.clock,
         logOf: (logId) => recovered.state.logs.get(logId),
         nextSegmentNumber: () => recovered.state.nextSegmentNumber++,

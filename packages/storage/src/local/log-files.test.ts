@@ -6,8 +6,10 @@ import type { RemovalPace } from './file-removal.ts'
 import { LocalLogStore } from './local-log-store.ts'
 import { LogFile } from './log-files.ts'
 import { ReadHandles } from './read-handles.ts'
+import { WorkShare } from './work-share.ts'
 
 const PACE: RemovalPace = {
+  share: new WorkShare(() => 0),
   stepBytes: 1e9,
   isHurried: () => false,
   appendCalls: () => 0,
@@ -32,15 +34,15 @@ describe('a log file that is removed', () => {
     expect(fileSystem.openHandles).toBe(0)
   })
 
-  /** What is done to remove a file of 10,000 bytes. */
-  async function stepsOf(pace: Partial<RemovalPace>): Promise<string[]> {
+  /** What is done to remove a file. */
+  async function stepsOf(pace: Partial<RemovalPace>, sizeBytes = 10_000): Promise<string[]> {
     const fileSystem = new SimulatedFileSystem(new SeededRandom(1))
     await fileSystem.makeFolder('/data/log')
     const options = { access: 'create', direct: false, writesAreDurable: false } as const
     const created = await fileSystem.open(path, options)
-    await created.write(new Uint8Array(10_000), 0)
+    await created.write(new Uint8Array(sizeBytes), 0)
     await created.close()
-    const file = new LogFile(new ReadHandles(fileSystem), path, 1, false, 10_000, 10_000)
+    const file = new LogFile(new ReadHandles(fileSystem), path, 1, false, sizeBytes, sizeBytes)
     const before = fileSystem.trace.length
     const syncFolder = () => fileSystem.syncFolder('/data/log')
     await file.remove({ ...PACE, stepBytes: 4_000, syncFolder, ...pace })
@@ -57,6 +59,19 @@ describe('a log file that is removed', () => {
     let looks = 0
     expect(await stepsOf({ isHurried: () => ++looks > 2 })).toEqual([...gone, `truncate ${path} 6000`, index])
     expect(await stepsOf({ isHurried: () => true })).toEqual([`remove ${path}`, index])
+  })
+
+  it('shrinks in larger steps where the turns of the event loop are long', async () => {
+    let nowMs = 0
+    const share = new WorkShare(() => {
+      nowMs += 2
+      return nowMs
+    })
+    // The first step shows how long a turn is: so four times as much may be done in one.
+    const steps = await stepsOf({ stepBytes: 40_000, share }, 400_000)
+    expect(steps.filter((step) => step.startsWith('truncate'))).toEqual(
+      [360_000, 200_000, 40_000].map((size) => `truncate ${path} ${size}`),
+    )
   })
 
   it('rests after the steps in which something was appended', async () => {

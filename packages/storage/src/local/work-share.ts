@@ -8,7 +8,7 @@ const MAX_BYTES = 512 * 1024
 const BYTES_PER_MS = 128 * 1024
 
 /**
- * The share of the event loop that work in the background has. Between two of its turns a fixed piece of work would be
+ * The share of the event loop that work in the background has, that of all who do some together. Between two of its turns a fixed piece of work would be
  * little where each has much to do: what is to be compacted then comes faster than it is. So the piece grows with the
  * turns, up to a third of the time.
  */
@@ -25,6 +25,11 @@ export class WorkShare {
   /** What may be looked at in one go. */
   get allowedBytes(): number {
     return this.#allowedBytes
+  }
+
+  /** How many times as much that is as where turns are short: 1 to 16. */
+  get factor(): number {
+    return this.#allowedBytes / MIN_BYTES
   }
 
   /** So much was looked at. Resolves when others have had their turn, if it is theirs. */
