@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { KEEP_EVERYTHING, type LogId } from '../log-store.ts'
-import { appendOne, batchOf, batchOfSize, codeOf, valuesOf } from '../testing/batches.ts'
+import { appendOne, batchOf, batchOfSize, bytesOf, codeOf, recordsIn, valuesOf } from '../testing/batches.ts'
 import { SeededRandom } from '../testing/seeded-random.ts'
 import { SimulatedFileSystem } from '../testing/simulated-file-system.ts'
 import type { OpenOptions, StorageFile } from './file-system.ts'
@@ -449,6 +449,27 @@ describe('LocalLogStore on a failing disk', () => {
       await again.close()
     })
   }
+
+  it('gives no records from behind the offset asked for when the start passes it meanwhile', async () => {
+    let refused = 0
+    for (let seed = 1; seed <= 20; seed++) {
+      const { store, log } = await withTopic(seed, { indexCacheBytes: 0 })
+      for (let index = 0; index < 12; index++) await appendOne(store, log, batchOfSize(8000, `v${index};`))
+      await store.maintain({ maxBytes: 0 })
+      const reading = store.read([{ logId: log, offset: 0, maxBytes: 1e6 }], { maxBytes: 1e6 })
+      const advanced = store.advanceStart(log, 10)
+      const [result] = await reading
+      await advanced
+      if (result!.error !== null) {
+        expect(result!.error).toMatchObject({ code: 'OFFSET_OUT_OF_RANGE' })
+        refused++
+        continue
+      }
+      const [first] = recordsIn(await bytesOf(result!.records))
+      expect(first, `seed ${seed}`).toMatchObject({ offset: 0 })
+    }
+    expect(refused).toBeGreaterThan(0)
+  })
 
   it('refuses a change larger than the log takes, and goes on', async () => {
     const { store, log } = await withTopic(8)

@@ -277,14 +277,12 @@ export class LocalLogStore extends StoreBase {
       const plan = new ReadPlan(Math.min(request.maxBytes, remainingBytes), isFirst, limit)
       try {
         if (offset < Math.min(limit, log.highWatermark)) await this.#plan(plan, log, offset)
-        if (readCommitted) {
-          // Had the start passed the offset while an index was loaded, aborted transactions might be forgotten
-          // whose records are among those found.
-          const now = this.#logToRead(request)
-          if ('error' in now) {
-            results.push(now)
-            continue
-          }
+        // Had the start passed the offset while an index was loaded, what lies before it might be missing, and aborted
+        // transactions forgotten whose records are among those found.
+        const now = this.#logToRead(request)
+        if ('error' in now) {
+          results.push(now)
+          continue
         }
         remainingBytes -= plan.takenBytes
         if (plan.takenBytes > 0) isFirst = false
