@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type KeepingPolicy, type LocalLogStore, type LogId, restAfterMs } from '@streambus/storage'
+import { median } from '../median.ts'
 import { compacting, fill, keyedBatches, lasting, MB, MeasuredStore } from './store.ts'
 
 const PARTITIONS = 50
@@ -73,8 +74,8 @@ async function measure(
   }
   if (bytes === 0) throw new Error('there was nothing to do in the background')
   return {
-    aloneP99Ms: median(alone.map(p99)),
-    p99Ms: median(beside.map(p99)),
+    aloneP99Ms: median(alone.map(p99))!,
+    p99Ms: median(beside.map(p99))!,
     backgroundMbPerSecond: bytes / MB / (workedMs / 1_000),
   }
 }
@@ -144,9 +145,4 @@ class SteadyLoad {
 function p99(latencies: number[]): number {
   latencies.sort((a, b) => a - b)
   return latencies[Math.floor(latencies.length * 0.99)]!
-}
-
-function median(values: number[]): number {
-  values.sort((a, b) => a - b)
-  return values[values.length >> 1]!
 }

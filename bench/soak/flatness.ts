@@ -3,8 +3,9 @@
  * compared with that of the second. What leaks, fragments or slows down grows from third to third; medians leave single
  * intervals out, in which something else had the machine.
  */
+
+import { median } from '../median.ts'
 import type { Interval } from './intervals.ts'
-import { median } from './median.ts'
 
 interface Measure {
   readonly name: string

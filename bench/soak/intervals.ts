@@ -1,6 +1,7 @@
 /** What is measured of each interval of a soak, and the minutes they are told by. */
+
+import { median } from '../median.ts'
 import type { ProbeFigures } from './jobs.ts'
-import { median } from './median.ts'
 
 /** Null is what this machine does not tell. */
 export interface Interval {

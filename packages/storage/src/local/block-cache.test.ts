@@ -1,11 +1,9 @@
 import { expect, test } from 'vitest'
+import { fileReadBy } from '../testing/read-file.ts'
 import { BLOCK_BYTES, BlockCache } from './block-cache.ts'
 import { DiskAccess } from './disk-access.ts'
 import { DiskReader } from './disk-reader.ts'
 import { LocalRecordBytes } from './local-record-bytes.ts'
-import { LogFile } from './log-files.ts'
-import { nodeFileSystem } from './node-file-system.ts'
-import { ReadHandles } from './read-handles.ts'
 import { TailRing } from './tail-ring.ts'
 
 const MAX_BLOCKS = 16
@@ -14,28 +12,11 @@ const MAX_BLOCKS = 16
 function watchedFile() {
   const held: (() => void)[] = []
   let isHolding = false
-  const file = new LogFile(
-    new ReadHandles({
-      ...nodeFileSystem,
-      open: async () => ({
-        async read(target: Uint8Array, position: number) {
-          if (isHolding) await new Promise<void>((resolve) => held.push(resolve))
-          target.fill(position / BLOCK_BYTES)
-          return target.byteLength
-        },
-        write: () => Promise.reject(new Error('not for writing')),
-        sync: () => Promise.resolve(),
-        sizeBytes: () => Promise.resolve(64 * BLOCK_BYTES),
-        truncate: () => Promise.resolve(),
-        close: () => Promise.resolve(),
-      }),
-    }),
-    'log',
-    1,
-    false,
-    64 * BLOCK_BYTES,
-    0,
-  )
+  const file = fileReadBy(64 * BLOCK_BYTES, async (target, position) => {
+    if (isHolding) await new Promise<void>((resolve) => held.push(resolve))
+    target.fill(position / BLOCK_BYTES)
+    return target.byteLength
+  })
   return {
     file,
     hold: () => {

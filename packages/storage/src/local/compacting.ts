@@ -81,32 +81,31 @@ export async function* compact(
       nowMs: clock(),
       deleteRetentionMs: plan.policy.deleteRetentionMs,
     }
-    const replaced = (count: number) => {
-      for (const file of held.splice(0, count)) file.release()
+    const isReplaced = (rangesLeft: number) => {
+      for (const file of held.splice(0, held.length - rangesLeft)) file.release()
     }
-    return yield* rewrite(plan, segmentBytes, log, pass, rewriting, replaced)
+    return yield* rewrite(plan, segmentBytes, log, pass, rewriting, isReplaced)
   } finally {
     for (const file of held) file.release()
   }
 }
 
-/** @param replaced is told of how many of the ranges that were left a segment has taken the place */
+/** @param isReplaced is told how many ranges are left, the last ones, when a segment has taken the place of others */
 async function* rewrite(
   { logId, ranges, limit }: CompactionPlan,
   segmentBytes: number,
   log: LogHead,
   pass: CompactionPass,
   rewriting: Rewriting,
-  replaced: (count: number) => void,
+  isReplaced: (rangesLeft: number) => void,
 ): CompactionSteps {
   let writer: SegmentWriter | null = null
   // What is decided later begins behind it, so that there is something below.
   const { lastStableOffset } = log
   let worked = 0
-  let covered = 0
   let lastHorizonMs = Number.NEGATIVE_INFINITY
   try {
-    for (const range of ranges) {
+    for (const [at, range] of ranges.entries()) {
       if (writer === null) {
         writer = await SegmentWriter.create(rewriting)
         writer.beginLog(logId, range.directory.firstOffset)
@@ -134,8 +133,8 @@ async function* rewrite(
           }
         }
       }
-      covered++
-      const isLastRange = range === ranges.at(-1)
+      const rangesLeft = ranges.length - at - 1
+      const isLastRange = rangesLeft === 0
       if (!isLastRange && writer.sizeBytes < segmentBytes) continue
       if (rewriting.logOf(logId) === undefined) return undefined
       writer.endLog(range.directory.endOffset)
@@ -146,8 +145,7 @@ async function* rewrite(
       }
       await addFinished(writer, compaction, rewriting)
       writer = null
-      replaced(covered)
-      covered = 0
+      isReplaced(rangesLeft)
       yield worked
       worked = 0
     }

@@ -15,8 +15,6 @@ export interface RemovalPace {
   readonly share: WorkShare
   /** Looked at before each step: somebody waits for the removal. Then a file goes as it is. */
   isHurried(): boolean
-  /** How often something was to be appended. */
-  appendCalls(): number
   /** Of the folder of the files. */
   syncFolder(): Promise<void>
 }
@@ -50,16 +48,16 @@ export async function removeInSteps(fileSystem: FileSystem, removal: FileRemoval
 async function shrink(
   fileSystem: FileSystem,
   file: { truncate(sizeBytes: number): Promise<void> },
-  { sizeBytes, stepBytes, share, isHurried, appendCalls }: FileRemoval,
+  { sizeBytes, stepBytes, share, isHurried }: FileRemoval,
 ): Promise<void> {
   try {
     for (let end = sizeBytes; !isHurried(); ) {
       end -= stepBytes * share.factor
       if (end <= 0) return
       const startedMs = performance.now()
-      const calls = appendCalls()
+      const { appends } = share
       await file.truncate(end)
-      if (appendCalls() > calls) await fileSystem.pause(performance.now() - startedMs)
+      if (share.appends > appends) await fileSystem.pause(performance.now() - startedMs)
       await share.worked(stepBytes)
     }
   } catch {

@@ -47,13 +47,6 @@ export class FullFiles {
     )
   }
 
-  /** Whether somebody reads a file: the last one would give its space back in one go. Then `whenFree` is called. */
-  isAwaited(file: LogFile, pace: RemovalPace, whenFree: () => void): boolean {
-    if (!file.isHeld || pace.isHurried()) return false
-    file.whenFree(whenFree)
-    return true
-  }
-
   async remove(file: LogFile, pace: RemovalPace): Promise<void> {
     await file.remove(pace)
     // Only now: what could not be removed is tried again.

@@ -73,7 +73,7 @@ export class LocalLogStore extends StoreBase {
   readonly maxBatchBytes: number
   readonly #removalPace: RemovalPace
   readonly #files: LogFileFactory
-  #appendCalls = 0
+  readonly #share: WorkShare
   readonly #fileSystem: FileSystem
   readonly #log: StoreLog
   readonly #lock: FolderLock
@@ -119,12 +119,11 @@ export class LocalLogStore extends StoreBase {
     this.#lock = lock
     this.#ring = new TailRing(options.cacheBytes)
     this.#sources = { ring: this.#ring, blocks: new BlockCache(disk), reader: new DiskReader(disk) }
-    const share = new WorkShare(options.clock)
+    this.#share = new WorkShare(options.clock)
     this.#removalPace = {
-      share,
+      share: this.#share,
       stepBytes: Math.min(REMOVAL_STEP_BYTES, options.fileBytes / 8),
       isHurried: () => this.#closing !== null || this.#reserve.isSpent,
-      appendCalls: () => this.#appendCalls,
       syncFolder: () => this.#files.syncFolder(),
     }
     this.#files = files
@@ -145,7 +144,7 @@ export class LocalLogStore extends StoreBase {
         index: recovered.index,
         disk,
         buffers: new RewritingBuffers(this.maxBatchBytes),
-        share,
+        share: this.#share,
         clock: options.clock,
         logOf: (logId) => recovered.state.logs.get(logId),
         nextSegmentNumber: () => recovered.state.nextSegmentNumber++,
@@ -153,7 +152,6 @@ export class LocalLogStore extends StoreBase {
       },
       state: recovered.state,
       fileBytes: options.fileBytes,
-      appendCalls: () => this.#appendCalls,
       files: this.#fullFiles,
       counters: this.counters,
       leaveFile: () => this.#leaveFile(),
@@ -246,7 +244,7 @@ export class LocalLogStore extends StoreBase {
   }
 
   append(batches: readonly AppendBatch[]): Promise<AppendResult[]> {
-    this.#appendCalls++
+    this.#share.appends++
     return this.#commit.append(batches, this.#findLog)
   }
 
@@ -401,7 +399,11 @@ export class LocalLogStore extends StoreBase {
     let freedBytes = 0
     for (const file of dead) {
       if (freedBytes >= maxBytes) return
-      if (this.#fullFiles.isAwaited(file, this.#removalPace, () => this.#freeSpace())) continue
+      // Its last reader would give its space back in one go.
+      if (file.isHeld && !this.#removalPace.isHurried()) {
+        file.whenFree(() => this.#freeSpace())
+        continue
+      }
       await this.#fullFiles.remove(file, this.#removalPace)
       if (file.isSegment) this.storeState.segments.delete(file.number)
       freedBytes += file.endPosition

@@ -12,7 +12,6 @@ const PACE: RemovalPace = {
   share: new WorkShare(() => 0),
   stepBytes: 1e9,
   isHurried: () => false,
-  appendCalls: () => 0,
   syncFolder: () => Promise.resolve(),
 }
 
@@ -77,7 +76,8 @@ describe('a log file that is removed', () => {
   it('rests after the steps in which something was appended', async () => {
     // Before and after each of four steps.
     const counts = [0, 0, 0, 1, 1, 3, 3, 3]
-    const steps = await stepsOf({ stepBytes: 2_000, appendCalls: () => counts.shift()! })
+    const share = Object.defineProperty(new WorkShare(() => 0), 'appends', { get: () => counts.shift()! })
+    const steps = await stepsOf({ stepBytes: 2_000, share })
     expect(steps.map((step) => step.split(' ')[0])).toEqual([
       ...['remove', 'sync', 'truncate', 'truncate', 'pause', 'truncate', 'pause', 'truncate', 'remove'],
     ])

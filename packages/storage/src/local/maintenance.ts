@@ -25,10 +25,10 @@ import { Stretches } from './stretches.ts'
  * What is rewritten next, and how far it has come: one job at a time, in steps, so that whoever calls decides how
  * much of the disk it may take. A job that was not finished when the store closes begins anew.
  *
- * Of compactions that of the log with the largest share no pass has seen comes first. A log also has a pass when the time
- * of the last of the tombstones has come that a pass before has left: so one that is no longer written loses them, and
- * one that is has no more passes than it had else. What a start finds is not known to have tombstones: there they go
- * with the next pass that is worth it.
+ * Of compactions that of the log with the largest share no pass has seen comes first. A log also has a pass when the
+ * time of the last of the tombstones has come that a pass before has left: so one that is no longer written loses
+ * them, and one that is has no more passes than it had else. What a start finds is not known to have tombstones: there
+ * they go with the next pass that is worth it.
  *
  * Merging pays where reading does not go well or space is held for nothing, and where what is rewritten stays
  * (ADR 0007):
@@ -57,8 +57,6 @@ export interface MaintenanceOptions {
   readonly fileBytes: number
   readonly files: FullFiles
   readonly counters: MaintenanceCounters
-  /** How often something was to be appended. */
-  appendCalls(): number
   /** Ends the file being written. */
   leaveFile(): Promise<void>
 }
@@ -113,8 +111,8 @@ export class Maintenance {
   }
 
   /**
-   * Works on about `maxBytes`; on less where something is appended meanwhile. Rejects with what ended the job; the next call
-   * begins another one.
+   * Works on about `maxBytes`; on less where something is appended meanwhile. Rejects with what ended the job; the next
+   * call begins another one.
    */
   step(maxBytes: number, policyOf: (topic: Topic) => KeepingPolicy): Promise<MaintenanceProgress> {
     const step = this.#stepping.then(() => this.#step(maxBytes, policyOf))
@@ -131,12 +129,11 @@ export class Maintenance {
   }
 
   async #step(maxBytes: number, policyOf: (topic: Topic) => KeepingPolicy): Promise<MaintenanceProgress> {
-    const { appendCalls, rewriting } = this.#options
-    const { share } = rewriting
-    const callsBefore = appendCalls()
+    const { share } = this.#options.rewriting
+    const { appends } = share
     let bytes = 0
     while (!this.#isStopped) {
-      const isShared = appendCalls() > callsBefore
+      const isShared = share.appends > appends
       const enough = isShared ? Math.max(SHARED_STEP_BYTES, share.allowedBytes) : maxBytes
       if (bytes >= Math.min(enough, maxBytes)) return { bytes, isMore: true }
       let stepBytes = 0

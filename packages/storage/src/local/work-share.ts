@@ -8,11 +8,13 @@ const MAX_BYTES = 512 * 1024
 const BYTES_PER_MS = 128 * 1024
 
 /**
- * The share of the event loop that work in the background has, that of all who do some together. Between two of its turns a fixed piece of work would be
- * little where each has much to do: what is to be compacted then comes faster than it is. So the piece grows with the
- * turns, up to a third of the time.
+ * The share of the event loop that work in the background has, that of all who do some together. Between two of its
+ * turns a fixed piece of work would be little where each has much to do: what is to be compacted then comes faster than
+ * it is. So the piece grows with the turns, up to a third of the time.
  */
 export class WorkShare {
+  /** How often something was to be appended: who works sees by it whether somebody waits meanwhile. */
+  appends = 0
   readonly #clock: () => number
   #allowedBytes = MIN_BYTES
   #bytes = 0
