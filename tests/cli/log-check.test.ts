@@ -42,7 +42,7 @@ test('a sound folder is called sound, with what was read', async () => {
   const { code, stdout, stderr } = await cli(['log', 'check', sound])
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   expect(stdout).toMatch(
-    /9 log files, 6 segments, 8 indexes\n131 groups, 310 batches, 550 records; .* MB\/s\)\n/,
+    /10 log files, 2 segments, 9 indexes\n142 groups, 310 batches, 550 records; .* MB\/s\)\n/,
   )
   expect(stdout).toMatch(/Sound: every checksum is right/)
   const json = await cli(['log', 'check', sound, '--json'])

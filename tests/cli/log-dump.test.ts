@@ -104,7 +104,7 @@ test('a file is shown with its events, readable and bounded', async () => {
   expect(lines.at(-1)).toMatch(/^end position: \d+$/)
   const all = await dump()
   expect(all.stdout).toMatch(/^event position: \d+ {"type":"log-start-advanced"/m)
-  expect(all.stdout.match(/^\d{20}\.(log|segment)$/gm)).toHaveLength(15)
+  expect(all.stdout.match(/^\d{20}\.(log|segment)$/gm)).toHaveLength(12)
 })
 
 test('a damaged file is shown as far as it can be read, and says where it cannot', async () => {
