@@ -29,6 +29,9 @@ interface Panel {
   readonly lines: readonly Line[]
 }
 
+/** For those who cannot see it. */
+export const PLOT_TITLE = 'Memory, files, bytes on the disk, latency and throughput over time'
+
 const MB = 1e6
 const GB = 1e9
 
@@ -78,7 +81,7 @@ export function plot(intervals: readonly Interval[]): string {
   chart.setOption(optionOf(intervals))
   const svg = chart.renderToSVGString()
   chart.dispose()
-  return withDarkColors(svg)
+  return forPages(svg)
 }
 
 function optionOf(intervals: readonly Interval[]): Option {
@@ -145,12 +148,15 @@ function line(name: string, figureOf: Line['figureOf'], color = blue.light): Lin
   return { name, color, figureOf }
 }
 
-/** Style sheets win over the attributes that the chart is drawn with. */
-function withDarkColors(svg: string): string {
+/** As a page shows it: with a title, colors for dark pages, and nothing that moves under the mouse. */
+function forPages(svg: string): string {
+  // Style sheets win over the attributes that the chart is drawn with.
   const rules = colors.flatMap(({ light, dark }) => [
     `[fill="${light}"]{fill:${dark}}`,
     `[stroke="${light}"]{stroke:${dark}}`,
   ])
   const style = `<style>@media(prefers-color-scheme:dark){${rules.join('')}}</style>`
-  return svg.replace(/<svg[^>]*>/, (opening) => `${opening}\n${style}`)
+  return svg
+    .replace(/<style ><!\[CDATA\[.*?\]\]>\s*<\/style>\n?/s, '')
+    .replace(/<svg[^>]*>/, (opening) => `${opening}\n<title>${PLOT_TITLE}</title>\n${style}`)
 }

@@ -4,7 +4,7 @@ import { workspaceDir } from '../../peers/workspace.ts'
 import { describeMachine } from '../machine.ts'
 import { type Comparison, describeRule } from './flatness.ts'
 import { byMinutes, columns, type Interval } from './intervals.ts'
-import { plot } from './plot.ts'
+import { PLOT_TITLE, plot } from './plot.ts'
 import { describeLoad } from './soak-load.ts'
 
 export interface Found {
@@ -57,7 +57,7 @@ export async function writeDocument(found: Found): Promise<void> {
   const page = [
     '# A soak',
     `Whether a broker at full load stays as it is while what it was sent is forgotten: memory, files and latency over ${minutes} minutes. This page and its plot are written by \`npm run bench:soak -- --write\`.`,
-    '![Memory, files, bytes on the disk, latency and throughput over time](soak.svg)',
+    `![${PLOT_TITLE}](soak.svg)`,
     `**${verdict(found)}**`,
     verdictTable(comparisons),
     describeRule(),

@@ -19,7 +19,7 @@ import type { DirectoryEntry } from './index-file.ts'
 import type { LogFile } from './log-files.ts'
 import { merge } from './merging.ts'
 import type { Rewriting, RewritingSteps } from './rewriting.ts'
-import { Stretches } from './stretches.ts'
+import { fitting, Stretches } from './stretches.ts'
 
 /**
  * What is rewritten next, and how far it has come: one job at a time, in steps, so that whoever calls decides how
@@ -44,6 +44,9 @@ const MERGED_FILES = 4
 const MAX_MERGED_FILES = 64
 /** Of a log file's bytes: a segment up to it is small. */
 const SMALL_SHARE = 1 / 8
+/** Small segments of which some are chosen, and what logs have in them: what is kept of them meanwhile is bounded. */
+const MAX_SMALL_SEGMENTS = 256
+const MAX_SMALL_STRETCHES = 65_536
 /**
  * Bytes after which a step ends, if something is appended meanwhile: about a millisecond. A thread that the
  * disk wakes may have to wait until this one lets go of the processor, where there are only two, up to 4 ms (ADR 0007).
@@ -314,23 +317,19 @@ export class Maintenance {
     const small = files
       .filter((file) => file.isSegment && file.liveLogs > 0 && !this.#damaged.has(file))
       .filter(({ batchBytes }) => batchBytes! <= maxBytes)
-      .sort((a, b) => a.number - b.number)
+      .sort((a, b) => b.number - a.number)
     if (small.length < MERGED_FILES) return null
-    const taken: LogFile[] = []
-    const stretches = new Stretches()
-    for (const file of small) {
+    const candidates: { readonly file: LogFile; readonly stretches: readonly DirectoryEntry[] }[] = []
+    let stretchCount = 0
+    for (const file of small.slice(0, MAX_SMALL_SEGMENTS)) {
       if (this.#isStopped) return null
-      const ranges: DirectoryEntry[] = []
-      if (!isLasting(await this.#contentOf(file, policyOf, ranges))) continue
-      if (!stretches.fit(ranges)) {
-        taken.length = 0
-        stretches.clear()
-      }
-      taken.push(file)
-      if (taken.length === MERGED_FILES) return taken
-      stretches.add(ranges)
+      const stretches: DirectoryEntry[] = []
+      if (!isLasting(await this.#contentOf(file, policyOf, stretches))) continue
+      candidates.push({ file, stretches })
+      stretchCount += stretches.length
+      if (stretchCount >= MAX_SMALL_STRETCHES && candidates.length >= MERGED_FILES) break
     }
-    return null
+    return fitting(candidates, MERGED_FILES)?.map(({ file }) => file) ?? null
   }
 
   /** What is in a file that is worth being merged, or null. @param found is given each live log's part of it */

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { batchHeader } from '@streambus/protocol'
 import { describe, expect, it } from 'vitest'
-import { KEEP_EVERYTHING, type KeepingPolicy, type LogId, type LogStore } from '../log-store.ts'
+import { KEEP_EVERYTHING, type KeepingPolicy, type LogId, type LogStore, type TopicId } from '../log-store.ts'
 import { appendOne, batchOfSize, readLog } from '../testing/batches.ts'
 import { localStores } from '../testing/local-stores.ts'
 import { SeededRandom } from '../testing/seeded-random.ts'
@@ -131,6 +131,31 @@ describe('merging of log files', () => {
     expect(mostSegments).toBeLessThan(8)
     const before = await contents(store, kept)
     expect(before[0]).toHaveLength(30)
+    expect(await contents(await open(await copyOf(store)), kept)).toEqual(before)
+  })
+
+  it('makes one of small segments also where they were not made in the order of what is in them', async () => {
+    const store = await open(stores.folder)
+    const { logs: kept } = await store.createTopic({ name: 'kept', partitions: 1 })
+    const passing: TopicId[] = []
+    for (let round = 0; round < 30; round++) {
+      const { id, logs } = await store.createTopic({ name: `passing-${round}`, partitions: 1 })
+      passing.push(id)
+      await appendOne(store, kept[0]!, batchOfSize(500, `${round};`))
+      await fill(store, logs, 32)
+    }
+    const before = await contents(store, kept)
+    const isEven = (_: TopicId, round: number) => round % 2 === 0
+    const isOdd = (_: TopicId, round: number) => round % 2 === 1
+    // First what is left lies apart, then what lies between follows.
+    for (const id of [...passing.filter(isEven), ...passing.filter(isOdd)]) {
+      await store.deleteTopic(id)
+      await store.maintain(EVERYTHING, lasting)
+    }
+    await store.maintain({ maxBytes: 0 })
+    expect(store.maintenanceMetrics().merging.passes).toBeGreaterThan(20)
+    expect(store.maintenanceMetrics().segments).toBeLessThan(4)
+    expect(await contents(store, kept)).toEqual(before)
     expect(await contents(await open(await copyOf(store)), kept)).toEqual(before)
   })
 
