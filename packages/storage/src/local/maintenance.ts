@@ -284,6 +284,9 @@ export class Maintenance {
     for (const file of files) {
       if (file.isSegment && (await this.#worth(file, policyOf)) !== null) return [file]
     }
+    // Before log files: at full load there is always one of which little is left, and each leaves a small segment.
+    const small = await this.#smallSegments(files, policyOf)
+    if (small !== null) return small
     const run: LogFile[] = []
     const stretches = new Stretches()
     let hasSparse = false
@@ -302,8 +305,6 @@ export class Maintenance {
       if (liveBytes >= (MERGED_FILES - 0.5) * fileBytes || run.length === MAX_MERGED_FILES) return run
     }
     if (hasSparse) return run
-    const small = await this.#smallSegments(files, policyOf)
-    if (small !== null) return small
     this.#restingState = state
     return null
   }

@@ -134,8 +134,10 @@ describe('merging of log files', () => {
     expect(await contents(await open(await copyOf(store)), kept)).toEqual(before)
   })
 
-  it('makes one of small segments also where they were not made in the order of what is in them', async () => {
-    const store = await open(stores.folder)
+  /** A log that has a small batch in each of 30 files, and the topics that have all else in one of them. */
+  async function scattered(
+    store: LogStore,
+  ): Promise<{ kept: readonly LogId[]; passing: readonly TopicId[] }> {
     const { logs: kept } = await store.createTopic({ name: 'kept', partitions: 1 })
     const passing: TopicId[] = []
     for (let round = 0; round < 30; round++) {
@@ -144,6 +146,12 @@ describe('merging of log files', () => {
       await appendOne(store, kept[0]!, batchOfSize(500, `${round};`))
       await fill(store, logs, 32)
     }
+    return { kept, passing }
+  }
+
+  it('makes one of small segments also where they were not made in the order of what is in them', async () => {
+    const store = await open(stores.folder)
+    const { kept, passing } = await scattered(store)
     const before = await contents(store, kept)
     const isEven = (_: TopicId, round: number) => round % 2 === 0
     const isOdd = (_: TopicId, round: number) => round % 2 === 1
@@ -157,6 +165,23 @@ describe('merging of log files', () => {
     expect(store.maintenanceMetrics().segments).toBeLessThan(4)
     expect(await contents(store, kept)).toEqual(before)
     expect(await contents(await open(await copyOf(store)), kept)).toEqual(before)
+  })
+
+  it('makes one of small segments also where there is always a file of which little is left', async () => {
+    const store = await open(stores.folder)
+    const { kept, passing } = await scattered(store)
+    const before = await contents(store, kept)
+    let mostSegments = 0
+    for (const id of passing) {
+      await store.deleteTopic(id)
+      // One job ends, and the next begins.
+      await store.maintain({ maxBytes: 1 }, lasting)
+      await store.maintain({ maxBytes: 0 })
+      mostSegments = Math.max(mostSegments, store.maintenanceMetrics().segments)
+    }
+    expect(store.maintenanceMetrics().merging.passes).toBeGreaterThan(10)
+    expect(mostSegments).toBeLessThan(6)
+    expect(await contents(store, kept)).toEqual(before)
   })
 
   for (const [minutes, isMerged] of [
