@@ -65,10 +65,13 @@ export class LoadProcess<J extends Job> {
 
   /** One at a time: the answer is that to the last order. */
   #ask(order: Order): Promise<Answer> {
-    const answered = new Promise<Answer>((resolve) => {
+    const answered = new Promise<Answer>((resolve, reject) => {
       this.#answered = resolve
+      // Without a callback it would be an event that ends the soak: the process may have ended.
+      this.#child.send(order, (error) => {
+        if (error !== null) reject(error)
+      })
     })
-    this.#child.send(order)
     const tooLate = delay(ANSWER_TIMEOUT_MS, undefined, { ref: false }).then(() => {
       throw new Error(`${this.#name}: no answer to '${order.kind}' in ${ANSWER_TIMEOUT_MS} ms`)
     })
