@@ -81,23 +81,23 @@ export async function* compact(
       nowMs: clock(),
       deleteRetentionMs: plan.policy.deleteRetentionMs,
     }
-    const isReplaced = (rangesLeft: number) => {
+    const onReplaced = (rangesLeft: number) => {
       for (const file of held.splice(0, held.length - rangesLeft)) file.release()
     }
-    return yield* rewrite(plan, segmentBytes, log, pass, rewriting, isReplaced)
+    return yield* rewrite(plan, segmentBytes, log, pass, rewriting, onReplaced)
   } finally {
     for (const file of held) file.release()
   }
 }
 
-/** @param isReplaced is told how many ranges are left, the last ones, when a segment has taken the place of others */
+/** @param onReplaced is told how many ranges are left, the last ones, when a segment has taken the place of others */
 async function* rewrite(
   { logId, ranges, limit }: CompactionPlan,
   segmentBytes: number,
   log: LogHead,
   pass: CompactionPass,
   rewriting: Rewriting,
-  isReplaced: (rangesLeft: number) => void,
+  onReplaced: (rangesLeft: number) => void,
 ): CompactionSteps {
   let writer: SegmentWriter | null = null
   // What is decided later begins behind it, so that there is something below.
@@ -145,7 +145,7 @@ async function* rewrite(
       }
       await addFinished(writer, compaction, rewriting)
       writer = null
-      isReplaced(rangesLeft)
+      onReplaced(rangesLeft)
       yield worked
       worked = 0
     }
