@@ -68,13 +68,6 @@ export const sabotages: readonly Sabotage[] = [
     replacement: 'const failed = this.#syncFailure\n    this.#syncFailure = null\n    return failed',
   },
   {
-    name: 'a failed sync of the folder ends only what it was for',
-    file: 'log-files.ts',
-    text: 'this.syncFailed(error)',
-    replacement: '',
-    args: ['--from', '500000806'],
-  },
-  {
     name: 'the first checkpoint is not written again',
     file: 'data-folder.ts',
     text: 'if (isFirst(checkpoint)) await',

@@ -58,14 +58,18 @@ export async function removeIfPresent(fileSystem: Pick<FileSystem, 'remove'>, pa
 /** Alignment that direct I/O needs of memory, positions and lengths. */
 export const DIRECT_ALIGNMENT_BYTES = 4096
 
-/**
- * A full disk, a full quota, a file as large as the filesystem allows, as many files open as the process or the
- * system may have: nothing is lost, and there may be room again later.
- */
-const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'ENFILE'])
+/** As many files open as the process or the system may have: what needs one was not begun. */
+const NO_HANDLES: readonly string[] = ['EMFILE', 'ENFILE']
+/** A full disk, a full quota, a file as large as the filesystem allows. */
+const NO_SPACE: readonly string[] = ['ENOSPC', 'EDQUOT', 'EFBIG']
 
+export function isOutOfHandles(error: unknown): boolean {
+  return NO_HANDLES.includes(errorCodeOf(error) ?? '')
+}
+
+/** Nothing is lost, and there may be room again later. */
 export function isNoRoom(error: unknown): boolean {
-  return NO_ROOM.has(errorCodeOf(error) ?? '')
+  return isOutOfHandles(error) || NO_SPACE.includes(errorCodeOf(error) ?? '')
 }
 
 /** For what can be done without: throws any other error. */

@@ -27,7 +27,7 @@ import { DiskAccess } from './disk-access.ts'
 import { DiskReader } from './disk-reader.ts'
 import { REMOVAL_STEP_BYTES, type RemovalPace } from './file-removal.ts'
 import { FileSupply } from './file-supply.ts'
-import { exceptNoRoom, type FileSystem, type FolderLock, isNoRoom } from './file-system.ts'
+import { exceptNoRoom, type FileSystem, type FolderLock } from './file-system.ts'
 import { FullFiles } from './full-files.ts'
 import { GroupCommit } from './group-commit.ts'
 import { type LocalLogStoreOptions, type StoreLog, withDefaults } from './local-log-store-options.ts'
@@ -567,11 +567,7 @@ export class LocalLogStore extends StoreBase {
       await full.handle.close()
       // Its records may all be gone by now, and the file with them.
       if (this.#fullFiles.all.includes(full.file)) {
-        await this.#fileSystem.replaceFile(full.file.indexPath, index).catch((error: unknown) => {
-          // The folder may have lost the name of the file that is being written, and no later sync would say so.
-          if (!isNoRoom(error)) this.#commit.stop(error)
-          throw error
-        })
+        await this.#files.replaceIndex(full.file, index)
         this.#index.persisted(full.file)
       }
       await this.#checkpoint()
@@ -603,7 +599,7 @@ export class LocalLogStore extends StoreBase {
     if (this.durability === 'fsync') return
     for (const full of this.#unsynced) await this.#syncFull(full)
     await this.#synced(() => this.#commit.sync())
-    await this.#synced(() => this.#files.syncFolder())
+    await this.#files.syncFolder()
   }
 
   async #writeCheckpoint(checkpoint: Checkpoint): Promise<void> {

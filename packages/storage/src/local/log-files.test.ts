@@ -4,7 +4,7 @@ import { SeededRandom } from '../testing/seeded-random.ts'
 import { SimulatedFileSystem } from '../testing/simulated-file-system.ts'
 import type { RemovalPace } from './file-removal.ts'
 import { LocalLogStore } from './local-log-store.ts'
-import { LogFile } from './log-files.ts'
+import { LogFile, LogFileFactory, logFileName } from './log-files.ts'
 import { ReadHandles } from './read-handles.ts'
 import { WorkShare } from './work-share.ts'
 
@@ -103,4 +103,63 @@ describe('a log file that is removed', () => {
       expect(orphans).toEqual([])
     })
   }
+})
+
+describe('the syncs of a log folder', () => {
+  const folder = '/data/log'
+
+  async function factoryOn(fileSystem: SimulatedFileSystem): Promise<LogFileFactory> {
+    await fileSystem.makeFolder(folder)
+    return new LogFileFactory({ fileSystem, folder, storeId: new Uint8Array(16), durable: true })
+  }
+
+  it('come one after the other, and none succeeds after one that failed', async () => {
+    const fileSystem = new SimulatedFileSystem(new SeededRandom(1))
+    const files = await factoryOn(fileSystem)
+    const failures: unknown[] = []
+    files.syncFailed = (error) => failures.push(error)
+    fileSystem.failOne('sync folder', 2)
+    const results = await Promise.allSettled(Array.from({ length: 4 }, () => files.syncFolder()))
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected', 'rejected'])
+    await expect(files.syncFolder()).rejects.toMatchObject({
+      code: 'WRITER_FAILED',
+      message: expect.stringContaining(`syncing ${folder} failed: Error: EIO`),
+    })
+    expect(failures).toHaveLength(1)
+    expect(fileSystem.trace.filter((line) => line.startsWith(`sync folder ${folder}`))).toHaveLength(2)
+  })
+
+  it('go on after one for which the folder could not be opened', async () => {
+    const fileSystem = new SimulatedFileSystem(new SeededRandom(1))
+    const files = await factoryOn(fileSystem)
+    const { syncFolder } = fileSystem
+    fileSystem.syncFolder = () => Promise.reject(Object.assign(new Error('EMFILE'), { code: 'EMFILE' }))
+    await expect(files.syncFolder()).rejects.toMatchObject({ code: 'EMFILE' })
+    fileSystem.syncFolder = syncFolder
+    await files.syncFolder()
+  })
+
+  it('leave a removed file whole where its name may come back', async () => {
+    let returned = 0
+    for (let seed = 1; seed <= 100; seed++) {
+      const fileSystem = new SimulatedFileSystem(new SeededRandom(seed))
+      const files = await factoryOn(fileSystem)
+      const { file, handle } = await files.create(1, 0)
+      await handle.write(new Uint8Array(28 * 1024), 4096)
+      await handle.close()
+      file.endPosition = 32 * 1024
+      fileSystem.failOne('sync folder', 1)
+      const other = files.create(2, 0)
+      const pace = { ...PACE, stepBytes: 8 * 1024, syncFolder: () => files.syncFolder() }
+      const [created] = await Promise.allSettled([other, file.remove(pace)])
+      expect(created.status).toBe('rejected')
+      const afterPowerFailure = fileSystem.restart(true)
+      if (!(await afterPowerFailure.list(folder)).includes(logFileName(1))) continue
+      returned++
+      const options = { access: 'read', direct: false, writesAreDurable: false } as const
+      const found = await afterPowerFailure.open(file.path, options)
+      expect(await found.sizeBytes(), `seed ${seed}`).toBe(32 * 1024)
+    }
+    expect(returned).toBeGreaterThan(10)
+  })
 })

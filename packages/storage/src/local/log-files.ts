@@ -1,7 +1,16 @@
 import { join } from 'node:path'
+import { StorageError } from '../log-store.ts'
 import { alignedMemory } from './aligned-memory.ts'
 import { type RemovalPace, removeInSteps } from './file-removal.ts'
-import { errorCodeOf, type FileSystem, isNoRoom, removeIfPresent, type StorageFile } from './file-system.ts'
+import { replaceFile } from './file-replacement.ts'
+import {
+  errorCodeOf,
+  type FileSystem,
+  isNoRoom,
+  isOutOfHandles,
+  removeIfPresent,
+  type StorageFile,
+} from './file-system.ts'
 import { BLOCK_BYTES, FILE_HEADER_BYTES, writeFileHeader } from './log-format.ts'
 import { ReadHandle, ReadHandles } from './read-handles.ts'
 
@@ -186,8 +195,10 @@ export class LogFileFactory {
   readonly #handles: ReadHandles
   /** Whether files are opened past the page cache. */
   direct = false
-  /** Told when a sync of the folder fails: any name in it may be lost then, and no later sync would say so. */
+  /** Told when a sync of the folder fails. */
   syncFailed: (error: unknown) => void = () => undefined
+  #lastSync: Promise<void> = Promise.resolve()
+  #syncFailure: StorageError | null = null
 
   constructor(options: LogFileOptions) {
     this.#options = options
@@ -309,12 +320,44 @@ export class LogFileFactory {
     return await fileSystem.open(path, { access: 'create', direct: this.direct, writesAreDurable: false })
   }
 
-  async syncFolder(): Promise<void> {
+  /** Replaces the index of a full log file, atomically and durably. */
+  async replaceIndex(file: LogFile, content: Uint8Array): Promise<void> {
+    const { fileSystem } = this.#options
+    await replaceFile(
+      {
+        open: (path, options) => fileSystem.open(path, options),
+        rename: (from, to) => fileSystem.rename(from, to),
+        remove: (path) => fileSystem.remove(path),
+        syncFolder: () => this.syncFolder(),
+      },
+      file.indexPath,
+      content,
+    )
+  }
+
+  /**
+   * Makes the names in the folder durable. A sync that fails may forget any change of a name, also one that another
+   * sync was begun for, and that one would not say so. So they come one after the other, and none succeeds after one
+   * that failed.
+   */
+  syncFolder(): Promise<void> {
+    const sync = this.#lastSync.then(() => this.#syncFolder())
+    this.#lastSync = sync.catch(() => undefined)
+    return sync
+  }
+
+  async #syncFolder(): Promise<void> {
+    if (this.#syncFailure !== null) throw this.#syncFailure
+    const { fileSystem, folder } = this.#options
     try {
-      await this.#options.fileSystem.syncFolder(this.#options.folder)
+      await fileSystem.syncFolder(folder)
     } catch (error) {
+      // It was not begun.
+      if (isOutOfHandles(error)) throw error
+      const message = `syncing ${folder} failed: ${String(error)}`
+      this.#syncFailure = new StorageError('WRITER_FAILED', message, { inDoubt: true, cause: error })
       this.syncFailed(error)
-      throw error
+      throw this.#syncFailure
     }
   }
 

@@ -113,7 +113,7 @@ class Recovery {
     }
     for (const { file, bytes } of this.#indexes) {
       try {
-        await fileSystem.replaceFile(file.indexPath, bytes)
+        await files.replaceIndex(file, bytes)
         index.persisted(file)
       } catch (error) {
         // What it holds is in memory, too.
@@ -334,11 +334,11 @@ class Recovery {
 
   /** A crash came before it counted. Where the log was cut, what it holds may be all there is: it is set aside. */
   async #removeUncounted(number: number): Promise<void> {
-    const { fileSystem, folder, files } = this.#options
+    const { fileSystem, files } = this.#options
     const path = files.segmentPathOf(number)
     if (!this.#isCut) return await removeIfPresent(fileSystem, path)
     await fileSystem.rename(path, `${path}.damaged`)
-    await fileSystem.syncFolder(folder)
+    await files.syncFolder()
   }
 
   /** Nothing counts in them. Should the file before them not come into being, they would say that it is missing. */
