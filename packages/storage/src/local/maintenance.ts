@@ -47,6 +47,8 @@ const SMALL_SHARE = 1 / 8
 /** Small segments of which some are chosen, and what logs have in them: what is kept of them meanwhile is bounded. */
 const MAX_SMALL_SEGMENTS = 256
 const MAX_SMALL_STRETCHES = 65_536
+/** So many bytes of a file are looked at in the time in which a stretch of offsets is compared. */
+const STRETCH_BYTES = 16
 /**
  * Bytes after which a step ends, if something is appended meanwhile: about a millisecond. A thread that the
  * disk wakes may have to wait until this one lets go of the processor, where there are only two, up to 4 ms (ADR 0007).
@@ -106,6 +108,8 @@ export class Maintenance {
   >()
   /** What there was when there was nothing to merge. */
   #restingState = ''
+  /** The small segments of which none fit together, and which topics there were. */
+  #restingSegments = ''
   #isStopped = false
   #lastJobMerged = true
 
@@ -319,10 +323,15 @@ export class Maintenance {
       .filter((file) => file.isSegment && file.liveLogs > 0 && !this.#damaged.has(file))
       .filter(({ batchBytes }) => batchBytes! <= maxBytes)
       .sort((a, b) => b.number - a.number)
+      .slice(0, MAX_SMALL_SEGMENTS)
     if (small.length < MERGED_FILES) return null
+    const { rewriting, state } = this.#options
+    const parts = small.map(({ number, liveLogs }) => `${number}:${liveLogs}`)
+    const segments = `${state.topics.version} ${parts.join(' ')}`
+    if (segments === this.#restingSegments) return null
     const candidates: { readonly file: LogFile; readonly stretches: readonly DirectoryEntry[] }[] = []
     let stretchCount = 0
-    for (const file of small.slice(0, MAX_SMALL_SEGMENTS)) {
+    for (const file of small) {
       if (this.#isStopped) return null
       const stretches: DirectoryEntry[] = []
       if (!isLasting(await this.#contentOf(file, policyOf, stretches))) continue
@@ -330,7 +339,14 @@ export class Maintenance {
       stretchCount += stretches.length
       if (stretchCount >= MAX_SMALL_STRETCHES && candidates.length >= MERGED_FILES) break
     }
-    return fitting(candidates, MERGED_FILES)?.map(({ file }) => file) ?? null
+    for (const first of candidates) {
+      const taken = fitting(first, candidates, MERGED_FILES)
+      if (taken !== null) return taken.map(({ file }) => file)
+      await rewriting.share.worked(stretchCount * STRETCH_BYTES)
+      if (this.#isStopped) return null
+    }
+    this.#restingSegments = segments
+    return null
   }
 
   /** What is in a file that is worth being merged, or null. @param found is given each live log's part of it */

@@ -184,6 +184,30 @@ describe('merging of log files', () => {
     expect(await contents(store, kept)).toEqual(before)
   })
 
+  it('looks at small segments that do not fit together once, until there are others', async () => {
+    const fileSystem = new SimulatedFileSystem(new SeededRandom(1))
+    const store = await LocalLogStore.open({ dataDir: '/data', fileSystem, ...SMALL, indexCacheBytes: 0 })
+    const { kept, passing } = await scattered(store)
+    const readsOf = async (work: () => Promise<unknown>): Promise<number> => {
+      const before = fileSystem.trace.length
+      await work()
+      await store.maintain(EVERYTHING, lasting)
+      await store.maintain({ maxBytes: 0 })
+      return fileSystem.trace.slice(before).filter((line) => /^read .*segment/.test(line)).length
+    }
+    for (const [round, id] of passing.entries()) {
+      if (round % 3 === 0) await readsOf(() => store.deleteTopic(id))
+    }
+    expect(store.maintenanceMetrics().segments).toBeGreaterThan(4)
+    // Full files come, which are nothing to merge.
+    const { logs } = await store.createTopic({ name: 'more', partitions: 1 })
+    expect(await readsOf(() => fill(store, logs, 64))).toBeGreaterThanOrEqual(4)
+    expect(await readsOf(() => fill(store, logs, 64))).toBe(0)
+    expect(await readsOf(() => store.deleteTopic(passing[1]!))).toBeGreaterThanOrEqual(4)
+    expect((await contents(store, kept))[0]).toHaveLength(30)
+    await store.close()
+  })
+
   for (const [minutes, isMerged] of [
     [2, false],
     [1_440, true],

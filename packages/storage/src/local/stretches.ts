@@ -27,24 +27,23 @@ export class Stretches {
   }
 }
 
-/** So many of the candidates that one segment can take the place of; null where there are none. */
+/** So many of the candidates, the given one among them, that one segment can take the place of; null where it cannot. */
 export function fitting<T extends { readonly stretches: readonly Stretch[] }>(
+  first: T,
   candidates: readonly T[],
   count: number,
 ): T[] | null {
-  for (const first of candidates) {
-    const taken = new Set([first])
-    const stretches = new Stretches()
-    stretches.add(first.stretches)
-    // What did not fit may do so when what lies between has been taken.
-    for (let before = 0; before < taken.size; ) {
-      before = taken.size
-      for (const candidate of candidates) {
-        if (taken.has(candidate) || !stretches.fit(candidate.stretches)) continue
-        taken.add(candidate)
-        if (taken.size === count) return [...taken]
-        stretches.add(candidate.stretches)
-      }
+  const taken = new Set([first])
+  const stretches = new Stretches()
+  stretches.add(first.stretches)
+  // What did not fit may do so when what lies between has been taken.
+  for (let before = 0; before < taken.size; ) {
+    before = taken.size
+    for (const candidate of candidates) {
+      if (taken.has(candidate) || !stretches.fit(candidate.stretches)) continue
+      taken.add(candidate)
+      if (taken.size === count) return [...taken]
+      stretches.add(candidate.stretches)
     }
   }
   return null
