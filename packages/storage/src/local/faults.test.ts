@@ -43,6 +43,28 @@ class ForgetfulFolder extends SimulatedFileSystem {
   }
 }
 
+/** Writes to log files end when they are told to. */
+class HeldWrites extends SimulatedFileSystem {
+  isHolding = false
+  readonly held: { readonly write: () => Promise<void>; readonly end: (error: unknown) => void }[] = []
+
+  override async open(path: string, options: OpenOptions): Promise<StorageFile> {
+    const file = await super.open(path, options)
+    return {
+      ...file,
+      write: async (bytes, position) => {
+        if (!this.isHolding || !path.endsWith('.log')) return await file.write(bytes, position)
+        const write = () => file.write(Uint8Array.from(bytes), position)
+        await new Promise<void>((_, end) => this.held.push({ write, end }))
+      },
+    }
+  }
+
+  async untilHeld(count: number): Promise<void> {
+    while (this.held.length < count) await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
 function produced(sequence: number): Uint8Array {
   return batchOf([`p${sequence}`], { producerId: 5, producerEpoch: 0, baseSequence: sequence })
 }
@@ -137,6 +159,30 @@ describe('LocalLogStore on a failing disk', () => {
     await store.close()
     const again = await open(fileSystem)
     expect(await valuesOf(again, log)).toHaveLength(count + 1)
+    await again.close()
+  })
+
+  it('leaves in doubt what a failed write may have left, also where the one behind it found no room first', async () => {
+    const fileSystem = new HeldWrites(new SeededRandom(21))
+    const large = { cacheBytes: 4 * 1024 ** 2, fileBytes: 4 * 1024 ** 2, prepareFiles: 'never' } as const
+    const store = await open(fileSystem, large)
+    const { logs } = await store.createTopic({ name: 'words', partitions: 1 })
+    const log = logs[0]!
+    fileSystem.isHolding = true
+    const first = store.append([{ logId: log, bytes: batchOf(['first']) }])
+    await fileSystem.untilHeld(1)
+    // Large enough not to wait for the first.
+    const second = store.append([{ logId: log, bytes: batchOfSize(300_000, 'second;') }])
+    await fileSystem.untilHeld(2)
+    fileSystem.held[1]!.end(Object.assign(new Error('ENOSPC: write'), { code: 'ENOSPC' }))
+    await fileSystem.held[0]!.write()
+    fileSystem.held[0]!.end(Object.assign(new Error('EIO: write'), { code: 'EIO' }))
+    const [[failed], [behind]] = await Promise.all([first, second])
+    expect(failed?.error).toMatchObject({ code: 'WRITER_FAILED', inDoubt: true })
+    expect(behind?.error?.code).toBe('WRITER_FAILED')
+    await store.close()
+    const again = await open(fileSystem.restart(true), large)
+    expect(await valuesOf(again, log)).toEqual(['first'])
     await again.close()
   })
 

@@ -535,7 +535,8 @@ export class GroupCommit {
       group.state = 'written'
     } catch (error) {
       group.state = 'failed'
-      this.#writeError ??= error
+      // What a write found no room for is known not to count; of any other that fails with it that is not known.
+      if (this.#writeError === null || isNoRoom(this.#writeError)) this.#writeError = error
     }
     this.#afterWrite()
   }
