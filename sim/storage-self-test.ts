@@ -83,8 +83,16 @@ export const sabotages: readonly Sabotage[] = [
   {
     name: 'a full disk is taken for a success',
     file: 'group-commit.ts',
-    text: "group.state = 'failed'\n      this.#writeError ??= error",
-    replacement: "group.state = 'written'\n      if (!isNoRoom(error)) this.#writeError ??= error",
+    text: "group.state = 'failed'",
+    replacement:
+      "group.state = isNoRoom(error) ? 'written' : 'failed'\n      if (isNoRoom(error)) error = null",
+  },
+  {
+    name: 'of two failed writes the first error counts for both',
+    file: 'group-commit.ts',
+    text: 'if (this.#writeError === null || isNoRoom(this.#writeError)) this.#writeError = error',
+    replacement: 'this.#writeError ??= error',
+    args: ['--from', '2200002483'],
   },
   {
     name: 'offsets that were withdrawn are not given again',
