@@ -1,4 +1,4 @@
-import { batchCrc, batchesIn, batchHeader } from '@streambus/protocol'
+import { batchCrc, batchesIn, batchHeader, ProtocolError } from '@streambus/protocol'
 import type { LocalLogStore } from '../local/local-log-store.ts'
 import type { LogId, Offset, TopicId } from '../log-store.ts'
 import { bytesOf, type FoundRecord, readLog, recordsIn } from './batches.ts'
@@ -242,9 +242,8 @@ export class CrashModel {
       return false
     }
     const bytes = await bytesOf(result!.records)
-    // What a reader compares: the checksum, and that the batch is the one it asked for.
-    const position = batchHeader.baseOffset(bytes, 0) === batch.offset ? batchesIn(bytes).next().value : null
-    if (position?.byteLength !== bytes.byteLength) return false
+    // What a reader compares: the format, the checksum, and that the batch is the one it asked for.
+    if (batchHeader.baseOffset(bytes, 0) !== batch.offset || !isOneBatch(bytes)) return false
     if (batchCrc(bytes, 0, bytes.byteLength) !== batchHeader.crc(bytes, 0)) return false
     this.checkContent(log, recordsIn(bytes))
     return true
@@ -360,5 +359,14 @@ export class CrashModel {
 
   count(what: string): void {
     this.counts[what] = (this.counts[what] ?? 0) + 1
+  }
+}
+
+function isOneBatch(bytes: Uint8Array): boolean {
+  try {
+    return batchesIn(bytes).next().value?.byteLength === bytes.byteLength
+  } catch (error) {
+    if (error instanceof ProtocolError) return false
+    throw error
   }
 }
