@@ -52,7 +52,7 @@ export const sabotages: readonly Sabotage[] = [
   {
     name: 'the folder is not synced after a file was replaced',
     file: 'file-replacement.ts',
-    text: 'await fileSystem.syncFolder(dirname(path))',
+    text: 'await syncFolder()',
     replacement: '',
   },
   {

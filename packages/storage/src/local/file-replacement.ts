@@ -9,8 +9,15 @@ export const TEMPORARY_SUFFIX = '.tmp'
  * Replaces a file atomically and durably: written under another name, synced, renamed, and the folder synced.
  * Until the rename is on disk a crash leaves the old content, from then on the new one; and when this rejects,
  * either.
+ *
+ * @param syncFolder where the syncs of its folder depend on each other
  */
-export async function replaceFile(fileSystem: Names, path: string, content: Uint8Array): Promise<void> {
+export async function replaceFile(
+  fileSystem: Names,
+  path: string,
+  content: Uint8Array,
+  syncFolder = () => fileSystem.syncFolder(dirname(path)),
+): Promise<void> {
   const temporary = `${path}${TEMPORARY_SUFFIX}`
   // A crash may have left one.
   await removeIfPresent(fileSystem, temporary)
@@ -29,5 +36,5 @@ export async function replaceFile(fileSystem: Names, path: string, content: Uint
     await removeIfPresent(fileSystem, temporary).catch(() => undefined)
     throw error
   }
-  await fileSystem.syncFolder(dirname(path))
+  await syncFolder()
 }

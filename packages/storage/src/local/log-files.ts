@@ -322,17 +322,7 @@ export class LogFileFactory {
 
   /** Replaces the index of a full log file, atomically and durably. */
   async replaceIndex(file: LogFile, content: Uint8Array): Promise<void> {
-    const { fileSystem } = this.#options
-    await replaceFile(
-      {
-        open: (path, options) => fileSystem.open(path, options),
-        rename: (from, to) => fileSystem.rename(from, to),
-        remove: (path) => fileSystem.remove(path),
-        syncFolder: () => this.syncFolder(),
-      },
-      file.indexPath,
-      content,
-    )
+    await replaceFile(this.#options.fileSystem, file.indexPath, content, () => this.syncFolder())
   }
 
   /**
